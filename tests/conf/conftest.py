@@ -19,6 +19,10 @@ async def app(scope, receive, send):
             await send({"type": "lifespan.startup.complete"})
         await send({"type": "lifespan.shutdown.complete"})
         return
+    if scope["path"] == "/silent":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
     client = scope["client"]
     body = json.dumps({"client": client and client[0], "scheme": scope["scheme"]}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
