@@ -288,8 +288,8 @@ class ServerSettings(BaseSettings):
         yield u < b, "PROXY_KEEPALIVE_TIMEOUT < GUNICORN_KEEPALIVE", f"{u} < {b}"
         yield u < drain, "PROXY_KEEPALIVE_TIMEOUT < GUNICORN_DRAIN_TIMEOUT", f"{u} < {drain}"
         if self.front_read_timeout is not None:
-            rule = "PROXY_CONNECT_TIMEOUT + PROXY_READ_TIMEOUT < FRONT_READ_TIMEOUT"
-            yield c + p < self.front_read_timeout, rule, f"{c} + {p} < {self.front_read_timeout}"
+            rule = "2 * PROXY_CONNECT_TIMEOUT + PROXY_READ_TIMEOUT < FRONT_READ_TIMEOUT"  # nginx may connect twice
+            yield 2 * c + p < self.front_read_timeout, rule, f"2 * {c} + {p} < {self.front_read_timeout}"
         if not self.hands_over:
             rule = f"2 * GUNICORN_REQUEST_DEADLINE + 5 <= GUNICORN_TIMEOUT (worker class {self.worker_class})"
             yield 2 * d + 5 <= t, rule, f"2 * {d} + 5 <= {t}"

@@ -91,10 +91,10 @@ class Handover:
     should look at that one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, board: _Board) -> None:
+        self._board = board
         self._event = asyncio.Event()
         self._reason: str | None = None
-        self._stopping = False
 
     @property
     def draining(self) -> bool:
@@ -104,7 +104,7 @@ class Handover:
     @property
     def stopping(self) -> bool:
         """Whether the whole instance is about to stop, from SIGTERM on: readiness should say 503."""
-        return self._stopping
+        return self._board.order is _Reason.stop or self._reason == _Reason.orphaned.name
 
     @property
     def reason(self) -> str | None:
@@ -116,7 +116,7 @@ class Handover:
         await self._event.wait()
 
     def _begin(self, reason: _Reason) -> None:
-        self._reason, self._stopping = reason.name, self._stopping or reason in (_Reason.stop, _Reason.orphaned)
+        self._reason = reason.name
         self._event.set()
 
 
@@ -125,7 +125,7 @@ class _Server(Server):
 
     def __init__(self, config: Config, worker: HandoverWorker) -> None:
         super().__init__(config)
-        self._worker, self._handover = worker, Handover()
+        self._worker, self._handover = worker, Handover(worker.board)
         self._leave: _Reason | None = None
         self._websockets: set[object] = set()
 
@@ -154,7 +154,6 @@ class _Server(Server):
         """Every 0.1 s while serving: True when it is time to drain."""
         await super().on_tick(counter)
         worker, board = self._worker, self._worker.board
-        self._handover._stopping = board.order is _Reason.stop  # noqa: SLF001  the stop delay: accept, but not be ready
         if os.getppid() != worker.ppid:
             self._depart(_Reason.orphaned)  # the arbiter was killed: nobody would ever end this process
         if board.status is _Status.SERVING and self.server_state.total_requests >= worker.max_requests:
@@ -328,14 +327,16 @@ class _GenerationForked(Exception):  # noqa: N818  control flow, not an error
 class _HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
     """The arbiter's half: replacement first. ``manage_workers`` is the whole protocol."""
 
+    pidfile: Any
     stop_delay = 0
     _crew: dict[int, HandoverWorker]  # as of the last look
     _leaving: dict[int, tuple[_Reason, float]]  # why, and since when
     _old_age = 0  # workers of this age and older are the generation before the last reload
-    _boot_failures = 0
-    _spawn_after = 0.0
+    _boot_failures = 0  # in a row
+    _failed_at = 0.0
     _stop_at: float | None = None
     _reloading = False
+    _kept: list[socket.socket]  # the listeners, until a reload can no longer be refused
 
     def manage_workers(self) -> None:
         """Spawn what is missing; let workers leave once ``num_workers`` others are ready; kill the overdue."""
@@ -359,7 +360,7 @@ class _HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without type
             self._dismiss(worker, _Reason.max_requests)
         for worker in ready[: max(0, len(ready) - self.num_workers)]:
             self._dismiss(worker, _Reason.scale)
-        for _ in range(self.num_workers - len(keep) if now >= self._spawn_after else 0):
+        for _ in range(self.num_workers - len(keep) if now - self._failed_at >= self._pause() else 0):
             self.spawn_worker()
         for pid, (reason, since) in self._leaving.items():
             if now - since > self.cfg.graceful_timeout:
@@ -380,21 +381,25 @@ class _HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without type
             if status is not _Status.BOOTING and not worker.booted:
                 worker.booted = True  # of the arbiter's copy
                 self.log.info("handover: worker %d is ready", pid)
-                self._boot_failures, self._spawn_after, HandoverWorker.may_halt = 0, 0.0, False
+                self._boot_failures, HandoverWorker.may_halt = 0, False
             if status is _Status.LEAVING and pid not in self._leaving:
                 self._leaving[pid] = (worker.board.order, now)
             if self._stop_at is not None:
                 worker.board.order = _Reason.stop
         self._crew = present
 
+    def _serving(self) -> int:
+        return sum(worker.board.status is not _Status.BOOTING for worker in list(self.WORKERS.values()))
+
+    def _pause(self) -> float:
+        """Seconds from a failed boot to the next try: longer with each, short when nobody serves."""
+        return min(30.0 if self._serving() else 1.0, 0.5 * 2**self._boot_failures) if self._boot_failures else 0.0
+
     def _boot_failed(self, pid: int, now: float) -> None:
-        self._boot_failures += 1
-        wait = min(30.0, 0.5 * 2**self._boot_failures)
-        self._spawn_after = now + wait
-        serving = sum(worker.board.status is not _Status.BOOTING for worker in self.WORKERS.values())
+        self._boot_failures, self._failed_at = min(self._boot_failures + 1, 999), now
         self.log.error(
             "handover: worker %d could not boot (failure %d in a row): %d workers serve on, next try in %.0f s",
-            *(pid, self._boot_failures, serving, wait),
+            *(pid, self._boot_failures, self._serving(), self._pause()),
         )
 
     def _dismiss(self, worker: HandoverWorker, reason: _Reason) -> None:
@@ -405,6 +410,8 @@ class _HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without type
 
     def spawn_worker(self) -> int:
         """Fork a worker and remember it, so that even one that dies before the next look is accounted for."""
+        while self._kept:
+            self._kept.pop().close()  # a worker must not inherit a second copy of the listener
         pid: int = super().spawn_worker()
         if pid in self.WORKERS:
             self._crew[pid] = self.WORKERS[pid]
@@ -424,22 +431,44 @@ class _HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without type
             raise SystemExit(msg)
 
     def reload(self) -> None:
-        """SIGHUP: fork a new generation beside the old one, which leaves when all of the new one is ready."""
-        before = (self.app.cfg, self._old_age)
-        self._reloading, self._old_age, self._boot_failures, self._spawn_after = True, self.worker_age, 0, 0.0
+        """SIGHUP: fork a new generation beside the old one, which leaves when all of the new one is ready.
+
+        A configuration that fails before the first fork, in whatever way, changes nothing.
+        """
+        before = (self.app.cfg, self.num_workers, self._old_age, self.pidfile, self.LISTENERS)
+        self._kept = [listener.sock.dup() for listener in self.LISTENERS]
+        self._reloading, self._old_age, self._boot_failures = True, self.worker_age, 0
         try:
             super().reload()
         except _GenerationForked:
             pass
-        except SystemExit as error:  # how gunicorn and gunicorn_conf refuse a configuration
-            if os.getpid() != self.pid:
-                raise  # the end of a worker: it runs inside of this call
-            self.app.cfg, self._old_age = before
-            self.setup(self.app)
-            self.log.error("handover: reload refused, the old configuration stays in force: %s", error)  # noqa: TRY400
+        except (Exception, SystemExit) as error:
+            if os.getpid() != self.pid or not self._kept:
+                raise  # the end of a worker, which runs inside of this call; or gunicorn's own, later failure
+            self._undo_reload(*before)
+            trace = not isinstance(error, SystemExit)  # gunicorn and gunicorn_conf have said it all before they exit
+            message = "handover: reload refused, the old configuration stays in force: %s"
+            self.log.error(message, error, exc_info=trace)  # noqa: TRY400
         finally:
             self._reloading = False
         self.manage_workers()
+
+    def _undo_reload(self, cfg: Any, workers: int, old_age: int, pidfile: Any, listeners: list[Any]) -> None:  # noqa: ANN401
+        self.app.cfg, self._old_age, self.LISTENERS = cfg, old_age, listeners
+        for listener, kept in zip(listeners, self._kept, strict=True):
+            if listener.sock is None:
+                kept.set_inheritable(True)  # for SIGUSR2
+                kept.setblocking(False)
+                listener.sock = kept
+            else:
+                kept.close()
+        self._kept = []
+        self.setup(self.app)
+        self.num_workers = workers
+        if self.pidfile is not pidfile:
+            self.pidfile = pidfile
+            if pidfile is not None:
+                pidfile.create(self.pid)
 
     def handle_term(self) -> None:
         """SIGTERM: stop, after ``stop_delay`` seconds in which workers accept while readiness says 503."""
@@ -469,7 +498,7 @@ def install(server: Arbiter, *, stop_delay: int = 0, drain_timeout: int | None =
         return
     if not isinstance(server, _HandoverArbiter):
         server.__class__ = _HandoverArbiter
-        server._crew, server._leaving = {}, {}  # noqa: SLF001  the object exists already: no __init__ will run
+        server._crew, server._leaving, server._kept = {}, {}, []  # noqa: SLF001  there is no __init__ to run any more
     server.stop_delay = stop_delay
     HandoverWorker.managed, HandoverWorker.drain_timeout = True, drain_timeout
 

@@ -32,7 +32,7 @@ _P = "must be a whole number from 10 to 86400"
         ({"GUNICORN_TIMEOUT": "200"}, ["GUNICORN_TIMEOUT < PROXY_READ_TIMEOUT does not hold: 200 < 180"]),
         (
             {"FRONT_READ_TIMEOUT": "60"},
-            ["PROXY_CONNECT_TIMEOUT + PROXY_READ_TIMEOUT < FRONT_READ_TIMEOUT does not hold: 2 + 180 < 60"],
+            ["2 * PROXY_CONNECT_TIMEOUT + PROXY_READ_TIMEOUT < FRONT_READ_TIMEOUT does not hold: 2 * 2 + 180 < 60"],
         ),
         (
             {"GUNICORN_TIMEOT": "1", "PROXY_READ_TIMEOUT": "x", "LOG_LEVEL": "loud", "WEB_CONCURRENCY": "0"},

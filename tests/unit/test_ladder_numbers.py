@@ -78,7 +78,7 @@ def test_a_proxy_timeout_too_small_for_the_silent_class_is_refused() -> None:
         ({"stop_grace_override": 125, "stop_delay": 5}, "does not hold: 5 + 120 < 125"),
         ({"keepalive_override": 15}, "PROXY_KEEPALIVE_TIMEOUT < GUNICORN_KEEPALIVE does not hold: 15 < 15"),
         ({"proxy_keepalive_timeout": 300, "graceful_timeout_override": 200}, "PROXY_KEEPALIVE_TIMEOUT < GUNICORN_DR"),
-        ({"front_read_timeout": 182}, "PROXY_CONNECT_TIMEOUT + PROXY_READ_TIMEOUT < FRONT_READ_TIMEOUT does not"),
+        ({"front_read_timeout": 184}, "2 * PROXY_CONNECT_TIMEOUT + PROXY_READ_TIMEOUT < FRONT_READ_TIMEOUT does not"),
         ({"worker_class_override": _UVICORN, "request_deadline_override": 58}, "2 * GUNICORN_REQUEST_DEADLINE + 5"),
     ],
 )
@@ -100,7 +100,7 @@ def test_an_override_that_breaks_a_rung_is_refused_with_the_rules_name(inputs: d
         {"stop_grace_override": 126, "stop_delay": 5},
         {"keepalive_override": 16},
         {"proxy_keepalive_timeout": 113},
-        {"front_read_timeout": 183},
+        {"front_read_timeout": 185},
         {"worker_class_override": _UVICORN, "request_deadline_override": 57},
     ],
 )

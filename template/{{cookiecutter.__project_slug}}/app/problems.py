@@ -1,0 +1,127 @@
+"""Errors as ``application/problem+json`` (RFC 9457), each with the request id, none with an exception's text."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["OPENAPI_RESPONSES", "ErrorBoundary", "Problem", "ProblemResponse", "install", "problem"]
+
+_logger = logging.getLogger("app.problems")
+
+
+class Problem(BaseModel):
+    """The body of every error response (https://www.rfc-editor.org/rfc/rfc9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str | None = None
+    request_id: str | None = None
+    errors: list[dict[str, Any]] | None = None
+
+
+OPENAPI_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "The request failed",
+        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+    }
+}
+"""What /openapi.json says about errors."""
+
+
+class ProblemResponse(JSONResponse):
+    """A response with the media type of RFC 9457."""
+
+    media_type = "application/problem+json"
+
+
+def problem(
+    scope: Scope,
+    status: int,
+    detail: str | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: list[dict[str, Any]] | None = None,
+) -> Response:
+    """Build the response for one error.
+
+    Args:
+        scope: The request's scope, for the request id.
+        status: The HTTP status; the title follows from it.
+        detail: What the client may know about this occurrence.
+        headers: Further headers, such as ``Retry-After``.
+        errors: What is wrong with which part of the input.
+    """
+    if status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+        return Response(status_code=status, headers=headers)
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Error"
+    body = Problem(
+        title=title,
+        status=status,
+        detail=None if detail == title else detail,
+        request_id=scope.get("state", {}).get("request_id"),
+        errors=errors,
+    )
+    return ProblemResponse(body.model_dump(exclude_none=True), status_code=status, headers=headers)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):  # the signature is Starlette's; it only sends what was registered
+        raise error
+    return problem(request.scope, error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    # Not `input` and `ctx`: they repeat what the client sent, and that may be a password.
+    errors = [{"in": list(item["loc"]), "message": item["msg"], "type": item["type"]} for item in error.errors()]
+    return problem(request.scope, 422, "The request does not fit.", errors=errors)
+
+
+def install(app: FastAPI) -> None:
+    """Answer HTTP and validation errors with problems; ``ErrorBoundary`` answers all others."""
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+
+
+class ErrorBoundary:
+    """Pure ASGI middleware: logs an exception that nothing else handled and answers 500.
+
+    Starlette's own 500 is sent outside of all other middleware, so it would be missing from the access log. When the
+    response has started already nothing can be said any more: the exception goes on and the server cuts the connection.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except Exception:
+            if started:
+                raise
+            _logger.exception("unhandled error")
+            await problem(scope, HTTPStatus.INTERNAL_SERVER_ERROR)(scope, receive, send)

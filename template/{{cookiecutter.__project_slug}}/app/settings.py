@@ -1,0 +1,98 @@
+"""What can be set: environment variables that start with ``APP_``, and ``LOG_LEVEL``, which gunicorn reads too.
+
+The server's numbers (timeouts, workers) are not here: ``gunicorn_conf.ServerSettings`` computes them.
+"""
+
+import difflib
+import os
+import sys
+from typing import Annotated, Literal
+
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+__all__ = ["Settings", "load"]
+
+_PREFIX = "APP_"
+
+
+def _split(value: object) -> object:
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+"""A list that is written ``a,b,c`` in the environment."""
+
+
+class Settings(BaseSettings):
+    """The service's settings, read once at start.
+
+    Keep secrets in ``SecretStr`` fields: they print as stars, and messages about bad values never repeat a value.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",  # the variables of gunicorn and nginx are in the same file; unknown APP_ ones: see load()
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    docs: bool = False
+    """Whether /docs and /openapi.json exist. Off unless asked for."""
+
+    log_format: Literal["json", "console"] = "json"
+    """One JSON object a line, or text for people."""
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)] = Field(
+        default="info", validation_alias="LOG_LEVEL"
+    )
+    """From which level on lines are written."""
+
+    allowed_hosts: CommaList = ["{{ cookiecutter.domain }}"]
+    """Values of the Host header that are answered, without port; ``*.example.com`` and ``*`` work too.
+
+    localhost and 127.0.0.1 always are: probes on this host need them.
+    """
+
+    cors_origins: CommaList = []
+    """Origins such as ``https://app.example.com`` whose pages may call the service from a browser."""
+
+    root_path: str = ""
+    """The path that a proxy strips, such as ``/api``, when the service does not live at the root of its host."""
+
+
+def load() -> Settings:
+    """Read the settings from the environment and from ``.env``.
+
+    A value that does not fit or an ``APP_`` variable that is not known ends the process: all problems at once, one line
+    each on standard error, no values. Exit code 3 tells gunicorn and uvicorn that starting it again will not help.
+    """
+    problems = _unknown([*os.environ, *dotenv_values(".env")])
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems += [f"{_variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors()]
+    if problems:
+        sys.stderr.write("".join(f"settings: {problem}\n" for problem in problems))
+        raise SystemExit(3)
+    return settings
+
+
+def _variable(name: str) -> str:
+    """Return the environment variable of a field, which pydantic names by its alias where it has one."""
+    return f"{_PREFIX}{name.upper()}" if name in Settings.model_fields else name
+
+
+def _unknown(names: list[str]) -> list[str]:
+    known = sorted(_variable(name) for name in Settings.model_fields)
+    suspects = sorted({name.upper() for name in names if name.upper().startswith(_PREFIX)} - set(known))
+    nearest = [difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0] for name in suspects]
+    return [f"{name}: unknown variable; did you mean {near}?" for name, near in zip(suspects, nearest, strict=True)]

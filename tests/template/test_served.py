@@ -1,0 +1,202 @@
+"""A generated service behind the real servers."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.commands import processes_in
+from tests.support.polling import wait_until
+from tests.support.ports import free_port
+from tests.support.processes import Running
+from tests.support.template import service_environment
+from tests.template.conftest import Service
+
+SLOW = '''\
+"""The service, with handlers that are too slow."""
+
+import asyncio
+import time
+
+from app.main import create_app
+
+app = create_app()
+
+
+@app.get("/slow")
+async def slow() -> None:
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        print("slow: cancelled", flush=True)
+        raise
+
+
+@app.get("/sync")
+def sync() -> None:
+    time.sleep(4)
+    print("sync: ended", flush=True)
+'''
+
+
+@pytest.fixture(name="slow")
+def _slow(unusual: Service) -> Iterator[str]:
+    """Add slow handlers to the service; return what gunicorn is told to serve."""
+    module = unusual.directory / "slow_app.py"
+    module.write_text(SLOW, encoding="utf-8")
+    yield "slow_app:app"
+    module.unlink()
+
+
+def _status(url: str) -> int:
+    try:
+        return httpx.get(url, timeout=5).status_code
+    except httpx.TransportError:
+        return 0
+
+
+def _gunicorn(unusual: Service, application: str, port: int, **extra: str) -> Running:
+    own = {"GUNICORN_BIND": f"127.0.0.1:{port}", "WEB_CONCURRENCY": "1", "PYTHONUNBUFFERED": "1"}
+    environment = service_environment(unusual.directory.parent / "tmp", **own, **extra)
+    command = [unusual.python, "-m", "gunicorn", "-c", "gunicorn_conf.py", application]
+    return Running(command, env=environment, cwd=unusual.directory)
+
+
+def test_a_late_handler_gives_504_and_is_cancelled(unusual: Service, slow: str) -> None:
+    """The 504 comes from the application, as problem+json; an async handler is cancelled, a sync one runs on."""
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    numbers = {"GUNICORN_REQUEST_DEADLINE": "2", "GUNICORN_STATEMENT_TIMEOUT": "1"}
+    with _gunicorn(unusual, slow, port, **numbers) as running:
+        wait_until(lambda: _status(f"{base}/health/ready") == 200, what="readiness")
+        for path in ("/slow", "/sync"):
+            began = time.monotonic()
+            response = httpx.get(base + path, headers={"X-Request-ID": "template-1"}, timeout=9)
+            assert response.status_code == 504
+            assert 1.9 < time.monotonic() - began < 3.9
+            assert response.headers["content-type"] == "application/problem+json"
+            assert response.json() == {
+                "type": "about:blank",
+                "title": "Gateway Timeout",
+                "status": 504,
+                "detail": "No response within 2 s.",
+                "request_id": "template-1",
+            }
+        assert "slow: cancelled" in running.output()
+        running.wait_for_output("sync: ended")
+        assert running.output().count("request deadline passed") == 2
+        running.terminate()
+        assert running.wait() == 0
+
+
+def test_the_deadline_is_the_ladders(unusual: Service, slow: str) -> None:
+    """``PROXY_READ_TIMEOUT=10`` in ``.env`` gives a deadline of 5 s, half of what nginx waits."""
+    port = free_port()
+    with _gunicorn(unusual, slow, port):
+        wait_until(lambda: _status(f"http://127.0.0.1:{port}/health/ready") == 200, what="readiness")
+        assert httpx.get(f"http://127.0.0.1:{port}/slow", timeout=9).json()["detail"] == "No response within 5 s."
+
+
+def test_a_stopping_instance_is_not_ready_but_serves(unusual: Service) -> None:
+    """Between SIGTERM and the end of the stop delay readiness says 503, liveness 200; then gunicorn leaves with 0."""
+    port = free_port()
+    base = f"http://127.0.0.1:{port}/health"
+    with _gunicorn(unusual, "app.main:app", port, GUNICORN_STOP_DELAY="2") as running:
+        wait_until(lambda: _status(f"{base}/ready") == 200, what="readiness")
+        running.terminate()
+        wait_until(lambda: _status(f"{base}/ready") == 503, what="503 while stopping")
+        assert _status(f"{base}/live") == 200
+        assert running.wait() == 0
+
+
+def test_bad_settings_stop_gunicorn_without_a_traceback(unusual: Service) -> None:
+    """Every variable that does not fit is named, gunicorn does not try again, and no secret is shown."""
+    with _gunicorn(unusual, "app.main:app", free_port(), APP_DOK="1", APP_LOG_FORMAT="hunter2") as running:
+        assert running.wait() == 3
+        output = running.output()
+    assert "settings: APP_DOK: unknown variable; did you mean APP_DOCS?" in output
+    assert "settings: APP_LOG_FORMAT: Input should be 'json' or 'console'" in output
+    assert "Traceback" not in output
+    assert "hunter2" not in output
+
+
+def _serve(unusual: Service, temporary: Path, port: int, **extra: str) -> Running:
+    environment = service_environment(temporary, WEB_CONCURRENCY="1", **extra)
+    return Running(["make", "serve", f"PORT={port}"], env=environment, cwd=unusual.directory)
+
+
+def _left(unusual: Service, temporary: Path) -> list[object]:
+    """Return what a stopped service has left: processes, and files in its temporary directory."""
+    return [*processes_in(unusual.directory).values(), *temporary.iterdir()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_make_serve_answers_through_nginx_and_leaves_nothing(unusual: Service, tmp_path: Path, number: int) -> None:
+    """nginx and gunicorn run with the same request id, and a signal to make stops both."""
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    with _serve(unusual, tmp_path / "tmp", port) as running:
+        running.wait_for_output(f"serve: ready at {base}", seconds=30)
+        response = httpx.post(f"{base}/api/greetings", json={"text": "you"}, headers={"X-Request-ID": "template-2"})
+        assert (response.status_code, response.json()) == (201, {"text": "Hello, you"})
+        assert response.headers["server"] == "nginx"
+        assert response.headers.get_list("x-request-id") == ["template-2"]
+        assert httpx.get(f"{base}/health/checks").status_code == 404
+        lines = wait_until(lambda: _json_lines(running, "template-2", 2), what="nginx's line and the application's")
+        assert {line.get("logger", "nginx") for line in lines} == {"app.access", "nginx"}
+        # As a terminal does with Ctrl-C: the program gets it as well as make.
+        (program,) = [pid for pid, command in processes_in(unusual.directory).items() if "scripts.serve" in command]
+        os.kill(program, number)
+        wait_until(lambda: running.returncode is not None, what="the end of make", seconds=20)
+        assert "Traceback" not in running.output()
+    wait_until(lambda: _left(unusual, tmp_path / "tmp") == [], what="nothing left")
+
+
+def test_terminating_make_stops_everything(unusual: Service, tmp_path: Path) -> None:
+    """make passes SIGTERM on, and nothing is left."""
+    port = free_port()
+    with _serve(unusual, tmp_path / "tmp", port) as running:
+        running.wait_for_output("serve: ready at", seconds=30)
+        assert processes_in(unusual.directory) != {}
+        running.terminate()
+        running.wait(20)
+    wait_until(lambda: _left(unusual, tmp_path / "tmp") == [], what="nothing left")
+
+
+def _json_lines(running: Running, request_id: str, count: int) -> list[dict[str, object]]:
+    """Return the JSON log lines of one request once there are enough of them."""
+    lines = [json.loads(line) for line in running.output().splitlines() if line.startswith("{")]
+    found = [line for line in lines if line.get("request_id") == request_id]
+    return found if len(found) >= count else []
+
+
+def test_serve_says_that_its_port_is_taken(unusual: Service, tmp_path: Path) -> None:
+    """A taken port is one line and exit code 1."""
+    with _gunicorn(unusual, "app.main:app", port := free_port()) as other:
+        other.wait_for_output("Listening at")
+        with _serve(unusual, tmp_path / "tmp", port) as running:
+            assert running.wait() != 0
+            assert f"serve: port {port}: Address already in use; choose another one" in running.output()
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"APP_DOK": "1"}, "serve: gunicorn ended with exit code 3, see above"),
+        ({"NGINX_CLIENT_MAX_BODY_SIZE": "huge"}, "serve: nginx rejects its configuration, see above"),
+    ],
+)
+def test_serve_says_which_side_does_not_start(
+    unusual: Service, tmp_path: Path, extra: dict[str, str], message: str
+) -> None:
+    """When one of the two does not start, its own message and one line are shown, and the other is stopped."""
+    with _serve(unusual, tmp_path / "tmp", free_port(), **extra) as running:
+        assert running.wait(30) != 0
+        assert message in running.output()
+        assert "Traceback" not in running.output()
+    wait_until(lambda: _left(unusual, tmp_path / "tmp") == [], what="nothing left")
