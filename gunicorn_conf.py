@@ -118,7 +118,7 @@ class ServerSettings(BaseSettings):
     """U: nginx upstream ``keepalive_timeout``. https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout"""
     proxy_connect_timeout: _Seconds = Field(2, ge=1, le=75, validation_alias="PROXY_CONNECT_TIMEOUT")
     """C: nginx ``proxy_connect_timeout``; nginx's documentation names 75 as the usual ceiling."""
-    front_read_timeout: _Seconds | None = Field(None, ge=1, le=86400, validation_alias="FRONT_READ_TIMEOUT")
+    front_read_timeout: _Seconds | None = Field(None, ge=1, le=172800, validation_alias="FRONT_READ_TIMEOUT")
     """L: how long a load balancer or CDN before nginx waits for a response; unset when nginx is the edge."""
 
     # What people already set.

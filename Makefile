@@ -1,0 +1,48 @@
+# Works with plain python3 and its venv module; uses uv where it is installed.
+# PYTHON=python3.12 make test    another interpreter (remove .venv first)
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check sync picture lock clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+install: $(INSTALLED) ## create .venv with the locked development tools and this package
+
+$(INSTALLED): pyproject.toml requirements-dev.lock scripts/install.sh
+	PYTHON="$(PYTHON)" scripts/install.sh "$(VENV)"
+	@touch $@
+
+demo: $(INSTALLED) ## scaffold a service and serve it behind nginx (PORT=8080; CHECK=1: stop when it is ready)
+	$(BIN)/python scripts/demo.py $(if $(PORT),--port $(PORT)) $(if $(CHECK),--check)
+
+test: $(INSTALLED) ## run the tests; ARGS="-k name" is passed on
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
+
+check: $(INSTALLED) ## lint, types, shell scripts, every nginx variant, workflows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python scripts/check_shell.py
+	$(BIN)/python scripts/check_nginx.py
+	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: workflows not checked"; fi
+
+sync: $(INSTALLED) ## copy gunicorn_conf.py, gunicorn_handover.py and nginx/ into the template
+	$(BIN)/python scripts/sync.py
+
+picture: $(INSTALLED) ## redraw docs/ladder.svg
+	$(BIN)/python scripts/picture.py
+
+lock: $(INSTALLED) ## choose new versions for requirements-dev.lock (needs uv)
+	uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev --no-emit-index-url \
+	    --custom-compile-command "make lock" --output-file requirements-dev.lock pyproject.toml
+
+clean: ## remove everything that make and the tools have created
+	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

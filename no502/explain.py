@@ -1,0 +1,134 @@
+"""``no502 explain``: the ladder in force here, each rung with its formula and reason."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from no502 import uvicorn_flags
+from no502.errors import USAGE, UserError
+from no502.ladder import GROUPS, RUNGS, Rung, is_overridden, value_of
+from no502.ladder_svg import draw
+from no502.settings import load_settings
+
+if TYPE_CHECKING:
+    from gunicorn_conf import ServerSettings
+
+__all__ = ["explain", "to_env", "to_json", "to_text"]
+
+
+class Format(StrEnum):
+    """How the ladder is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    ENV = "env"
+    SVG = "svg"
+
+
+class Server(StrEnum):
+    """Whose settings are printed."""
+
+    GUNICORN = "gunicorn"
+    UVICORN = "uvicorn"
+
+
+def explain(
+    output_format: Annotated[
+        Format, typer.Option("--format", help="For reading, as JSON, as lines of a .env file, as a picture.")
+    ] = Format.TEXT,
+    server: Annotated[
+        Server, typer.Option(help="uvicorn: the same numbers as flags of uvicorn alone.")
+    ] = Server.GUNICORN,
+) -> None:
+    """Print the ladder that the environment and .env give here: formula, value, who enforces it, why."""
+    if server is Server.UVICORN:
+        if output_format not in {Format.TEXT, Format.JSON}:
+            message = f"--server uvicorn prints text or json, not {output_format}"
+            raise UserError(message, USAGE)
+        show = uvicorn_flags.to_text if output_format is Format.TEXT else uvicorn_flags.to_json
+    else:
+        show = {Format.TEXT: to_text, Format.JSON: to_json, Format.ENV: to_env, Format.SVG: draw}[output_format]
+    typer.echo(show(load_settings()), nl=False)
+
+
+def to_text(current: ServerSettings) -> str:
+    """Return the ladder for reading, 100 columns wide at most (links excepted)."""
+    lines: list[str] = []
+    for key, title in GROUPS.items():
+        lines += [title.upper(), ""]
+        for rung in RUNGS:
+            if rung.group == key:
+                lines += [*_rung_text(rung, current), ""]
+    return "\n".join(lines)
+
+
+def _rung_text(rung: Rung, current: ServerSettings) -> list[str]:
+    value = value_of(rung, current)
+    shown = "unset" if value is None else f"{value} {rung.unit}".rstrip()
+    return [
+        f"{_label(rung):32} {shown:>8}   {_origin(rung, current)}",
+        f"    enforced by {rung.enforced_by}",
+        *textwrap.wrap(rung.why, 100, initial_indent="    ", subsequent_indent="    "),
+        f"    {rung.source}",
+    ]
+
+
+def _label(rung: Rung) -> str:
+    return rung.name if rung.symbol == rung.name else f"{rung.name} {rung.symbol}"
+
+
+def _origin(rung: Rung, current: ServerSettings) -> str:
+    if rung.name == "workers":
+        return f"set by {rung.variable}" if is_overridden(rung, current) else f"counted; {rung.variable} sets it"
+    if rung.formula is None:
+        return f"input {rung.variable}"
+    return f"set by {rung.variable}, not {rung.formula}" if is_overridden(rung, current) else f"= {rung.formula}"
+
+
+def to_json(current: ServerSettings) -> str:
+    """Return the ladder as one JSON object: ``worker_class`` and the list ``rungs``."""
+    rungs = [
+        {
+            "name": rung.name,
+            "symbol": rung.symbol,
+            "group": rung.group,
+            "value": value_of(rung, current),
+            "unit": rung.unit,
+            "formula": rung.formula,
+            "variable": rung.variable,
+            "overridden": is_overridden(rung, current),
+            "enforced_by": rung.enforced_by,
+            "why": rung.why,
+            "source": rung.source,
+        }
+        for rung in RUNGS
+    ]
+    return json.dumps({"worker_class": current.worker_class, "rungs": rungs}, indent=2) + "\n"
+
+
+def to_env(current: ServerSettings) -> str:
+    """Return lines for a ``.env`` file: what was chosen as settings, what follows from it as comments.
+
+    Read back, they give the same ladder.
+    """
+    chosen = [rung for rung in RUNGS if _is_input(rung) or is_overridden(rung, current)]
+    lines = ["# Inputs and overrides; nginx and gunicorn both read this file. Times are whole seconds."]
+    for rung in chosen:
+        value = value_of(rung, current)
+        lines.append(f"# {rung.variable}= (unset)" if value is None else f"{rung.variable}={value}")
+    if current.worker_class_override is not None:
+        lines.append(f"GUNICORN_WORKER_CLASS={current.worker_class_override}")
+    lines += ["", "# Computed from them; uncomment one to override it."]
+    for rung in RUNGS:
+        if rung not in chosen:
+            lines += [f"# {_origin(rung, current).removeprefix('= ')}", f"# {rung.variable}={value_of(rung, current)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _is_input(rung: Rung) -> bool:
+    return rung.formula is None and rung.name != "workers"

@@ -1,0 +1,84 @@
+"""``no502 nginx``: the nginx configuration for a host without the official image."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from dotenv import dotenv_values
+
+from no502.data import data_path
+from no502.errors import USAGE, UserError
+from no502.nginx_files import render
+from no502.settings import load_settings
+
+if TYPE_CHECKING:
+    from gunicorn_conf import ServerSettings
+
+__all__ = ["collect_variables", "nginx_command", "render"]
+
+_STABLE = "1.30"
+
+
+def nginx_command(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
+    out: Annotated[Path, typer.Option(help="The directory to write to; OUT/nginx.conf is the file to start.")],
+    nginx_version: Annotated[str, typer.Option(help="The nginx that will read the files, 1.22 or newer.")] = _STABLE,
+    upstream: Annotated[
+        str | None, typer.Option(help="unix:/path, address:port or name:port; default: NGINX_UPSTREAM, GUNICORN_BIND.")
+    ] = None,
+    server_name: Annotated[str | None, typer.Option(help="Host names, separated by spaces.")] = None,
+    listen: Annotated[str | None, typer.Option(help="Port, or address:port.")] = None,
+    tls: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="CERT KEY", help="Serve TLS with these PEM files.")
+    ] = None,
+    trusted_proxies: Annotated[
+        str | None, typer.Option(metavar="CIDR,CIDR", help="Proxies in front whose X-Forwarded-* count.")
+    ] = None,
+    standalone: Annotated[
+        bool, typer.Option("--standalone", help="A tree that nginx runs by itself, in the foreground, as any user.")
+    ] = False,
+) -> None:
+    """Write the nginx configuration that matches this environment and .env."""
+    version = _parse_version(nginx_version)
+    given = {
+        "NGINX_UPSTREAM": upstream,
+        "NGINX_SERVER_NAME": server_name,
+        "NGINX_LISTEN": listen,
+        "NGINX_TRUSTED_PROXIES": trusted_proxies,
+    }
+    if tls is not None:
+        given["NGINX_TLS_CERTIFICATE"], given["NGINX_TLS_CERTIFICATE_KEY"] = (str(path.absolute()) for path in tls)
+    variables = collect_variables(load_settings())
+    variables |= {name: value for name, value in given.items() if value is not None}
+    written = render(out, variables, nginx_version=version, tls=tls is not None, standalone=standalone)
+    typer.echo(f"wrote {len(written)} files; start with {out / 'nginx.conf'}")
+
+
+def collect_variables(settings: ServerSettings) -> dict[str, str]:
+    """Return the variables in force here: the environment, ``.env``, else the examples.
+
+    The three timeouts come from ``settings``, so gunicorn and nginx cannot differ; the upstream defaults to the address
+    that gunicorn binds to.
+    """
+    here = {name: value for name, value in {**dotenv_values(".env"), **os.environ}.items() if value}
+    examples = {name: value for name, value in dotenv_values(data_path("nginx") / "example.env").items() if value}
+    return {
+        **examples,
+        "NGINX_TLS_LISTEN": "443",
+        "NGINX_UPSTREAM": re.sub(r"^(?:0\.0\.0\.0|\[::\])(?=:)", "127.0.0.1", settings.bind[0]),
+        **{name: value for name, value in here.items() if name.startswith(("NGINX_", "PROXY_"))},
+        "PROXY_READ_TIMEOUT": str(settings.proxy_read_timeout),
+        "PROXY_KEEPALIVE_TIMEOUT": str(settings.proxy_keepalive_timeout),
+        "PROXY_CONNECT_TIMEOUT": str(settings.proxy_connect_timeout),
+    }
+
+
+def _parse_version(text: str) -> tuple[int, int, int]:
+    match = re.fullmatch(r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,4}))?", text)
+    if match is None:
+        message = f"--nginx-version {text}: not a version; allowed: such as 1.22 or 1.30.1"
+        raise UserError(message, USAGE)
+    return int(match[1]), int(match[2]), int(match[3] or 0)

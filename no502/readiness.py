@@ -1,0 +1,30 @@
+"""Whether a service answers its readiness endpoint, through nginx and at the worker's own socket."""
+
+from pathlib import Path
+
+import httpx
+
+__all__ = ["READY_PATH", "ask_nginx", "ask_worker"]
+
+READY_PATH = "/health/ready"
+_ASK_SECONDS = 2.0
+
+
+def ask_nginx(port: int) -> str:
+    """Ask through nginx; return ``200``, another status, or what went wrong."""
+    # trust_env=False: a proxy from the environment must not come between this process and its own nginx.
+    with httpx.Client(trust_env=False, timeout=_ASK_SECONDS) as client:
+        return _ask(client, f"http://127.0.0.1:{port}{READY_PATH}")
+
+
+def ask_worker(socket: Path) -> str:
+    """Ask the worker at its unix socket; return as :func:`ask_nginx` does."""
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=_ASK_SECONDS) as client:
+        return _ask(client, f"http://localhost{READY_PATH}")
+
+
+def _ask(client: httpx.Client, url: str) -> str:
+    try:
+        return str(client.get(url).status_code)
+    except httpx.HTTPError as error:
+        return f"no answer ({type(error).__name__}: {error})"

