@@ -1,0 +1,1 @@
+"""Tests of the nginx files with real nginx."""
