@@ -1,0 +1,92 @@
+"""A running peer, and what its log says."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from _process import Process, wait_for
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from _peers import Peer, Setup
+
+__all__ = ["Server", "trouble"]
+
+_HERE = Path(__file__).resolve().parent
+_SECONDS_TO_BOOT = 60.0
+_TROUBLE = re.compile(r"\[(?:WARNING|ERROR|CRITICAL)\]|^(?:WARNING|ERROR|CRITICAL):|^Traceback|\bTIMEOUT\b")
+_PREFIX = re.compile(r"^\[\d{4}-[^\]]*\] \[\d+\] ")
+_KINDS_KEPT = 12
+
+
+class Server:
+    """A peer, as long as the ``with`` block lasts.
+
+    Args:
+        peer: Which one.
+        setup: How.
+        directory: Where its log is written and its home is.
+    """
+
+    def __init__(self, peer: Peer, setup: Setup, directory: Path) -> None:
+        self.peer = peer
+        directory.mkdir(parents=True)
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(directory),
+            "LC_ALL": "C.UTF-8",
+            "PYTHONPATH": os.pathsep.join([str(_HERE), str(_HERE.parent)]),
+            "PYTHONUNBUFFERED": "1",  # the log is read while it is written
+            **peer.environment(setup),
+        }
+        self._process = Process(peer.command(setup), log=directory / "server.log", env=environment, cwd=directory)
+
+    def __enter__(self) -> Self:
+        """Start it and wait until every worker serves."""
+        self._process.start()
+        try:
+            wait_for(self._serves, seconds=_SECONDS_TO_BOOT, what=f"{self.peer.name} to serve")
+        except BaseException:
+            self._process.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop it."""
+        self._process.stop()
+
+    def signal(self, number: int) -> None:
+        """Signal its first process."""
+        self._process.signal(number)
+
+    def check(self) -> None:
+        """Raise RuntimeError, with the end of the log, if it has ended."""
+        self._process.check()
+
+    def log(self) -> str:
+        """Return its log so far."""
+        return self._process.log()
+
+    def generations(self) -> tuple[int, int]:
+        """Count whole generations of workers by the log: ready so far, gone so far (all but one if it does not say)."""
+        log, peer = self.log(), self.peer
+        ready = len(re.findall(peer.ready, log)) // peer.workers
+        return ready, ready - 1 if peer.gone is None else len(re.findall(peer.gone, log)) // peer.workers
+
+    def _serves(self) -> bool:
+        self.check()
+        return self.generations()[0] >= 1
+
+
+def trouble(log: str) -> dict[str, int]:
+    """Count the lines of a log above the level ``info``, numbers blanked, the most frequent first."""
+    lines = (_PREFIX.sub("", line) for line in log.splitlines() if _TROUBLE.search(line))
+    return dict(Counter(re.sub(r"\d+", "N", line) for line in lines).most_common(_KINDS_KEPT))
