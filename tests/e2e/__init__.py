@@ -1,0 +1,1 @@
+"""Workers that leave, with real gunicorn and real sockets."""

@@ -1,0 +1,1 @@
+"""Applications and worker classes that the tests run."""

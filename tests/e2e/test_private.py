@@ -1,0 +1,131 @@
+"""What the worker touches beyond documented interfaces exists in the installed gunicorn and uvicorn."""
+
+import asyncio
+import inspect
+import re
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import gunicorn.sock
+import pytest
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config as GunicornConfig
+from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn_worker import UvicornWorker
+
+import gunicorn_handover
+
+_OVERRIDDEN = ["manage_workers", "spawn_worker", "setup", "reload", "stop", "handle_term"]
+_READ = ["WORKERS", "num_workers", "worker_age", "app"]
+_OWN = {"on_starting", "Handover", "Server", "Arbiter", "Connection: close"}
+_PROVED = {
+    *_OVERRIDDEN,
+    *_READ,
+    *("UvicornWorker._serve", ".sock", "Server.server_state", ".servers", ".lifespan", "Config.encoded_headers"),
+    *("cycle", "response_started", "default_headers", "conn.trailing_data"),
+}
+
+
+class _Nothing(BaseApplication):  # type: ignore[misc]  # published without types
+    def init(self, parser: object, opts: object, args: object) -> None: ...
+
+    def load_config(self) -> None: ...
+
+    def load(self) -> None: ...
+
+
+def test_list_is_complete() -> None:
+    """The module's list of touched attributes has exactly the names that are proved below."""
+    text = inspect.getdoc(gunicorn_handover) or ""
+    section = text[text.index("* ``Arbiter``") :]
+    assert set(re.findall(r"``([^`]+)``", section)) == _PROVED | _OWN
+
+
+@pytest.mark.parametrize("name", _OVERRIDDEN)
+def test_overridden_method(name: str) -> None:
+    """The arbiter has the method, with the same parameters as the one that replaces it."""
+    ours = inspect.signature(getattr(gunicorn_handover._HandoverArbiter, name))
+    theirs = inspect.signature(getattr(Arbiter, name))
+    assert name in vars(Arbiter)
+    assert [(p.name, p.default) for p in ours.parameters.values()] == [
+        (p.name, p.default) for p in theirs.parameters.values()
+    ]
+
+
+def test_arbiter_state() -> None:
+    """An arbiter has the attributes that are read, and keeps its workers in a dictionary by pid."""
+    arbiter = Arbiter(_Nothing())
+    assert [name for name in _READ if not hasattr(arbiter, name)] == []
+    assert isinstance(arbiter.WORKERS, dict)
+    assert arbiter.worker_age == 0
+    assert {Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR} == {3, 4}
+
+
+def test_worker_serves_in_a_coroutine() -> None:
+    """uvicorn-worker runs ``_serve``, the method that is replaced."""
+    assert inspect.iscoroutinefunction(UvicornWorker._serve)
+    assert "_serve()" in inspect.getsource(UvicornWorker.run)
+
+
+def test_listener_has_a_socket() -> None:
+    """gunicorn's listener wraps a socket under the name that is used."""
+    listener = gunicorn.sock.TCPSocket(("127.0.0.1", 0), GunicornConfig(), None)
+    try:
+        assert isinstance(listener.sock, socket.socket)
+    finally:
+        listener.close()
+
+
+@pytest.mark.parametrize("protocol", [HttpToolsProtocol, H11Protocol])
+def test_server_and_protocols(protocol: type[Any]) -> None:
+    """A running server shows its listeners, lifespan and connections, and a connection the response in the making."""
+    asyncio.run(_inspect(protocol))
+
+
+async def _inspect(protocol: type[Any]) -> None:
+    release = asyncio.Event()
+    config = Config(_holding(release), http=protocol, log_config=None, lifespan="off", ws="none")
+    server = Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    await _until(lambda: server.started)
+    assert config.http_protocol_class is protocol
+    assert isinstance(config.encoded_headers, list)
+    assert isinstance(server.lifespan.state, dict)
+    assert len(server.servers) == 1
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await _until(lambda: server.server_state.connections)
+    connection: Any = next(iter(server.server_state.connections))
+    assert getattr(connection, "cycle", "missing") is None
+    writer.write(b"GET / HTTP/1.1\r\nHost: e2e\r\n\r\n" * 2)
+    await _until(lambda: connection.cycle)
+    assert connection.cycle.response_started is False
+    if protocol is H11Protocol:
+        assert connection.conn.trailing_data[0].startswith(b"GET")
+    connection.cycle.default_headers = [*connection.cycle.default_headers, (b"x-added", b"1")]
+    release.set()
+    assert b"x-added: 1" in await reader.readuntil(b"x-added: 1")
+    writer.close()
+    await writer.wait_closed()
+    server.should_exit = True
+    await task
+
+
+def _holding(release: asyncio.Event) -> Callable[..., Any]:
+    async def app(scope: object, receive: object, send: Callable[[dict[str, object]], Any]) -> None:  # noqa: ARG001
+        await release.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    return app
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  uvicorn offers no event
+            await asyncio.sleep(0.01)
