@@ -53,9 +53,7 @@ class Pair:
 
     def __enter__(self) -> Self:
         """Start gunicorn; nginx follows when there is something to pass requests to."""
-        own = Path("gunicorn_conf.py")
-        configuration = str(own) if own.is_file() else "python:gunicorn_conf"
-        command = [sys.executable, "-m", "gunicorn", "-c", configuration, self._application]
+        command = [sys.executable, "-m", "gunicorn", "-c", _configuration(), self._application]
         environment = {**os.environ, "GUNICORN_BIND": f"unix:{self._socket}", "PYTHONUNBUFFERED": "1"}
         self._gunicorn = self._start("gunicorn", command, environment)
         return self
@@ -146,3 +144,13 @@ def _last_lines(child: Child) -> str:
         lines = lines[failures[-1] :]
         lines = lines[: next((number for number, line in enumerate(lines) if _BOOT_FAILURE_END in line), None)]
     return "\n".join(f"    {line}" for line in lines[-_SHOWN_LINES:]) or "    (it wrote nothing)"
+
+
+def _configuration() -> str:
+    """Return gunicorn's ``-c``: a generated service's own file, a copied gunicorn_conf.py, or the installed module."""
+    copied, generated = Path("gunicorn_conf.py"), Path("app/server.py")
+    if not copied.is_file():
+        return "python:gunicorn_conf"
+    if generated.is_file() and "gunicorn_conf" in generated.read_text(encoding="utf-8", errors="replace"):
+        return str(generated)
+    return str(copied)

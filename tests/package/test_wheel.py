@@ -76,7 +76,7 @@ def test_core_dependencies_are_what_the_numbers_need(metadata: email.message.Mes
     assert sorted(requirements) == [
         "gunicorn>=22",
         "pydantic-settings>=2.3",
-        "uvicorn-worker>=0.3",
+        "uvicorn-worker>=0.4",
         "uvicorn[standard]>=0.36",
     ]
 

@@ -33,8 +33,11 @@ EXPECTED = {
     "app/health.py",
     "app/log.py",
     "app/main.py",
+    "app/metrics.py",
     "app/problems.py",
+    "app/server.py",
     "app/settings.py",
+    "scripts/diagnose",
     "scripts/healthcheck.py",
     "scripts/serve.py",
 }
@@ -161,7 +164,7 @@ def test_the_image_is_small_and_stops_well(tmp_path: Path) -> None:
     assert instructions.count("FROM") == 2
     assert instructions.index("USER") < instructions.index("CMD")
     assert "STOPSIGNAL SIGTERM" in lines
-    assert 'CMD ["gunicorn", "-c", "gunicorn_conf.py", "app.main:app"]' in lines
+    assert 'CMD ["gunicorn", "-c", "app/server.py", "app.main:app"]' in lines
     assert not re.search(r"# *syntax=|--link|--mount|--start-interval|<<", "\n".join(lines))
 
 

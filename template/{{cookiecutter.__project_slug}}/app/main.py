@@ -7,8 +7,13 @@ from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
+{%- if cookiecutter.database == 'postgresql' %}
+
+from app import DESCRIPTION, TITLE, VERSION, database, example, health, items, log, problems
+{%- else %}
 
 from app import DESCRIPTION, TITLE, VERSION, example, health, log, problems
+{%- endif %}
 from app.access_log import AccessLog
 from app.deadline import DeadlineMiddleware
 from app.settings import Settings, load
@@ -22,9 +27,18 @@ _LOCAL = ("localhost", "127.0.0.1")
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what the service needs before the first request, close it after the last one."""
+{%- if cookiecutter.database == 'postgresql' %}
+    async with database.Database(app.state.settings, ladder) as opened:
+        app.state.database = opened
+        app.state.health = health.Health([health.Check(name="database", probe=opened.ping, timeout=1.0)])
+        app.state.health.started = True
+        yield
+        app.state.health.started = False
+{%- else %}
     app.state.health.started = True
     yield
     app.state.health.started = False
+{%- endif %}
 
 
 def create_app(settings: Settings | None = None, *, request_deadline: float = ladder.request_deadline) -> FastAPI:
@@ -36,6 +50,17 @@ def create_app(settings: Settings | None = None, *, request_deadline: float = la
     """
     settings = settings or load()
     log.configure(settings.log_level, settings.log_format)
+    layers = [  # the first one is the outermost
+        Middleware(AccessLog),
+        Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]),
+        Middleware(TrustedHostMiddleware, allowed_hosts=[*settings.allowed_hosts, *_LOCAL], www_redirect=False),
+        Middleware(problems.ErrorBoundary),
+        Middleware(DeadlineMiddleware, seconds=request_deadline),
+    ]
+    if settings.metrics:
+        from app import metrics  # noqa: PLC0415  its library is loaded only where it is wanted
+
+        layers.insert(0, metrics.layer())
     app = FastAPI(
         title=TITLE,
         description=DESCRIPTION,
@@ -46,19 +71,23 @@ def create_app(settings: Settings | None = None, *, request_deadline: float = la
         redoc_url=None,
         lifespan=_lifespan,
         responses=problems.OPENAPI_RESPONSES,
-        middleware=[  # the first one is the outermost
-            Middleware(AccessLog),
-            Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]),
-            Middleware(TrustedHostMiddleware, allowed_hosts=[*settings.allowed_hosts, *_LOCAL], www_redirect=False),
-            Middleware(problems.ErrorBoundary),
-            Middleware(DeadlineMiddleware, seconds=request_deadline),
-        ],
+        middleware=layers,
     )
     app.state.settings = settings
+{%- if cookiecutter.database == 'postgresql' %}
+    app.state.health = health.Health([])  # _lifespan puts the checks in
+{%- else %}
     app.state.health = health.Health([])  # one health.Check for each thing without which no request can be served
+{%- endif %}
     problems.install(app)
+{%- if cookiecutter.database == 'postgresql' %}
+    database.install(app)
+{%- endif %}
     app.include_router(health.router)
     app.include_router(example.router)
+{%- if cookiecutter.database == 'postgresql' %}
+    app.include_router(items.router)
+{%- endif %}
     return app
 
 

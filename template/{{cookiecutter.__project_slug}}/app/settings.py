@@ -1,4 +1,4 @@
-"""What can be set: environment variables that start with ``APP_``, and ``LOG_LEVEL``, which gunicorn reads too.
+"""What can be set: environment variables that start with ``APP_``, {% if cookiecutter.database == 'postgresql' %}DATABASE_URL, and LOG_LEVEL (gunicorn reads it too){% else %}and ``LOG_LEVEL``, which gunicorn reads too{% endif %}.
 
 The server's numbers (timeouts, workers) are not here: ``gunicorn_conf.ServerSettings`` computes them.
 """
@@ -9,8 +9,17 @@ import sys
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
+{%- if cookiecutter.database == 'postgresql' %}
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from gunicorn_conf import settings as ladder
+{%- else %}
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+{%- endif %}
 
 __all__ = ["Settings", "load"]
 
@@ -23,6 +32,19 @@ def _split(value: object) -> object:
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+{%- if cookiecutter.database == 'postgresql' %}
+
+
+def _postgresql(value: SecretStr) -> SecretStr:
+    try:
+        name = make_url(value.get_secret_value()).drivername
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+        name = ""
+    if name not in {"postgresql", "postgres", "postgresql+psycopg"}:
+        msg = "must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE (special characters as %XX)"
+        raise ValueError(msg)
+    return value
+{%- endif %}
 
 
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
@@ -65,8 +87,23 @@ class Settings(BaseSettings):
     cors_origins: CommaList = []
     """Origins such as ``https://app.example.com`` whose pages may call the service from a browser."""
 
+    metrics: bool = False
+    """Whether /metrics exists, for Prometheus and for callers inside only. See app/metrics.py."""
+
     root_path: str = ""
     """The path that a proxy strips, such as ``/api``, when the service does not live at the root of its host."""
+{%- if cookiecutter.database == 'postgresql' %}
+
+    database_url: Annotated[SecretStr, AfterValidator(_postgresql)] = Field(validation_alias="DATABASE_URL")
+    """``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``; the rest comes from libpq's variables (PGPASSWORD)."""
+
+    database_connections: int = Field(default=80, ge=1, le=10_000)
+    """How many connections all workers of this instance may open together, a reload included.
+
+    The numbers of all instances and what else uses the server must fit into its ``max_connections`` (100 by default, 3
+    of them for superusers). What one worker gets of it: ``app.database.pool_size``.
+    """
+{%- endif %}
 
 
 def load() -> Settings:
@@ -80,6 +117,13 @@ def load() -> Settings:
         settings = Settings()
     except ValidationError as error:
         problems += [f"{_variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors()]
+{%- if cookiecutter.database == 'postgresql' %}
+    else:
+        needed = 2 * (2 * ladder.workers + 1)
+        if settings.database_connections < needed:
+            why = f"2 for each of 2 * {ladder.workers} + 1 workers; WEB_CONCURRENCY={ladder.workers}"
+            problems.append(f"APP_DATABASE_CONNECTIONS: Input should be at least {needed} ({why})")
+{%- endif %}
     if problems:
         sys.stderr.write("".join(f"settings: {problem}\n" for problem in problems))
         raise SystemExit(3)

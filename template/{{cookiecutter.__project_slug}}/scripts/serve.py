@@ -150,7 +150,7 @@ def serve(port: int, private: Path) -> int:
     pair = Pair()
     problem = None
     try:
-        command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn_conf.py", "app.main:app"]
+        command = [sys.executable, "-m", "gunicorn", "-c", "app/server.py", "app.main:app"]
         pair.start("gunicorn", command, {**os.environ, "GUNICORN_BIND": f"unix:{upstream}", "PYTHONUNBUFFERED": "1"})
         problem = pair.wait_for(upstream.exists)
         if not problem:

@@ -1,0 +1,122 @@
+"""What is generated with and without ``database=postgresql``."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gunicorn_conf import ServerSettings
+from tests.support.template import TEMPLATE, bake, files_in
+from tests.template.conftest import UNUSUAL
+
+VENDORED = ("gunicorn_conf.py", "gunicorn_handover.py", "nginx/")
+ONLY_WITH_DATABASE = {
+    "alembic.ini",
+    "app/database.py",
+    "app/items.py",
+    "app/models.py",
+    "migrations/env.py",
+    "migrations/script.py.mako",
+    "migrations/versions/0001_items.py",
+    "scripts/database.py",
+    "tests/test_database.py",
+    "tests/test_items.py",
+    "tests/test_migrations.py",
+}
+TRACES = re.compile(r"sqlalchemy|alembic|psycopg|postgres|DATABASE_URL|migrat", re.IGNORECASE)
+BAKES = pytest.mark.parametrize(
+    ("answers", "has_database"),
+    [
+        ({}, False),
+        ({"database": "none"}, False),
+        ({**UNUSUAL, "database": "none"}, False),
+        ({"database": "postgresql"}, True),
+        ({**UNUSUAL, "database": "postgresql"}, True),
+    ],
+    ids=["defaults", "none", "none-unusual", "postgresql", "postgresql-unusual"],
+)
+
+
+@BAKES
+def test_files_of_the_database_are_there_when_it_was_chosen(
+    tmp_path: Path, *, answers: dict[str, str], has_database: bool
+) -> None:
+    """All of them, or none, and no empty directory."""
+    project = bake(tmp_path, **answers)
+    assert set(files_in(project)) & ONLY_WITH_DATABASE == (ONLY_WITH_DATABASE if has_database else set())
+    empty = [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    assert {path.name for path in empty} <= {"__pycache__"}  # how a directory is left out without a hook: git ignores it
+
+
+@BAKES
+def test_no_trace_of_a_database_that_was_not_chosen(
+    tmp_path: Path, *, answers: dict[str, str], has_database: bool
+) -> None:
+    """Nothing names what is not there (the copies of gunicorn_conf and nginx are the same for everybody)."""
+    files = files_in(bake(tmp_path, **answers))
+    traces = [
+        name for name, content in files.items() if not name.startswith(VENDORED) and TRACES.search(content.decode())
+    ]
+    assert bool(traces) == has_database, traces
+
+
+@BAKES
+def test_no_template_syntax_is_left(tmp_path: Path, *, answers: dict[str, str], has_database: bool) -> None:
+    """Neither names nor contents hold a tag of the template language, and what is left out leaves no gap."""
+    del has_database
+    for name, content in files_in(bake(tmp_path, **answers)).items():
+        if not name.startswith(VENDORED):
+            assert not re.search(r"cookiecutter\.|\{%|\{#|(?<!\$)\{\{", f"{name}\n{content.decode()}"), name
+            assert not re.search(r"\n{4}|[ \t]\n|^\n|\n\n\Z|[^\n]\Z", content.decode()), name
+
+
+def test_the_choice_is_asked_for_and_none_is_the_default() -> None:
+    """The first of the choices is the default."""
+    assert json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))["database"] == [
+        "none",
+        "postgresql",
+    ]
+
+
+def test_compose_migrates_before_the_service_starts_and_keeps_the_password_out(tmp_path: Path) -> None:
+    """Database, one-shot migration and service start in this order; nginx can not reach the database."""
+    project = bake(tmp_path, database="postgresql")
+    compose = yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))
+    services = compose["services"]
+    database, migrate, backend = services["database"], services["migrate"], services["backend"]
+    assert backend["depends_on"] == {
+        "database": {"condition": "service_healthy"},
+        "migrate": {"condition": "service_completed_successfully"},
+    }
+    assert migrate["depends_on"] == {"database": {"condition": "service_healthy"}}
+    assert (migrate["command"], migrate["restart"]) == (["alembic", "upgrade", "head"], "no")
+    assert migrate["read_only"] is True
+    assert compose["networks"]["data"] == {"internal": True}
+    assert [name for name in services if "data" in services[name].get("networks", ["default"])] == [
+        "backend",
+        "database",
+        "migrate",
+    ]
+    assert {name for name, service in services.items() if "ports" in service} == {"nginx"}
+    assert all(service["cap_drop"] == ["ALL"] for service in services.values())
+    assert database["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
+    for service in (migrate, backend):
+        assert service["environment"]["PGPASSWORD"].startswith("${POSTGRES_PASSWORD:?")
+        assert ":" not in service["environment"]["DATABASE_URL"].removeprefix("postgresql://").split("@")[0]
+    assert "COPY migrations migrations" in (project / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    assert {"!alembic.ini", "!migrations"} <= set((project / ".dockerignore").read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("seconds", [10, 60, 180, 86400])
+def test_the_readme_has_the_times_of_the_ladder(tmp_path: Path, seconds: int) -> None:
+    """What the README says about statements and about waiting for a connection is what the code computes."""
+    project = bake(tmp_path, database="postgresql", proxy_read_timeout=str(seconds))
+    ladder = ServerSettings(
+        proxy_read_timeout=seconds, worker_class_override="gunicorn_handover.HandoverWorker", web_concurrency=1
+    )
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    assert f"cancels a statement after {ladder.statement_timeout} s:" in readme
+    wait = min(5, (ladder.request_deadline - ladder.statement_timeout) / 2)
+    assert re.search(rf"no connection within {wait:g}(\.0)? s ", readme)
