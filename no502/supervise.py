@@ -132,7 +132,7 @@ class Pair:
             pass
 
     def _end(self) -> None:
-        for child in self._children:
+        for child in reversed(self._children):  # nginx first: its last answer must not be a 502
             child.kill()
 
 
