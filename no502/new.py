@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -111,6 +112,8 @@ def _move(generated: Path, destination: Path) -> Path:
     if project.exists():
         message = f"{project} exists already: remove it, or choose another project_name or DEST"
         raise UserError(message)
+    for compiled in generated.rglob("__pycache__"):
+        shutil.rmtree(compiled)  # an installer compiles the Python files of the package's data as well
     return generated.rename(project)
 
 

@@ -56,8 +56,9 @@ def test_overridden_method(name: str) -> None:
     ]
 
 
-def test_arbiter_state() -> None:
+def test_arbiter_state(monkeypatch: pytest.MonkeyPatch) -> None:
     """An arbiter has the attributes that are read, and keeps its workers in a dictionary by pid."""
+    monkeypatch.setenv("SERVER_SOFTWARE", "an arbiter sets it; this sets it back")
     arbiter = Arbiter(_Nothing())
     assert [name for name in _READ if not hasattr(arbiter, name)] == []
     assert isinstance(arbiter.WORKERS, dict)

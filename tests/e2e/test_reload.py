@@ -27,8 +27,8 @@ def test_old_generation_serves_until_the_new_one_is_ready(tmp_path: Path) -> Non
         assert not server.found("may leave")
         (tmp_path / "hold").unlink()
         new = server.wait_for_workers(2, without=old)
-        last_ready = max(server.wait_for_log(f"worker {pid} is ready").start() for pid in new)
-        assert last_ready < server.wait_for_log(r"may leave \(reload\)").start()
+        ready = [server.wait_for_log(rf"\[{pid}\] \[INFO\] Application startup complete").start() for pid in new]
+        assert max(ready) < server.wait_for_log(r"may leave \(reload\)").start()
         server.wait_for_log(r"gone \(reload\)", count=2)
         assert sorted(server.lifespan("shutdown")) == old
         assert server.stop() == 0

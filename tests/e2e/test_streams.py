@@ -61,7 +61,7 @@ def test_event_stream_ends_politely(tmp_path: Path, worker_class: str) -> None:
         assert stream.chunk() == b"data: ends\n\n"
         assert stream.chunk() == b""
         drains = server.wait_for_log(r"drains \(reload\)")
-        assert server.wait_for_log("is ready", count=2).start() < drains.start()
+        assert server.wait_for_log("Application startup complete", count=2).start() < drains.start()
 
 
 def test_fastapi_sees_its_worker_leave(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -119,7 +120,7 @@ def _documented() -> dict[str, str]:
 def test_it_is_clean_posix_shell() -> None:
     """shellcheck finds nothing, dash and busybox parse it, and it can be executed."""
     assert os.access(SCRIPT, os.X_OK)
-    for command in (["shellcheck", "-s", "sh"], ["dash", "-n"], ["busybox", "sh", "-n"]):
+    for command in ([Path(sys.executable).with_name("shellcheck"), "-s", "sh"], ["dash", "-n"], ["busybox", "sh", "-n"]):
         done = subprocess.run([*command, str(SCRIPT)], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 

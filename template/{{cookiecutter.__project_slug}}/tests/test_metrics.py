@@ -29,6 +29,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 def measured(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[TestClient]:
     """Return a client of an application with metrics, in a single process."""
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    monkeypatch.delenv("SERVER_SOFTWARE", raising=False)
     chosen = settings.model_copy(update={"metrics": True})
     with TestClient(create_app(chosen, request_deadline=5), base_url="http://localhost") as started:
         yield started
