@@ -120,7 +120,11 @@ def _documented() -> dict[str, str]:
 def test_it_is_clean_posix_shell() -> None:
     """shellcheck finds nothing, dash and busybox parse it, and it can be executed."""
     assert os.access(SCRIPT, os.X_OK)
-    for command in ([Path(sys.executable).with_name("shellcheck"), "-s", "sh"], ["dash", "-n"], ["busybox", "sh", "-n"]):
+    for command in (
+        [Path(sys.executable).with_name("shellcheck"), "-s", "sh"],
+        ["dash", "-n"],
+        ["busybox", "sh", "-n"],
+    ):
         done = subprocess.run([*command, str(SCRIPT)], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 

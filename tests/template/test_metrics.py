@@ -128,7 +128,7 @@ def test_the_copied_configuration_works_as_before(usual: Service) -> None:
     with _gunicorn(usual, port, conf="gunicorn_conf.py", APP_METRICS="false"):
         wait_until(lambda: _answers(f"http://127.0.0.1:{port}"), what="readiness")
         assert httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 404
-    with _gunicorn(usual, free_port(), conf="gunicorn_conf.py") as running:
+    with _gunicorn(usual, free_port(), conf="gunicorn_conf.py", WEB_CONCURRENCY="1") as running:
         assert running.wait() == 3
         assert "settings: APP_METRICS: needs gunicorn -c app/server.py" in running.output()
         assert "Traceback" not in running.output()
