@@ -1,0 +1,280 @@
+"""What the readers found out: every value with where it comes from. The rules know nothing else.
+
+Seconds are floats, sizes are bytes. A value that could not be determined is a ``Fact`` of kind ``unknown`` with the
+reason, never a guess: rules skip it, and the report lists it under "not checked".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+__all__ = [
+    "Address",
+    "AppServer",
+    "Deployment",
+    "Fact",
+    "Healthcheck",
+    "Location",
+    "NginxConfig",
+    "NotChecked",
+    "Origin",
+    "Problem",
+    "Service",
+    "ServiceKind",
+    "Source",
+    "Upstream",
+    "UpstreamServer",
+    "Version",
+]
+
+T = TypeVar("T")
+Version = tuple[int, int, int]
+
+
+class Source(StrEnum):
+    """How a value came to be."""
+
+    WRITTEN = "written"
+    """It stands in the file."""
+    DEFAULT = "default"
+    """Nothing sets it; it is the default of the software in that version."""
+    TEMPLATE = "template"
+    """A placeholder such as ``${PORT}`` whose value is not among the files."""
+    UNKNOWN = "unknown"
+    """Something sets it in a way that only running it would tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a value comes from."""
+
+    file: str
+    """Path as the user gave it or relative to the directory that was given."""
+    line: int | None = None
+    """1-based; None for a whole file."""
+    source: Source = Source.WRITTEN
+    note: str = ""
+    """What a reader should know: ``default of nginx 1.31``, ``GUNICORN_CMD_ARGS``, ``inside of an if``."""
+
+    def __str__(self) -> str:
+        """``file:line (note)``."""
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place} ({self.note})" if self.note else place
+
+
+@dataclass(frozen=True)
+class Fact(Generic[T]):
+    """A value and its origin; ``value`` is None when it is unset or not known (source ``template`` or ``unknown``)."""
+
+    value: T | None
+    origin: Origin
+
+    @property
+    def known(self) -> bool:
+        """Whether rules may rely on the value (a default is known)."""
+        return self.value is not None and self.origin.source in (Source.WRITTEN, Source.DEFAULT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where something listens or connects to: ``host`` and ``port``, or ``socket`` for a unix path."""
+
+    host: str | None = None
+    """None in a bind for "any address"; lower case; IPv6 without brackets."""
+    port: int | None = None
+    """None when it is not known."""
+    socket: str | None = None
+
+    def __str__(self) -> str:
+        """The address as nginx would write it."""
+        if self.socket is not None:
+            return f"unix:{self.socket}"
+        host = f"[{self.host}]" if self.host and ":" in self.host else self.host or "*"
+        return host if self.port is None else f"{host}:{self.port}"
+
+
+# --- nginx ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpstreamServer:
+    """A ``server`` line of an ``upstream`` block."""
+
+    address: Fact[Address]
+    parameters: Mapping[str, str]
+    """``max_fails``, ``fail_timeout`` ... as written; flags (``down``, ``backup``, ``resolve``) map to ``""``."""
+    origin: Origin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upstream:
+    """An ``upstream`` block, or the implicit one of a ``proxy_pass`` that names an address."""
+
+    name: str
+    origin: Origin
+    servers: Sequence[UpstreamServer]
+    settings: Mapping[str, Fact[Any]] = field(default_factory=dict)
+    """Effective, defaults of the version included: ``keepalive`` (connections, 0 = none), ``keepalive_timeout`` (s),
+    ``keepalive_requests``, ``zone``, ``resolver``."""
+    explicit: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Location:
+    """A location (or server level) with a ``proxy_pass``: what nginx really applies there."""
+
+    path: str
+    """``/``, ``~ ^/api``, ``@name`` ... as written."""
+    server_names: Sequence[str]
+    origin: Origin
+    """The line of the location."""
+    proxy_pass: Fact[str]
+    upstream: Upstream | None
+    """None when ``proxy_pass`` has a variable that leads nowhere known."""
+    settings: Mapping[str, Fact[Any]]
+    """Effective scalars by directive name: ``proxy_read_timeout`` (s), ``proxy_connect_timeout`` (s),
+    ``proxy_send_timeout``, ``proxy_http_version``, ``proxy_next_upstream`` (tuple of words),
+    ``proxy_next_upstream_tries``,
+    ``proxy_next_upstream_timeout`` (s), ``proxy_buffer_size`` (bytes), ``proxy_buffers`` (count, bytes),
+    ``proxy_busy_buffers_size``, ``proxy_buffering`` (bool), ``proxy_request_buffering`` (bool),
+    ``client_max_body_size``, ``proxy_intercept_errors`` ..."""
+    headers: Mapping[str, Fact[str]]
+    """Effective ``proxy_set_header`` by lower-case name, nginx's own defaults (Host, Connection) included."""
+    config: NginxConfig = field(repr=False)
+
+
+@dataclass(kw_only=True, eq=False)
+class NginxConfig:
+    """One nginx: all of its files."""
+
+    origin: Origin
+    versions: Sequence[Version]
+    """Versions to judge by: one if it is known, else one on each side of 1.29.7."""
+    version_origin: Origin
+    upstreams: list[Upstream] = field(default_factory=list)
+    locations: list[Location] = field(default_factory=list)
+    service: str | None = None
+    """Name of the ``Service`` that runs it."""
+    main: Mapping[str, Fact[Any]] = field(default_factory=dict)
+    """Main and events level: ``worker_connections``, ``worker_rlimit_nofile``, ``worker_processes``."""
+
+
+# --- what serves the application -----------------------------------------------------------------------------------
+
+
+@dataclass(kw_only=True, eq=False)
+class AppServer:
+    """A gunicorn or uvicorn that some file starts."""
+
+    program: str
+    """``gunicorn`` or ``uvicorn``."""
+    origin: Origin
+    """The line of the command."""
+    command: Fact[tuple[str, ...]]
+    settings: Mapping[str, Fact[Any]]
+    """Effective values by gunicorn's setting names, defaults included: ``bind`` (tuple of Address), ``workers``,
+    ``threads``, ``worker_class``, ``timeout``, ``graceful_timeout``, ``keepalive``, ``max_requests``,
+    ``max_requests_jitter``, ``backlog``, ``forwarded_allow_ips``, ``preload_app``, ``worker_tmp_dir`` ... For uvicorn:
+    ``bind``, ``workers``, ``keepalive``
+    (``timeout_keep_alive``), ``graceful_timeout``, ``max_requests``, ``forwarded_allow_ips``, ``proxy_headers``."""
+    service: str | None = None
+    """Name of the ``Service`` that runs it."""
+    conf_file: Fact[str] | None = None
+    """The Python file that it loads."""
+    shell: str = ""
+    """How it is started when it is not PID 1 itself: ``sh -c without exec``, ``entrypoint script without exec``."""
+
+
+class ServiceKind(StrEnum):
+    """Who runs a process."""
+
+    COMPOSE = "compose"
+    DOCKERFILE = "dockerfile"
+    SYSTEMD = "systemd"
+    KUBERNETES = "kubernetes"
+    PROCFILE = "procfile"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Healthcheck:
+    """A container's health check or a pod's probe."""
+
+    kind: str
+    """``healthcheck``, ``livenessProbe``, ``readinessProbe``, ``startupProbe``."""
+    origin: Origin
+    test: Fact[tuple[str, ...]]
+    """The command; for an HTTP probe ``("GET", path)``."""
+    interval: Fact[float]
+    timeout: Fact[float]
+    retries: Fact[int]
+    start_period: Fact[float]
+
+
+@dataclass(kw_only=True, eq=False)
+class Service:
+    """A compose service, a systemd unit, a container of a pod, or a Dockerfile on its own."""
+
+    kind: ServiceKind
+    name: str
+    origin: Origin
+    settings: Mapping[str, Fact[Any]] = field(default_factory=dict)
+    """``image``, ``stop_grace`` (s, default included), ``stop_signal``, ``replicas``, ``cpus`` (float),
+    ``memory`` (bytes), ``restart``, ``init`` (bool), ``network_mode``, ``pre_stop`` (s), ``somaxconn``, ``user``,
+    ``kill_mode``, ``exec_reload``, ``type`` ..."""
+    depends_on: Mapping[str, Fact[str]] = field(default_factory=dict)
+    """Other service -> condition (``service_started`` by default)."""
+    healthchecks: Sequence[Healthcheck] = ()
+    aliases: Sequence[str] = ()
+    """Names by which others reach it: service name, container_name, network aliases, a Kubernetes Service's name."""
+    ports: Sequence[Fact[int]] = ()
+    """Ports that it listens on inside, as far as the files say (EXPOSE, expose, containerPort)."""
+    volumes: Sequence[tuple[Fact[str], str]] = ()
+    """(host path or volume name, path inside)."""
+    environment: Mapping[str, Fact[str]] = field(default_factory=dict)
+
+
+# --- all of it -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotChecked:
+    """Something that the files do not tell, and why."""
+
+    what: str
+    why: str
+    origin: Origin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something that is wrong with a file itself: it does not parse, an option does not exist, a file is never loaded.
+
+    Readers give the id of the rule in the C family that reports it.
+    """
+
+    rule: str
+    message: str
+    origin: Origin
+    fix: str = ""
+
+
+@dataclass(kw_only=True, eq=False)
+class Deployment:
+    """Everything that was read together."""
+
+    nginx: list[NginxConfig] = field(default_factory=list)
+    servers: list[AppServer] = field(default_factory=list)
+    services: list[Service] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    not_checked: list[NotChecked] = field(default_factory=list)
+    looked_at: list[str] = field(default_factory=list)
+    """Files that were read, as shown to the user."""
+    front_read_timeout: Fact[float] | None = None
+    """Seconds that what stands before nginx waits (``--front``)."""
+
+    def service(self, name: str | None) -> Service | None:
+        """Return the service of that name or alias."""
+        return next((s for s in self.services if name is not None and (s.name == name or name in s.aliases)), None)
