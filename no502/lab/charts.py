@@ -9,7 +9,7 @@ from no502.lab.scenario import Side
 
 __all__ = ["latency_chart", "requests_chart", "workers_chart"]
 
-_WIDTH, _LEFT, _RIGHT = 480, 62, 10
+_WIDTH, _LEFT, _RIGHT = 480, 84, 10
 _PLOT = _WIDTH - _LEFT - _RIGHT
 _BINS = 80
 _BAR_HEIGHT = 70

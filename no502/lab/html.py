@@ -7,7 +7,7 @@ from html import escape
 
 from no502.lab.charts import latency_chart, requests_chart, workers_chart
 from no502.lab.scenario import Result, Side
-from no502.lab.text import verdict
+from no502.lab.text import log_lines, verdict
 
 __all__ = ["to_html"]
 
@@ -49,17 +49,17 @@ def to_html(results: Sequence[Result], versions: str) -> str:
 def _result(result: Result) -> str:
     scenario = result.scenario
     width = max([1.0, *(event.at + event.seconds for side in (result.wild, result.fixed) for event in side.events)])
-    sides = _side("In the wild", result.wild, width) + _side("With no502", result.fixed, width)
+    sides = _side(result, "In the wild", result.wild, width) + _side(result, "With no502", result.fixed, width)
     return (
         f'<section id="{escape(scenario.name)}">\n<h2>{escape(scenario.title)}</h2>\n<p>{escape(scenario.cause)}</p>\n'
         f'<div class="sides">\n{sides}</div>\n<p><b>What changed.</b> {escape(scenario.change)}</p>\n</section>'
     )
 
 
-def _side(name: str, side: Side, seconds: float) -> str:
+def _side(result: Result, name: str, side: Side, seconds: float) -> str:
     mark = "bad" if side.failures else "ok"
     outcomes = ", ".join(f"{count} x {outcome}" for outcome, count in side.outcomes.items())
-    log = "\n".join(dict.fromkeys(line for line in side.log if "handover:" not in line))
+    log = "\n".join(log_lines(result, side))
     shown = f"<pre>{escape(log)}</pre>\n" if log else ""
     charts = "\n".join((requests_chart(side, seconds), latency_chart(side), workers_chart(side, seconds)))
     count = f"{side.failures} of {len(side.events)} failed"

@@ -10,7 +10,7 @@ from typing import Any
 
 from no502.lab.scenario import Result, Side
 
-__all__ = ["to_data", "to_text", "verdict"]
+__all__ = ["log_lines", "to_data", "to_text", "verdict"]
 
 _WIDTH = 100
 _LOG_LINES = 3
@@ -29,7 +29,7 @@ def to_text(result: Result) -> str:
     lines = [f"{scenario.name}: {scenario.title}", *_wrapped("why", scenario.cause)]
     for name, side in (("in the wild", result.wild), ("with no502", result.fixed)):
         lines += ["", f"  {name}", *_wrapped("ran", side.setup), *_wrapped("client", _outcomes(side))]
-        lines += [f"    {'log' if number == 0 else '':8}{line}" for number, line in enumerate(_log(result, side))]
+        lines += [f"    {'log' if number == 0 else '':8}{line}" for number, line in enumerate(log_lines(result, side))]
     lines += ["", *_wrapped("changed", scenario.change)]
     if not result.reproduced:
         lines += _wrapped("note", "the failure did not show in the wild this time: it is a race; run it again")
@@ -57,7 +57,7 @@ def _side(result: Result, side: Side) -> dict[str, Any]:
         "failures": side.failures,
         "outcomes": side.outcomes,
         "latency": {name: round(side.percentile(part), 4) for name, part in _PARTS.items()},
-        "log": _log(result, side),
+        "log": log_lines(result, side),
         "workers": [{"at": round(event.at, 2), "pid": event.pid, "arrives": event.arrives} for event in side.workers],
     }
 
@@ -70,7 +70,7 @@ def _outcomes(side: Side) -> str:
     return f"{counts}; slowest {side.percentile(1.0):.2f} s"
 
 
-def _log(result: Result, side: Side) -> list[str]:
+def log_lines(result: Result, side: Side) -> list[str]:
     """Return the most frequent lines that belong to the scenario, each with its count."""
     pattern = result.scenario.logged
     lines = [re.sub(r"\bpid:\d+|\bworker \d+", lambda found: re.sub(r"\d+", "N", found[0]), line) for line in side.log]
