@@ -140,7 +140,7 @@ def test_a_reload_reads_dotenv_again_for_the_installed_module_too(
         ready = server.output().count("is ready")
         server.send_signal(
             signal.SIGTTIN
-        )  # a new worker, whose application imports the settings, is not refused either
+        )  # its application imports the settings
         wait_until(lambda: server.output().count("is ready") > ready, seconds=30, what="one more worker")
         (project / ".env").write_text("PROXY_READ_TIMEOUT=90\n")
         server.send_signal(signal.SIGHUP)
