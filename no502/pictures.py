@@ -30,7 +30,7 @@ class _Message:
 
 def draw_idle_race() -> str:
     """Draw the POST that crosses the worker's close."""
-    nginx, worker = 160, 520
+    nginx, worker = 230, 520
     messages = [
         _Message(70, nginx, worker, "POST 1"),
         _Message(100, worker, nginx, "200, connection kept"),
