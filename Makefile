@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check sync picture lock clean
+.PHONY: help install bench demo test check sync picture lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -32,6 +32,11 @@ check: $(INSTALLED) ## lint, types, shell scripts, every nginx variant, workflow
 	$(BIN)/python scripts/check_shell.py
 	$(BIN)/python scripts/check_nginx.py
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: workflows not checked"; fi
+
+bench: $(INSTALLED) ## run every benchmark side by side and write benchmarks/results (about an hour, on a quiet machine)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
+	set -e; for name in steady recycle reload growth; do $(BIN)/python benchmarks/$$name.py $(ARGS); done
 
 sync: $(INSTALLED) ## copy gunicorn_conf.py, gunicorn_handover.py and nginx/ into the template
 	$(BIN)/python scripts/sync.py
