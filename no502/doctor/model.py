@@ -143,6 +143,8 @@ class Location:
     ``client_max_body_size``, ``proxy_intercept_errors`` ..."""
     headers: Mapping[str, Fact[str]]
     """Effective ``proxy_set_header`` by lower-case name, nginx's own defaults (Host, Connection) included."""
+    dropped_headers: Mapping[str, Fact[str]] = field(default_factory=dict)
+    """Outer ``proxy_set_header`` that the location's own ones replace, by lower-case name."""
     config: NginxConfig = field(repr=False)
 
 
