@@ -14,7 +14,14 @@ from no502.errors import USAGE, UserError
 __all__ = ["FAIL_ON", "Configured", "fails", "read_configured", "select_rules"]
 
 FAIL_ON = ("error", "warning", "info", "never")
-_KEYS: dict[str, type] = {"select": list, "ignore": list, "fail-on": str, "front": str, "nginx-version": str, "baseline": str}
+_KEYS: dict[str, type] = {
+    "select": list,
+    "ignore": list,
+    "fail-on": str,
+    "front": str,
+    "nginx-version": str,
+    "baseline": str,
+}
 _LARGEST = 1_000_000
 
 
