@@ -21,7 +21,7 @@ from no502.doctor.model import (
     UpstreamServer,
     Version,
 )
-from no502.doctor.readers.nginx_effective import POOLS_BY_DEFAULT, Level, default_headers
+from no502.doctor.readers.nginx_effective import POOLS_BY_DEFAULT, Level, default_headers, default_settings
 from no502.doctor.readers.nginx_files import Tree, read_tree
 from no502.doctor.readers.nginx_syntax import Directive
 from no502.doctor.readers.nginx_values import is_template, parse_address, parse_int, parse_time
@@ -61,6 +61,10 @@ class _Walk:
     names: Sequence[str] = ()
     found: list[Location] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._settings = default_settings(self.config.versions, self.config.version_origin)
+        self._headers = default_headers(self.config.versions, self.config.version_origin)
+
     def server(self, one: Directive, outer: Level) -> None:
         block = one.block or []
         self.names = tuple(name for line in one.all("server_name") for name in line.args)
@@ -81,7 +85,6 @@ class _Walk:
 
     def _passes(self, place: Directive, path: str, block: Sequence[Directive], level: Level, outer: Level) -> None:
         for one in (one for one in block if one.name == "proxy_pass" and one.args):
-            headers = {**default_headers(self.config.versions, self.config.version_origin), **level.headers}
             own = any(line.name == "proxy_set_header" for line in block)
             self.found.append(
                 Location(
@@ -90,8 +93,8 @@ class _Walk:
                     origin=Origin(file=place.file, line=place.line),
                     proxy_pass=_text(one),
                     upstream=self._upstream(one, level),
-                    settings=level.complete(self.config.versions, self.config.version_origin),
-                    headers=headers,
+                    settings={**self._settings, **level.settings},
+                    headers={**self._headers, **level.headers},
                     dropped_headers={k: v for k, v in outer.headers.items() if k not in level.headers} if own else {},
                     config=self.config,
                 )

@@ -13,7 +13,7 @@ from no502.doctor.model import Fact, Origin, Source, Version
 from no502.doctor.readers.nginx_syntax import Directive
 from no502.doctor.readers.nginx_values import is_template, parse_flag, parse_int, parse_size, parse_time
 
-__all__ = ["POOLS_BY_DEFAULT", "SCALARS", "Level", "default_headers", "fact_of"]
+__all__ = ["POOLS_BY_DEFAULT", "SCALARS", "Level", "default_headers", "default_settings", "fact_of"]
 
 POOLS_BY_DEFAULT: Version = (1, 29, 7)
 """From here on nginx speaks HTTP/1.1 to upstreams and pools connections. https://nginx.org/en/CHANGES"""
@@ -108,17 +108,16 @@ class Level:
         dropped = {name: fact for name, fact in {**self.dropped, **self.headers}.items() if name not in headers}
         return Level(settings=settings, headers=headers, dropped=dropped, variables=variables)
 
-    def complete(self, versions: Sequence[Version], main: Origin) -> dict[str, Fact[Any]]:
-        """Return the settings with nginx's defaults for what nobody set."""
-        found = dict(self.settings)
-        for name, (_, default) in SCALARS.items():
-            if name not in found and default is not None:
-                found[name] = Fact(default, _default(main, versions))
-        if "proxy_http_version" not in found:
-            texts = {"1.1" if version >= POOLS_BY_DEFAULT else "1.0" for version in versions}
-            value = texts.pop() if len(texts) == 1 else None
-            found["proxy_http_version"] = Fact(value, _default(main, versions))
-        return found
+
+def default_settings(versions: Sequence[Version], main: Origin) -> dict[str, Fact[Any]]:
+    """Return nginx's values for what nobody set."""
+    origin = _default(main, versions)
+    found: dict[str, Fact[Any]] = {
+        name: Fact(value, origin) for name, (_, value) in SCALARS.items() if value is not None
+    }
+    texts = {"1.1" if version >= POOLS_BY_DEFAULT else "1.0" for version in versions}
+    found["proxy_http_version"] = Fact(texts.pop() if len(texts) == 1 else None, origin)
+    return found
 
 
 def default_headers(versions: Sequence[Version], main: Origin) -> dict[str, Fact[str]]:

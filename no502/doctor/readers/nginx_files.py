@@ -158,7 +158,9 @@ class _Reader:
 
     def _candidates(self, wanted: str, folder: Path) -> list[Path]:
         if not wanted.startswith("/"):
-            return list(dict.fromkeys((self.root / wanted, folder / wanted)))
+            # The official image writes conf.d from the templates beside it.
+            templates = [self.root / f"templates/{wanted.removeprefix('conf.d/')}"] if wanted[:7] == "conf.d/" else []
+            return list(dict.fromkeys((self.root / wanted, folder / wanted, *templates)))
         found = []
         for inside, here in sorted(self.path_map.items(), key=lambda item: -len(item[0])):
             if wanted == inside or wanted.startswith(inside.rstrip("/") + "/"):
@@ -166,7 +168,8 @@ class _Reader:
         for known in _WELL_KNOWN:
             if wanted.startswith(known):
                 rest = wanted.removeprefix(known)
-                found += [self.root / rest, self.root / PurePosixPath(rest).name, self.root.parent / rest]
+                found += self._candidates(rest, folder)
+                found += [self.root / PurePosixPath(rest).name, self.root.parent / rest]
         return found
 
     def _problem(self, shown: str, line: int | None, message: str) -> None:

@@ -23,6 +23,10 @@ _LUA_BLOCK = re.compile(r"\b\w+_by_lua_block\s*\{")
 _EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _STATEMENT = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _QUOTE = {"'", '"'}
+_MISTAKE = re.compile(
+    r'is not terminated by ";"'
+    r'|invalid number of arguments in "(?:proxy_(?:pass|(?:read|send|connect)_timeout|http_version|buffer_size))"'
+)
 
 
 @dataclass(eq=False)
@@ -74,10 +78,10 @@ def parse_text(text: str, shown: str) -> Syntax:
     with tempfile.TemporaryDirectory(prefix="no502-") as private:
         path = Path(private) / "nginx.conf"
         path.write_text(masked, encoding="utf-8", newline="\n")
+        options = {"single": True, "catch_errors": True, "comments": False, "check_ctx": False}
         try:
-            payload: dict[str, Any] = crossplane.parse(
-                str(path), single=True, catch_errors=True, comments=False, check_ctx=False, check_args=False
-            )
+            payload: dict[str, Any] = crossplane.parse(str(path), check_args=False, **options)
+            checked: dict[str, Any] = crossplane.parse(str(path), check_args=True, **options)
         except RecursionError:
             result.problems.append((1, "blocks are nested too deeply to be read"))
             return result
@@ -87,6 +91,12 @@ def parse_text(text: str, shown: str) -> Syntax:
     for part in payload["config"]:
         result.problems += [(one.get("line") or 1, _plain(one["error"], str(path))) for one in part["errors"]]
         result.directives += _convert(part["parsed"], shown)
+    if not result.problems:
+        # The parser's own table of directives is older than nginx: only what cannot be right in any version counts.
+        errors = [one for part in checked["config"] for one in part["errors"]]
+        result.problems += [
+            (one.get("line") or 1, _plain(one["error"], str(path))) for one in errors if _MISTAKE.search(one["error"])
+        ]
     return result
 
 
