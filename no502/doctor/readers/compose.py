@@ -352,9 +352,8 @@ class _Reader:
             text = (self._fill(item).value or "").split("/")[0]
             *front, inside = text.split(":")
             outside = front[-1] if front else None
-        if not (inside or "").isdecimal():
-            return None
-        return (int(outside) if (outside or "").isdecimal() else 0, int(inside or 0))
+        outside, inside = outside or "", inside or ""
+        return (int(outside) if outside.isdecimal() else 0, int(inside)) if inside.isdecimal() else None
 
     def _volumes(self) -> tuple[dict[str, Path], tuple[tuple[Fact[str], str], ...]]:
         node, mounts, found = self._node.get("volumes"), {}, []
@@ -378,26 +377,33 @@ class _Reader:
     def _environment(self, image: Image | None) -> dict[str, Fact[str]]:
         shown = image.cmd.file if image and image.cmd else self._shown
         found = {name: Fact(value, Origin(file=shown)) for name, value in (image.environment if image else {}).items()}
-        files = self._node.get("env_file")
-        names = [files] if files is not None and files.text else list(files.elements()) if files else []
-        for node in names:
-            name = node.text or (path.text if (path := node.get("path")) else None)
-            path = self._folder / (name or "")
-            for key, value in (read_environment(path) if name else {}).items():
-                found[key] = Fact(value, Origin(file=shown_path(path, self._base)))
+        found |= self._from_files()
         node = self._node.get("environment")
-        for item in node.elements() if node else ():
-            key, equals, _ = (item.text or "").partition("=")
-            if equals:
-                fact = self._fill(item)
-                found[key] = Fact(fact.value.partition("=")[2] if fact.value is not None else None, fact.origin)
+        if node is None:
+            return found
+        pairs: list[tuple[str, Node]] = []
+        for item in node.elements():
+            name, equals, value = (item.text or "").partition("=")
+            pairs.append((name, Node(value if equals else None, item.line)))
+        for key, item in [*pairs, *node.items()]:
+            if item.text is not None:
+                found[key] = self._fill(item)
             elif key in self._values:
                 found[key] = Fact(self._values[key], Origin(file=self._shown, line=item.line))
-        for key, value in node.items() if node else ():
-            if value.text is not None:
-                found[key] = self._fill(value)
-            elif key in self._values:
-                found[key] = Fact(self._values[key], Origin(file=self._shown, line=value.line))
+        return found
+
+    def _from_files(self) -> dict[str, Fact[str]]:
+        files = self._node.get("env_file")
+        if files is None:
+            return {}
+        found: dict[str, Fact[str]] = {}
+        for item in [files] if files.text else files.elements():
+            inner = item.get("path")
+            name = item.text or (inner.text if inner is not None else None)
+            if name:
+                path = self._folder / name
+                origin = Origin(file=shown_path(path, self._base))
+                found |= {key: Fact(value, origin) for key, value in read_environment(path).items()}
         return found
 
 
@@ -405,7 +411,7 @@ _HEALTH = {"interval": 30.0, "timeout": 30.0, "start_period": 0.0}
 
 
 def _of_image(image: Image | None) -> tuple[Healthcheck, ...]:
-    """Return the health check of a Dockerfile. https://docs.docker.com/reference/dockerfile/#healthcheck"""
+    """Return the health check of a Dockerfile. https://docs.docker.com/reference/dockerfile/#healthcheck."""
     if image is None or image.healthcheck is None:
         return ()
     line, options, words = image.healthcheck
