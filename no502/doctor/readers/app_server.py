@@ -177,7 +177,7 @@ def _overridden(written: Mapping[str, Fact[Any]], typed: Mapping[str, Fact[Any]]
 def _bind(fact: Fact[Any]) -> Fact[Any]:
     if not fact.known:
         return fact
-    addresses = parse_bind(fact.value)
+    addresses = parse_bind(fact.value or ())
     return unknown(fact.origin, str(fact.value)) if addresses is None else Fact(addresses, fact.origin)
 
 
