@@ -146,6 +146,8 @@ class Location:
     """Effective ``proxy_set_header`` by lower-case name, nginx's own defaults (Host, Connection) included."""
     dropped_headers: Mapping[str, Fact[str]] = field(default_factory=dict)
     """Outer ``proxy_set_header`` that the location's own ones replace, by lower-case name."""
+    ordinary_connection: Fact[str] | None = None
+    """What a ``Connection`` header with a variable is for requests that are no upgrade, where a ``map`` tells."""
     config: NginxConfig = field(repr=False)
 
 

@@ -63,6 +63,8 @@ def _headers_allow(location: Location, *, new: bool) -> tuple[bool | None, str]:
     header = location.headers.get("connection")
     if header is None or header.origin.source is Source.DEFAULT:
         return (True, "") if new else (False, "Connection: close")
+    if "$" in (header.value or "") and location.ordinary_connection is not None:
+        header = location.ordinary_connection
     return _connection(header, new=new)
 
 

@@ -34,7 +34,8 @@ def unknown(deployment: Deployment) -> Iterator[NotChecked]:
     yield from _nginx(deployment)
     for link in links(deployment):
         header = link.location.headers.get("connection")
-        if link.upstream.explicit and header is not None and "$" in (header.value or ""):
+        ordinary = link.location.ordinary_connection
+        if link.upstream.explicit and ordinary is None and header is not None and "$" in (header.value or ""):
             yield NotChecked(
                 what=f"whether nginx reuses connections at location {link.location.path}",
                 why=f"a variable decides the Connection header ({header.value})",

@@ -58,6 +58,7 @@ class _Walk:
     deployment: Deployment
     upstreams: Mapping[str, Upstream]
     maps: Mapping[str, set[str]]
+    ordinary: Mapping[str, Fact[str]] = field(default_factory=dict)
     names: Sequence[str] = ()
     found: list[Location] = field(default_factory=list)
 
@@ -96,9 +97,14 @@ class _Walk:
                     settings={**self._settings, **level.settings},
                     headers={**self._headers, **level.headers},
                     dropped_headers={k: v for k, v in outer.headers.items() if k not in level.headers} if own else {},
+                    ordinary_connection=self._ordinary(level.headers.get("connection")),
                     config=self.config,
                 )
             )
+
+    def _ordinary(self, header: Fact[str] | None) -> Fact[str] | None:
+        """Return what a variable in a header is for requests without ``Upgrade``."""
+        return self.ordinary.get((header.value or "").replace("{", "").replace("}", "")) if header else None
 
     def _upstream(self, one: Directive, level: Level) -> Upstream | None:
         target = re.sub(r"^https?://", "", one.args[0])
@@ -168,7 +174,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
     for block, level in levels:
         upstreams = {one.name.lower(): one for one in _upstreams(block, config)}
         config.upstreams += upstreams.values()
-        walk = _Walk(config, deployment, upstreams, _maps(block))
+        walk = _Walk(config, deployment, upstreams, _maps(block), _ordinary(block))
         for one in block:
             if one.name == "server" and one.block is not None:
                 walk.server(one, level)
@@ -187,6 +193,20 @@ def _main(directives: Sequence[Directive]) -> dict[str, Fact[Any]]:
             value = parse_int(one.args[0]) if one.name != "worker_processes" else one.args[0]
             source = Source.TEMPLATE if is_template(one.args[0]) else Source.WRITTEN if value else Source.UNKNOWN
             found[one.name] = Fact(value, Origin(file=one.file, line=one.line, source=source))
+    return found
+
+
+def _ordinary(block: Sequence[Directive]) -> dict[str, Fact[str]]:
+    """Return what each ``map $http_upgrade $name`` gives where there is no such header."""
+    found: dict[str, Fact[str]] = {}
+    for one in block:
+        if one.name != "map" or len(one.args) != 2 or one.args[0] != "$http_upgrade":  # noqa: PLR2004
+            continue
+        entries = {inner.name.lower(): inner for inner in one.block or [] if len(inner.args) == 1}
+        entry = entries.get("") or entries.get("default")
+        value = entry.args[0] if entry is not None else ""
+        if "$" not in value:
+            found[one.args[1]] = Fact(value, Origin(file=one.file, line=entry.line if entry is not None else one.line))
     return found
 
 
