@@ -96,7 +96,7 @@ def _merge_mapping(old: Node, new: Node) -> Node:
     for key, node in new.items():
         before = result.get(key)
         both = before is not None and isinstance(before.value, dict) and isinstance(node.value, dict)
-        result[key] = _merge_mapping(before, node) if both else node
+        result[key] = _merge_mapping(before, node) if both and before is not None else node
     return Node(result, old.line)
 
 
@@ -106,7 +106,7 @@ def _extended(node: Node, every: Mapping[str, Node], depth: int = 0) -> Node:
     if extends is None or depth > 8:  # noqa: PLR2004
         return node
     name = extends.text or (part.text if (part := extends.get("service")) else None)
-    if extends.get("file") is not None or name not in every:
+    if extends.get("file") is not None or name is None or name not in every:
         return node
     return _merge(_extended(every[name], every, depth + 1), node)
 
@@ -302,7 +302,8 @@ class _Reader:
             words = ("CMD-SHELL", test.text)
         times = {name: self._duration(node, name, default, origin) for name, default in _HEALTH.items()}
         retries = node.get("retries")
-        count = int(retries.text) if retries is not None and (retries.text or "").isdecimal() else 3
+        given = (retries.text or "") if retries is not None else ""
+        count = int(given) if given.isdecimal() else 3
         return (
             Healthcheck(
                 kind="healthcheck", origin=origin, test=Fact(words, origin), retries=Fact(count, origin), **times
@@ -345,15 +346,16 @@ class _Reader:
         return tuple(found)
 
     def _port(self, item: Node) -> tuple[int, int] | None:
+        """Return what is published (0 for nothing) and the port inside."""
         if isinstance(item.value, dict):
-            inside = self._fill(item.value["target"]).value if "target" in item.value else None
-            outside = self._fill(item.value["published"]).value if "published" in item.value else None
+            texts = [
+                self._fill(item.value[key]).value if key in item.value else None for key in ("published", "target")
+            ]
         else:
-            text = (self._fill(item).value or "").split("/")[0]
-            *front, inside = text.split(":")
-            outside = front[-1] if front else None
-        outside, inside = outside or "", inside or ""
-        return (int(outside) if outside.isdecimal() else 0, int(inside)) if inside.isdecimal() else None
+            *front, inside = (self._fill(item).value or "").split("/")[0].split(":")
+            texts = [front[-1] if front else None, inside]
+        outside, target = (int(text) if text is not None and text.isdecimal() else 0 for text in texts)
+        return (outside, target) if target else None
 
     def _volumes(self) -> tuple[dict[str, Path], tuple[tuple[Fact[str], str], ...]]:
         node, mounts, found = self._node.get("volumes"), {}, []

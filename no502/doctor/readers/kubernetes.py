@@ -171,7 +171,7 @@ def _probes(container: Node, shown: str) -> Iterator[Healthcheck]:
         if node is None:
             continue
         path, command = node.get("httpGet", "path"), node.get("exec", "command")
-        words = ("GET", path.text or "/") if path is not None else ("tcp",)
+        words: tuple[str, ...] = ("GET", path.text or "/") if path is not None else ("tcp",)
         if command is not None:
             words = tuple(item.text or "" for item in command.elements())
         origin = Origin(file=shown, line=node.line)
@@ -209,21 +209,24 @@ def _environment(container: Node, maps: Mapping[str, Node], shown: str) -> dict[
     found: dict[str, Fact[str]] = {}
     sources = container.get("envFrom")
     for item in sources.elements() if sources is not None else ():
-        reference = item.get("configMapRef", "name")
-        data = maps[reference.text].get("data") if reference is not None and reference.text in maps else None
-        for key, value in data.items() if data is not None else ():
-            found[key] = Fact(value.text, Origin(file=shown, line=item.line))
+        data = _data(maps, item.get("configMapRef", "name"))
+        for name, text in data.items() if data is not None else ():
+            found[name] = Fact(text.text, Origin(file=shown, line=item.line))
     variables = container.get("env")
     for item in variables.elements() if variables is not None else ():
-        name, value = item.get("name"), item.get("value")
-        if name is None or not name.text:
+        called, value = item.get("name"), item.get("value")
+        if called is None or not called.text:
             continue
-        origin = Origin(file=shown, line=item.line)
-        reference = item.get("valueFrom", "configMapKeyRef", "name")
         key = item.get("valueFrom", "configMapKeyRef", "key")
+        if value is None and key is not None:
+            data = _data(maps, item.get("valueFrom", "configMapKeyRef", "name"))
+            value = data.get(key.text or "") if data is not None else None
         if value is not None:
-            found[name.text] = Fact(value.text or "", origin)
-        elif reference is not None and key is not None and reference.text in maps:
-            node = maps[reference.text].get("data", key.text or "")
-            found[name.text] = Fact(node.text if node is not None else None, origin)
+            found[called.text] = Fact(value.text or "", Origin(file=shown, line=item.line))
     return found
+
+
+def _data(maps: Mapping[str, Node], name: Node | None) -> Node | None:
+    """Return the values of the ConfigMap of that name."""
+    found = maps.get(name.text or "") if name is not None else None
+    return found.get("data") if found is not None else None

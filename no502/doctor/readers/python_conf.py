@@ -60,7 +60,17 @@ def read_python_conf(text: str, shown: str, environment: Mapping[str, str]) -> P
         result.problems.append(Problem(rule="C003", message=message, origin=Origin(file=shown, line=line)))
         return result
     _Walk(shown, environment, result).body(tree.body, conditional="")
+    result.imports_ladder = any(_is_ladder(node) for node in ast.walk(tree))
     return result
+
+
+def _is_ladder(node: ast.AST) -> bool:
+    """Whether a node brings in ``gunicorn_conf``: an import, or its name given to importlib."""
+    if isinstance(node, ast.ImportFrom):
+        return (node.module or "").rsplit(".", 1)[-1] == "gunicorn_conf"
+    if isinstance(node, ast.Import):
+        return any(alias.name == "gunicorn_conf" for alias in node.names)
+    return isinstance(node, ast.Call) and ast.unparse(node) == "importlib.import_module('gunicorn_conf')"
 
 
 class _Walk:
@@ -77,8 +87,6 @@ class _Walk:
                     self._assign(target, one.value, conditional)
             elif isinstance(one, ast.AnnAssign) and one.value is not None:
                 self._assign(one.target, one.value, conditional)
-            elif isinstance(one, ast.ImportFrom) and one.module and one.module.rsplit(".", 1)[-1] == "gunicorn_conf":
-                self._result.imports_ladder = True
             elif isinstance(one, ast.If):
                 self.body(one.body, conditional="inside of an if")
                 self.body(one.orelse, conditional="inside of an if")
