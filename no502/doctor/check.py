@@ -12,7 +12,10 @@ from no502.doctor.registry import AREAS, Rule
 from no502.doctor.suppress import apply, read_suppressions
 from no502.doctor.unknown import unknown
 
-__all__ = ["Result", "check", "findings_of"]
+__all__ = ["Result", "check", "findings_of", "merge"]
+
+
+_CORRECT = "Correct the file as the message says."
 
 
 @dataclass(kw_only=True)
@@ -45,12 +48,32 @@ def findings_of(deployment: Deployment, selected: Iterable[Rule]) -> list[Findin
     for problem in deployment.problems:
         rule_of = chosen.get(problem.rule)
         if rule_of is not None:
-            found.append(rule_of.finding(problem.message, problem.origin, fix=problem.fix))
-    unique = dict.fromkeys(found)
+            found.append(rule_of.finding(problem.message, problem.origin, fix=problem.fix or _CORRECT))
+    return _in_order(found)
+
+
+def _in_order(findings: Iterable[Finding]) -> list[Finding]:
     areas = list(AREAS)
     return sorted(
-        unique,
+        dict.fromkeys(findings),
         key=lambda f: (areas.index(f.rule[0]), f.severity.rank, f.rule, f.where.file, f.where.line or 0, f.message),
+    )
+
+
+def merge(results: Sequence[Result]) -> Result:
+    """Return the results of several deployments as one."""
+    whole = Deployment()
+    for result in results:
+        part = result.deployment
+        whole.nginx += part.nginx
+        whole.servers += part.servers
+        whole.services += part.services
+        whole.looked_at += [file for file in part.looked_at if file not in whole.looked_at]
+    return Result(
+        deployment=whole,
+        findings=_in_order(finding for result in results for finding in result.findings),
+        not_checked=list(dict.fromkeys(gap for result in results for gap in result.not_checked)),
+        suppressed=sum(result.suppressed for result in results),
     )
 
 
@@ -73,5 +96,7 @@ def check(
             comments += list(read_suppressions(file, text))
     left, covered = apply(found, comments, asked.__contains__)
     left = [finding for finding in left if finding.rule in asked]
-    gaps = dict.fromkeys([*deployment.not_checked, *unlinked(deployment), *unknown(deployment)])
-    return Result(deployment=deployment, findings=left, not_checked=list(gaps), suppressed=covered)
+    gaps: dict[tuple[str, int | None, str], NotChecked] = {}
+    for gap in [*deployment.not_checked, *unlinked(deployment), *unknown(deployment)]:
+        gaps.setdefault((gap.origin.file, gap.origin.line, gap.what.split(" of location ")[0]), gap)
+    return Result(deployment=deployment, findings=left, not_checked=list(gaps.values()), suppressed=covered)

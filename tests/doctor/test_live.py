@@ -65,7 +65,9 @@ def serve_app(stack: ExitStack, directory: Path, keep_alive: int = 2) -> int:
     port = free_port()
     options = ["--port", str(port), "--timeout-keep-alive", str(keep_alive), "--no-proxy-headers"]
     running = Running(
-        [sys.executable, "-m", "uvicorn", "live_app:app", *options], cwd=directory, env={**os.environ, "PYTHONPATH": str(directory)}
+        [sys.executable, "-m", "uvicorn", "live_app:app", *options],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(directory)},
     )
     stack.enter_context(running)
     wait_until(lambda: _listening(port), seconds=60, what="uvicorn")

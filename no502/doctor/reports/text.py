@@ -7,12 +7,13 @@ import textwrap
 from no502.doctor.check import Result
 from no502.doctor.facts import name_of, seconds, value
 from no502.doctor.finding import Confidence, Finding, Severity
-from no502.doctor.model import Deployment, Version
+from no502.doctor.model import Deployment, Origin, Version
 from no502.doctor.registry import AREAS, Rule
 
 __all__ = ["concise", "summary", "text"]
 
 _WIDTH = 110
+_NAMED = 8
 _MARKS = {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.INFO: "i"}
 
 
@@ -31,7 +32,7 @@ def text(result: Result, selected: list[Rule], *, unicode: bool = True) -> str:
     if result.not_checked:
         lines.append("[?] Not checked")
         for gap in result.not_checked:
-            lines += _wrap(f"{gap.origin}: {gap.what}: {gap.why}", 4)
+            lines += _wrap(f"{_at(gap.origin)}: {gap.what}: {gap.why}", 4)
     lines += ["", summary(result)]
     shown = "\n".join(lines) + "\n"
     return shown if unicode else shown.translate({ord("✗"): "x", ord("✓"): "ok"}).encode("ascii", "replace").decode()
@@ -39,7 +40,8 @@ def text(result: Result, selected: list[Rule], *, unicode: bool = True) -> str:
 
 def _looked_at(deployment: Deployment) -> list[str]:
     files = deployment.looked_at
-    lines = _wrap(f"Looked at {_count(len(files), 'file')}: {', '.join(files)}" if files else "Looked at no file", 0)
+    names = ", ".join(files[:_NAMED]) + (f" and {len(files) - _NAMED} more" if len(files) > _NAMED else "")
+    lines = _wrap(f"Looked at {_count(len(files), 'file')}: {names}" if files else "Looked at no file", 0)
     for nginx in deployment.nginx:
         versions = " or ".join(_version(version) for version in nginx.versions)
         lines += _wrap(f"nginx {versions}: {_count(len(nginx.locations), 'proxied location')}, {nginx.origin.file}", 2)
@@ -74,7 +76,10 @@ def _block(finding: Finding) -> list[str]:
 
 
 def _place(finding: Finding) -> str:
-    where = finding.where
+    return _at(finding.where)
+
+
+def _at(where: Origin) -> str:
     return where.file if where.line is None else f"{where.file}:{where.line}"
 
 
