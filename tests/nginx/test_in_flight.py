@@ -28,18 +28,13 @@ class _Gate:
         return OK
 
 
-@pytest.fixture
-def gate() -> Iterator[_Gate]:
-    """A gate that is open at the end of the test, whatever happens in it."""
-    made = _Gate()
-    yield made
-    made.opened.set()
-
-
 @contextlib.contextmanager
-def _held(proxy: Proxy, backend: Backend, headers: str = "", *, count: int = _LIMIT) -> Iterator[list[socket.socket]]:
-    """Have so many requests in flight at the backend, each on a connection of its own."""
+def _held(
+    proxy: Proxy, backend: Backend, gate: _Gate, headers: str = "", *, count: int = _LIMIT
+) -> Iterator[list[socket.socket]]:
+    """Have so many requests in flight at the backend, each on a connection of its own; open the gate in the end."""
     with contextlib.ExitStack() as stack:
+        stack.callback(gate.opened.set)
         clients = []
         for number in range(1, count + 1):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port), _SECONDS))
@@ -53,11 +48,12 @@ def _start(start: ProxyFactory, backend: Backend) -> Proxy:
     return start(backend.upstream, NGINX_REQUESTS_IN_FLIGHT=str(_LIMIT), PROXY_READ_TIMEOUT="120")
 
 
-def test_one_more_is_refused_and_the_others_are_served(start: ProxyFactory, gate: _Gate) -> None:
+def test_one_more_is_refused_and_the_others_are_served(start: ProxyFactory) -> None:
     """Beyond the bound: 503 as a problem with Retry-After, not seen by the application; the ones in flight succeed."""
+    gate = _Gate()
     with Backend(gate) as backend:
         proxy = _start(start, backend)
-        with _held(proxy, backend) as clients:
+        with _held(proxy, backend, gate) as clients:
             for method in ("GET", "POST"):
                 refused = proxy.ask(method, headers={"X-Request-ID": "one-too-many"})
                 assert refused.status == 503
@@ -74,11 +70,12 @@ def test_one_more_is_refused_and_the_others_are_served(start: ProxyFactory, gate
             wait_until(lambda: proxy.ask().status == 200, seconds=30, what="a free place")
 
 
-def test_up_to_the_bound_everything_passes(start: ProxyFactory, gate: _Gate) -> None:
+def test_up_to_the_bound_everything_passes(start: ProxyFactory) -> None:
     """One less than the bound in flight: the next request is served."""
+    gate = _Gate()
     with Backend(gate) as backend:
         proxy = _start(start, backend)
-        with _held(proxy, backend, count=_LIMIT - 1):
+        with _held(proxy, backend, gate, count=_LIMIT - 1):
             assert proxy.ask().status == 200
 
 
@@ -92,13 +89,12 @@ def test_up_to_the_bound_everything_passes(start: ProxyFactory, gate: _Gate) -> 
         ("/socket", _WEBSOCKET),
     ],
 )
-def test_what_lasts_or_must_always_work_passes(
-    start: ProxyFactory, gate: _Gate, path: str, headers: dict[str, str]
-) -> None:
+def test_what_lasts_or_must_always_work_passes(start: ProxyFactory, path: str, headers: dict[str, str]) -> None:
     """Health checks, event streams and WebSockets reach the application at the bound."""
+    gate = _Gate()
     with Backend(gate) as backend:
         proxy = _start(start, backend)
-        with _held(proxy, backend):
+        with _held(proxy, backend, gate):
             assert proxy.ask(path=path, headers=headers).status == 200
             assert backend.requests[-1].target == path
 
@@ -113,21 +109,21 @@ def test_what_lasts_or_must_always_work_passes(
         ("/", {"Upgrade": "h2c", "Connection": "Upgrade"}),
     ],
 )
-def test_what_only_looks_like_it_is_refused(
-    start: ProxyFactory, gate: _Gate, path: str, headers: dict[str, str]
-) -> None:
+def test_what_only_looks_like_it_is_refused(start: ProxyFactory, path: str, headers: dict[str, str]) -> None:
     """No other path, media type or upgrade is let through."""
+    gate = _Gate()
     with Backend(gate) as backend:
         proxy = _start(start, backend)
-        with _held(proxy, backend):
+        with _held(proxy, backend, gate):
             assert proxy.ask(path=path, headers=headers).status in {404, 503}
             assert len(backend.requests) == _LIMIT
 
 
 @pytest.mark.parametrize("headers", ["Accept: text/event-stream\r\n", "Upgrade: websocket\r\nConnection: Upgrade\r\n"])
-def test_streams_and_sockets_take_no_place(start: ProxyFactory, gate: _Gate, headers: str) -> None:
+def test_streams_and_sockets_take_no_place(start: ProxyFactory, headers: str) -> None:
     """However many of them there are, other requests are served."""
+    gate = _Gate()
     with Backend(gate) as backend:
         proxy = _start(start, backend)
-        with _held(proxy, backend, headers, count=2 * _LIMIT):
+        with _held(proxy, backend, gate, headers, count=2 * _LIMIT):
             assert proxy.ask().status == 200
