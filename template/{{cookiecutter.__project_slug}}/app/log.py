@@ -1,7 +1,7 @@
 """Log lines on standard output: JSON for machines, text for people, the request id in both.
 
-One configuration for all loggers: the application's, uvicorn's, gunicorn's in the workers, and gunicorn's in the master,
-where ``app/server.py`` puts it in.
+One configuration for all loggers: the application's, uvicorn's, and gunicorn's, in the workers and in the master, where
+``app/server.py`` puts it in.
 """
 
 import json
