@@ -36,9 +36,7 @@ def dict_config(level: str, style: Literal["json", "console"]) -> dict[str, Any]
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {_HANDLER: {"()": _Json if style == "json" else _Console}},
-        "handlers": {
-            _HANDLER: {"class": "logging.StreamHandler", "formatter": _HANDLER, "stream": "ext://sys.stdout"}
-        },
+        "handlers": {_HANDLER: {"class": "logging.StreamHandler", "formatter": _HANDLER, "stream": "ext://sys.stdout"}},
         "root": {"level": level.upper(), "handlers": [_HANDLER]},
         "loggers": {
             **dict.fromkeys(("gunicorn.error", "uvicorn", "uvicorn.error"), ours),
