@@ -42,6 +42,7 @@ EXPECTED = {
     "app/settings.py",
     "scripts/diagnose",
     "scripts/healthcheck.py",
+    "scripts/rolling-restart",
     "scripts/serve.py",
 }
 ANSWERS = pytest.mark.parametrize("answers", [{}, UNUSUAL], ids=["defaults", "unusual"])
