@@ -11,6 +11,7 @@ import typer
 from no502 import __version__
 from no502.errors import UserError
 from no502.explain import explain
+from no502.lab.command import lab
 from no502.new import new
 from no502.nginx import nginx_command
 from no502.run import run
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(new)
 app.command()(run)
 app.command()(explain)
+app.command()(lab)
 app.command("nginx")(nginx_command)
 
 
