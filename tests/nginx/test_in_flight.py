@@ -61,7 +61,8 @@ def test_one_more_is_refused_and_the_others_are_served(start: ProxyFactory) -> N
                 assert refused.headers.get_all("Retry-After") == ["5"]
                 assert (refused.json()["status"], refused.json()["request_id"]) == (503, "one-too-many")
             assert len(backend.requests) == _LIMIT
-            proxy.wait_for_log('limiting connections by zone "in_flight"')
+            log = proxy.wait_for_log('limiting connections by zone "in_flight"')
+            assert all(" [warn] " in line for line in log.splitlines() if "limiting connections" in line)
             assert {(line["status"], line["upstream_addr"]) for line in proxy.access_log(2)} == {("503", "")}
             gate.opened.set()
             for client in clients:

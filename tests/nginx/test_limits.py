@@ -14,6 +14,8 @@ from tests.nginx.test_slow_clients import shorten
 from tests.support.backend import OK, Backend, Request
 from tests.support.polling import wait_until
 
+__all__ = ["one_worker"]
+
 _SECONDS = 60.0
 _IN_FLIGHT = 300  # each is two connections, more than nginx's default of 512 for a worker process
 
@@ -29,7 +31,7 @@ def test_more_requests_in_flight_than_nginx_has_connections_for_by_default(start
     with Backend(answer) as backend, contextlib.ExitStack() as stack:
         stack.callback(opened.set)
         proxy = start(backend.upstream, NGINX_REQUESTS_IN_FLIGHT="1000", PROXY_READ_TIMEOUT="120")
-        _one_worker(proxy)
+        one_worker(proxy)
         clients = []
         for number in range(_IN_FLIGHT):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port), _SECONDS))
@@ -40,7 +42,8 @@ def test_more_requests_in_flight_than_nginx_has_connections_for_by_default(start
         assert {client.recv(4096)[:13] for client in clients} == {b"HTTP/1.1 200 "}
 
 
-def _one_worker(proxy: Proxy) -> None:
+def one_worker(proxy: Proxy) -> None:
+    """Reload it with one worker process, so that all requests share one pool of connections."""
     main = proxy.directory / "nginx.conf"
     text, count = re.subn(r"worker_processes auto;", "worker_processes 1;", main.read_text(encoding="utf-8"))
     assert count == 1
@@ -113,3 +116,10 @@ def test_a_limit_for_each_client_can_be_added(start: ProxyFactory) -> None:
         assert (refused.json()["title"], refused.json()["status"]) == ("Too Many Requests", 429)
         assert refused.json()["request_id"] == "too-often"
     assert len(backend.requests) == 2
+
+
+def test_the_standalone_tree_keeps_to_itself(start: ProxyFactory) -> None:
+    """The file with the process id is in the tree as well, so that several trees can run side by side."""
+    with Backend() as backend:
+        proxy = start(backend.upstream)
+        assert (proxy.directory / "nginx.pid").read_text(encoding="ascii").strip() == str(proxy.pid)
