@@ -138,9 +138,7 @@ def test_a_reload_reads_dotenv_again_for_the_installed_module_too(
         server.send_signal(signal.SIGHUP)
         server.wait_for_output("reload refused, the old configuration stays in force")
         ready = server.output().count("is ready")
-        server.send_signal(
-            signal.SIGTTIN
-        )  # its application imports the settings
+        server.send_signal(signal.SIGTTIN)  # its application imports the settings
         wait_until(lambda: server.output().count("is ready") > ready, seconds=30, what="one more worker")
         (project / ".env").write_text("PROXY_READ_TIMEOUT=90\n")
         server.send_signal(signal.SIGHUP)
