@@ -1,6 +1,8 @@
 """The numbers in the units and manifests are those that ``gunicorn_conf.py`` computes."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,9 @@ import pytest
 import yaml
 
 from gunicorn_conf import ServerSettings
-from tests.support.template import bake
+from no502.nginx_binary import check_configuration, find_nginx
+from tests.support.template import bake, service_environment
+from tests.template.conftest import UNUSUAL
 
 each_timeout = pytest.mark.parametrize("seconds", [10, 11, 37, 38, 60, 180, 999, 3599, 86400])
 
@@ -82,3 +86,70 @@ def test_pods_meet_the_restricted_standard(tmp_path: Path, database: str) -> Non
             assert security["readOnlyRootFilesystem"] is True
             assert security["capabilities"] == {"drop": ["ALL"]}
             assert container["resources"]["limits"]["memory"]
+
+
+def _own_tests(project: Path, target: str) -> subprocess.CompletedProcess[str]:
+    """Run the tests that the service has for its target, with this interpreter."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", f"tests/test_{target}.py"]
+    return subprocess.run(
+        command,
+        cwd=project,
+        env=service_environment(project.parent / "tmp"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("target", ["systemd", "kubernetes"])
+def test_the_service_checks_its_own_numbers(tmp_path: Path, target: str) -> None:
+    """Its tests pass as it was generated; a changed PROXY_READ_TIMEOUT alone makes them say what to write where."""
+    project = bake(tmp_path, **UNUSUAL, deploy=target)
+    done = _own_tests(project, target)
+    assert done.returncode == 0, done.stdout
+    name = {"systemd": "systemd/environment.example", "kubernetes": "kubernetes/base/kustomization.yaml"}[target]
+    file = project / "deploy" / name
+    file.write_text(file.read_text(encoding="utf-8").replace("TIMEOUT=10\n", "TIMEOUT=300\n"), encoding="utf-8")
+    ladder = _ladder(300)
+    done = _own_tests(project, target)
+    assert done.returncode == 1
+    says = {
+        "systemd": [f"set TimeoutStopSec to {ladder.stop_grace}"],
+        "kubernetes": [
+            f"set terminationGracePeriodSeconds to {ladder.stop_grace + 10}",
+            "set failureThreshold of livenessProbe to 22",
+            "set failureThreshold of startupProbe to 101",
+            "set request to 305s and backendRequest to 300s",
+        ],
+    }
+    assert [text for text in says[target] if text not in done.stdout] == []
+
+
+@pytest.mark.parametrize("target", ["systemd", "kubernetes"])
+@pytest.mark.parametrize("tool", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "tests"]])
+def test_its_tests_are_clean(tmp_path: Path, target: str, tool: list[str]) -> None:
+    """What the service has for its target passes its own lint, format and types."""
+    project = bake(tmp_path, **UNUSUAL, deploy=target)
+    name = f"tests/test_{target}.py"
+    command = [sys.executable, "-m", tool[0], *tool[1:]] if tool[0] == "ruff" else [sys.executable, "-m", "mypy"]
+    done = subprocess.run(
+        [*command, name], cwd=project, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_nginx_takes_what_the_host_gets(tmp_path: Path) -> None:
+    """What write-nginx writes from the example is a configuration that nginx loads, with one local socket behind it."""
+    project, out = bake(tmp_path, **UNUSUAL, deploy="systemd"), tmp_path / "nginx"
+    units = project / "deploy" / "systemd"
+    for _ in range(2):  # again, over what is there
+        command = ["sh", str(units / "write-nginx"), str(out), str(units / "environment.example")]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    upstream = (out / "conf.d" / "upstream.conf").read_text(encoding="utf-8")
+    assert f"server unix:/run/{project.name}/gunicorn.sock fail_timeout=0;" in upstream
+    assert "proxy_read_timeout 10s;" in (out / "conf.d" / "timeouts.conf").read_text(encoding="utf-8")
+    for directory in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):  # an ordinary user's nginx has no other
+        with (out / "conf.d" / "test.conf").open("a", encoding="utf-8") as file:
+            file.write(f"{directory}_temp_path {out}/{directory};\n")
+    check_configuration(find_nginx(None), ["-p", str(out), "-c", "nginx.conf", "-e", "stderr", "-g", f"pid {out}/pid;"])
