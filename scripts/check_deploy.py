@@ -71,7 +71,7 @@ def _kustomize() -> list[str] | None:
 def check(project: Path) -> list[str]:
     """Return the problems of one generated service; having nothing to check is one."""
     found = list(dict.fromkeys(_of(project)))
-    return [f"{project.name}: {problem}" for problem in found]
+    return [f"{project.name}: {' '.join(problem.split())}" for problem in found]
 
 
 def _of(project: Path) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """``scripts/check_deploy.py`` finds what is wrong with units and manifests, and nothing in what is generated."""
 
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ import pytest
 from tests.support.commands import ROOT
 from tests.support.template import bake
 
-_KUBERNETES = "deploy/kubernetes/"
 _BROKEN: list[tuple[str, str, str, str]] = [
     ("base/deployment.yaml", "enableServiceLinks: false", "enableServiceLink: false", "enableServiceLink"),
     ("base/deployment.yaml", "maxSurge: 1", "maxSurge: [1]", "Deployment my-service: Kubernetes 1.30: spec.strategy"),
@@ -34,58 +33,76 @@ _BROKEN: list[tuple[str, str, str, str]] = [
 ]
 
 
-@pytest.fixture(name="change", scope="module")
-def _change(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str, str, str], Path]:
-    """Return a function that copies a generated service and changes one text in one file."""
-    projects = {name: bake(tmp_path_factory.mktemp(name), deploy=name) for name in ("systemd", "kubernetes")}
-
-    def change(directory: Path, name: str, old: str, new: str) -> Path:
-        project = directory / "changed"
-        shutil.copytree(projects["kubernetes" if "kubernetes" in name else "systemd"], project)
-        file = project / name
-        text = file.read_text(encoding="utf-8")
-        assert old in text, f"{name} has no {old!r}"
-        file.write_text(text.replace(old, new, 1), encoding="utf-8")
-        return project
-
-    return change
+_UNITS: list[tuple[str, str, str, str]] = [
+    ("my-service.service", "KillMode=mixed", "KilMode=mixed", "KilMode"),
+    ("my-service.service", "Requires=my-service.socket", "Requires=my-service.sock", "my-service.sock"),
+    ("my-service.service", "NoNewPrivileges=yes", "NoNewPrivileges=ja", "Failed to parse boolean"),
+    ("my-service.service", "CapabilityBoundingSet=\n", "", "Overall exposure level"),
+    ("my-service.socket", "ListenStream=/run", "ListenStream=run", "Failed to parse address"),
+]
 
 
-def _check(*projects: Path, without_tools: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": str(without_tools)} if without_tools else None
+def _change(original: Path, copy: Path, name: str, old: str, new: str) -> Path:
+    """Copy a generated service and change one text in one file."""
+    shutil.copytree(original, copy)
+    text = (copy / name).read_text(encoding="utf-8")
+    assert old in text, f"{name} has no {old!r}"
+    (copy / name).write_text(text.replace(old, new, 1), encoding="utf-8")
+    return copy
+
+
+def _check(*projects: Path, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = None if path is None else {"PATH": path}
     command = [sys.executable, str(ROOT / "scripts" / "check_deploy.py"), *map(str, projects)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
-@pytest.mark.parametrize(("name", "old", "new", "says"), _BROKEN)
-def test_a_broken_manifest_is_found(  # noqa: PLR0913, PLR0917  one argument for each column
-    tmp_path: Path, change: Callable[[Path, str, str, str], Path], name: str, old: str, new: str, says: str
-) -> None:
-    """Each kind of mistake is named, without kustomize or kubectl."""
-    (tmp_path / "empty").mkdir()
-    done = _check(change(tmp_path, _KUBERNETES + name, old, new), without_tools=tmp_path / "empty")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert says in done.stdout
+@pytest.fixture(name="manifests", scope="module")
+def _manifests(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the script says of every broken manifest, without kustomize or kubectl."""
+    directory = tmp_path_factory.mktemp("manifests")
+    good = bake(directory / "good", deploy="kubernetes")
+    broken = [
+        _change(good, directory / f"broken{number:02}", f"deploy/kubernetes/{name}", old, new)
+        for number, (name, old, new, _) in enumerate(_BROKEN)
+    ]
+    return _check(good, *broken, path=str(directory / "nothing")).stdout
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new", "says"),
-    [
-        ("my-service.service", "KillMode=mixed", "KilMode=mixed", "KilMode"),
-        ("my-service.service", "Requires=my-service.socket", "Requires=my-service.sock", "my-service.sock"),
-        ("my-service.service", "NoNewPrivileges=yes", "NoNewPrivileges=ja", "Failed to parse boolean"),
-        ("my-service.service", "CapabilityBoundingSet=\n", "", "Overall exposure level"),
-        ("my-service.socket", "ListenStream=/run", "ListenStream=run", "ListenStream"),
-    ],
-)
-def test_a_broken_unit_is_found(  # noqa: PLR0913, PLR0917  one argument for each column
-    tmp_path: Path, change: Callable[[Path, str, str, str], Path], name: str, old: str, new: str, says: str
-) -> None:
-    """systemd's own words say what is wrong."""
+@pytest.fixture(name="units", scope="module")
+def _units(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the script says of every broken unit."""
     assert shutil.which("systemd-analyze"), "systemd-analyze is missing: apt-get install systemd"
-    done = _check(change(tmp_path, f"deploy/systemd/{name}", old, new))
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert says in done.stdout
+    directory = tmp_path_factory.mktemp("units")
+    good = bake(directory / "good", deploy="systemd")
+    broken = [
+        _change(good, directory / f"broken{number:02}", f"deploy/systemd/{name}", old, new)
+        for number, (name, old, new, _) in enumerate(_UNITS)
+    ]
+    return _check(good, *broken).stdout
+
+
+def _of(output: str, number: int) -> str:
+    return "\n".join(line for line in output.splitlines() if line.startswith(f"broken{number:02}: "))
+
+
+@pytest.mark.parametrize("number", range(len(_BROKEN)), ids=[f"{row[0]}-{row[3]}" for row in _BROKEN])
+def test_a_broken_manifest_is_found(manifests: str, number: int) -> None:
+    """Each kind of mistake is named."""
+    assert _BROKEN[number][3] in _of(manifests, number), manifests
+
+
+@pytest.mark.parametrize("number", range(len(_UNITS)), ids=[f"{row[0]}-{row[3]}" for row in _UNITS])
+def test_a_broken_unit_is_found(units: str, number: int) -> None:
+    """systemd's own words say what is wrong."""
+    assert _UNITS[number][3] in _of(units, number), units
+
+
+def test_the_unbroken_originals_pass(manifests: str, units: str) -> None:
+    """Nothing is said of those that were not changed."""
+    assert not re.search(r"^my-service: ", manifests + units, re.MULTILINE)
+    assert f"{len(_BROKEN) + 1} services" in manifests
+    assert f"{len(_UNITS) + 1} services" in units
 
 
 def test_nothing_to_check_is_a_problem(tmp_path: Path) -> None:
