@@ -10,16 +10,22 @@ import pytest
 
 from tests.support.commands import ROOT
 from tests.support.template import bake
+from tests.template.conftest import UNUSUAL
 
 _BROKEN: list[tuple[str, str, str, str]] = [
     ("base/deployment.yaml", "enableServiceLinks: false", "enableServiceLink: false", "enableServiceLink"),
     ("base/deployment.yaml", "maxSurge: 1", "maxSurge: [1]", "Deployment my-service: Kubernetes 1.30: spec.strategy"),
-    ("base/deployment.yaml", "                name: my-service\n", "                name: other\n", "ConfigMap other"),
+    (
+        "base/deployment.yaml",
+        '                name: "my-service"\n',
+        "                name: other\n",
+        "ConfigMap other",
+    ),
     ("base/disruption.yaml", "policy/v1\n", "policy/v1beta1\n", "no schema for policy/v1beta1 PodDisruptionBudget"),
     ("base/disruption.yaml", "component: service", "component: servic", "no pod has the labels"),
     ("base/service.yaml", "targetPort: http", "targetPort: web", "no pod has the port web"),
     ("base/networkpolicy.yaml", "component: service", "component: web", "no pod has the labels"),
-    ("base/autoscaler.yaml", "    name: my-service", "    name: other", "there is no Deployment other"),
+    ("base/autoscaler.yaml", '    name: "my-service"', "    name: other", "there is no Deployment other"),
     ("base/httproute.yaml", "request: 185s", "request: 3 minutes", "spec.rules.0.timeouts.request"),
     ("base/httproute.yaml", "request: 185s", "request: 2m", "timeouts.request (120000 ms) is less"),
     ("base/httproute.yaml", "          port: 80", "          port: 81", "no Service my-service with port 81"),
@@ -28,8 +34,13 @@ _BROKEN: list[tuple[str, str, str, str]] = [
     ("base/kustomization.yaml", "  - service.yaml\n", "  - services.yaml\n", "services.yaml does not exist"),
     ("base/kustomization.yaml", "resources:", "resource:", "unknown key resource"),
     ("production/kustomization.yaml", "path: gateway.yaml", "path: gate.yaml", "patch gate.yaml does not exist"),
-    ("production/kustomization.yaml", "  - name: my-service\n    behavior", "  - name: x\n    behavior", "ConfigMap x"),
-    ("production/gateway.yaml", "  name: my-service", "  name: other", "there is no HTTPRoute other"),
+    (
+        "production/kustomization.yaml",
+        '  - name: "my-service"\n    behavior',
+        "  - name: x\n    behavior",
+        "ConfigMap x",
+    ),
+    ("production/gateway.yaml", '  name: "my-service"', "  name: other", "there is no HTTPRoute other"),
 ]
 
 
@@ -119,3 +130,16 @@ def test_what_is_generated_is_right() -> None:
     done = _check()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "12 services" in done.stdout
+
+
+def test_unusual_names_are_right(tmp_path: Path) -> None:
+    """Neither a name of sixty characters nor one that YAML would take for something else spoils a file."""
+    names = {"true": "True", "long": "A" * 60}
+    projects = [
+        bake(tmp_path / f"{target}-{key}", **{**UNUSUAL, "project_name": name}, deploy=target, database="postgresql")
+        for target in ("systemd", "kubernetes")
+        for key, name in names.items()
+    ]
+    assert {len(project.name) for project in projects} == {4, 60}
+    done = _check(*projects)
+    assert done.returncode == 0, done.stdout + done.stderr
