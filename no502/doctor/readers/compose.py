@@ -55,7 +55,7 @@ def read_compose(paths: Sequence[Path], *, base: Path, deployment: Deployment) -
             continue
         shown = shown_path(path, base)
         try:
-            documents = load_all(text)
+            documents = load_all(text, shown)
         except YamlProblem as problem:
             origin = Origin(file=shown, line=problem.line)
             deployment.problems.append(
@@ -85,10 +85,10 @@ def _merge(old: Node, new: Node) -> Node:
         if before is not None and key in _MAPPINGS and isinstance(before.value, dict) and isinstance(node.value, dict):
             result[key] = _merge_mapping(before, node)
         elif before is not None and key in _LISTS and isinstance(before.value, list) and isinstance(node.value, list):
-            result[key] = Node([*before.value, *node.value], before.line)
+            result[key] = Node([*before.value, *node.value], before.line, before.file)
         else:
             result[key] = node
-    return Node(result, old.line)
+    return Node(result, old.line, old.file)
 
 
 def _merge_mapping(old: Node, new: Node) -> Node:
@@ -97,7 +97,7 @@ def _merge_mapping(old: Node, new: Node) -> Node:
         before = result.get(key)
         both = before is not None and isinstance(before.value, dict) and isinstance(node.value, dict)
         result[key] = _merge_mapping(before, node) if both and before is not None else node
-    return Node(result, old.line)
+    return Node(result, old.line, old.file)
 
 
 def _extended(node: Node, every: Mapping[str, Node], depth: int = 0) -> Node:
@@ -154,6 +154,9 @@ class _Reader:
             service=service, argv=argv, origin=command_origin, image=image, context=context, mounts=mounts
         )
 
+    def _at(self, node: Node) -> Origin:
+        return Origin(file=node.file or self._shown, line=node.line)
+
     def _text(self, *path: str) -> Fact[str] | None:
         """Return a scalar, interpolated; None where there is none."""
         node = self._node.get(*path)
@@ -163,7 +166,7 @@ class _Reader:
 
     def _fill(self, node: Node) -> Fact[str]:
         text = expand(node.text or "", self._values).replace("$$", "\0")
-        origin = Origin(file=self._shown, line=node.line)
+        origin = self._at(node)
         if "$" in text:
             return unknown(origin, f"{node.text} has no value among the files", Source.TEMPLATE)
         return Fact(text.replace("\0", "$"), origin)
@@ -175,7 +178,7 @@ class _Reader:
         build = self._node.get("build")
         if build is None:
             return None, None
-        origin = Origin(file=self._shown, line=build.line)
+        origin = self._at(build)
         self._settings["build"] = Fact(True, origin)
         context = build.text or (self._text("build", "context") or Fact(".", origin)).value or "."
         folder = (self._folder / expand(context, self._values)).resolve()
@@ -196,7 +199,7 @@ class _Reader:
         command, entrypoint = self._node.get("command"), self._node.get("entrypoint")
         own = self._words(command)
         first = self._words(entrypoint)
-        place = Origin(file=self._shown, line=command.line) if command is not None and own else None
+        place = self._at(command) if command is not None and own else None
         if first is None:
             written = image.entrypoint if image else None
             first = written.argv if written else ()
@@ -261,7 +264,7 @@ class _Reader:
                 self._settings[name] = Fact(int(value) if name == "replicas" else value, fact.origin)
         sysctls = self._node.get("sysctls", "net.core.somaxconn")
         if sysctls is not None and (sysctls.text or "").isdecimal():
-            self._settings["somaxconn"] = Fact(int(sysctls.text or 0), Origin(file=self._shown, line=sysctls.line))
+            self._settings["somaxconn"] = Fact(int(sysctls.text or 0), self._at(sysctls))
         networks = self._node.get("networks")
         for _, network in networks.items() if networks else ():
             address = network.get("ipv4_address")
@@ -275,7 +278,7 @@ class _Reader:
         found = {}
         for item in node.elements():
             if item.text:
-                found[item.text] = Fact("service_started", Origin(file=self._shown, line=item.line))
+                found[item.text] = Fact("service_started", self._at(item))
         for name, options in node.items():
             condition = options.get("condition")
             line = condition.line if condition else options.line
@@ -291,7 +294,7 @@ class _Reader:
         if disable is not None and disable.text == "true":
             return ()
         test = node.get("test")
-        origin = Origin(file=self._shown, line=node.line)
+        origin = self._at(node)
         inherited = _of_image(image)
         words = self._words(test) if test is not None else None
         if words is None and inherited:
@@ -335,7 +338,7 @@ class _Reader:
             for item in node.elements() if node else ():
                 pair = self._port(item)
                 if pair is not None:
-                    found.append(Fact(pair[1], Origin(file=self._shown, line=item.line)))
+                    found.append(Fact(pair[1], self._at(item)))
                     if name == "ports" and pair[0]:
                         published.append((pair[0], pair[1]))
         if published:
@@ -365,7 +368,7 @@ class _Reader:
                 target = self._fill(item.value["target"]).value if "target" in item.value else None
             else:
                 parts = (self._fill(item).value or "").split(":")
-                source = Fact(parts[0], Origin(file=self._shown, line=item.line)) if len(parts) > 1 else None
+                source = Fact(parts[0], self._at(item)) if len(parts) > 1 else None
                 target = parts[1] if len(parts) > 1 else None
             if source is None or not target or source.value is None:
                 continue
@@ -386,12 +389,12 @@ class _Reader:
         pairs: list[tuple[str, Node]] = []
         for item in node.elements():
             name, equals, value = (item.text or "").partition("=")
-            pairs.append((name, Node(value if equals else None, item.line)))
+            pairs.append((name, Node(value if equals else None, item.line, item.file)))
         for key, item in [*pairs, *node.items()]:
             if item.text is not None:
                 found[key] = self._fill(item)
             elif key in self._values:
-                found[key] = Fact(self._values[key], Origin(file=self._shown, line=item.line))
+                found[key] = Fact(self._values[key], self._at(item))
         return found
 
     def _from_files(self) -> dict[str, Fact[str]]:

@@ -267,15 +267,17 @@ class _Project:
                 continue
             read = read_python_conf(text, shown, {})
             unknown_file = any(server.conf_file is not None and not server.conf_file.known for server in gunicorns)
-            if read.settings and not unknown_file and not _example(path):
+            if read.settings and not unknown_file and not _example(path, self._project.folder):
                 message = f"gunicorn loads only ./gunicorn.conf.py by itself, and no command names {path.name}"
                 place = Origin(file=shown, line=1)
                 fix = f"Start gunicorn with -c {path.name}."
                 self._deployment.problems.append(Problem(rule="C005", message=message, origin=place, fix=fix))
 
 
-def _example(path: Path) -> bool:
-    return any(word in str(path).lower() for word in ("example", "sample", "template", "test"))
+def _example(path: Path, folder: Path) -> bool:
+    """Whether a name says that nothing is meant to load the file."""
+    name = str(path.resolve()).removeprefix(str(folder.resolve())).lower()
+    return any(word in name for word in ("example", "sample", "template", "test"))
 
 
 def _of_image(image: Image, shown: str, path: Path) -> Service:

@@ -29,8 +29,8 @@ class Node:
     value: Any
     """A text, a list of nodes, a dictionary of nodes, or None."""
     line: int
-    is_text: bool = False
-    """A quoted scalar: not a number or a boolean."""
+    file: str = ""
+    """The file that it stands in, as shown to the user."""
 
     def get(self, *path: str) -> Node | None:
         """Return the node at a path of keys."""
@@ -55,8 +55,8 @@ class Node:
         return self.value if isinstance(self.value, str) else None
 
 
-def load_all(text: str) -> list[Node]:
-    """Return the documents of a text.
+def load_all(text: str, shown: str = "") -> list[Node]:
+    """Return the documents of a text; ``shown`` is its file's name.
 
     Raises:
         YamlProblem: It is no YAML, or too deep or too large.
@@ -64,7 +64,7 @@ def load_all(text: str) -> list[Node]:
     budget = [_MOST_NODES]
     try:
         nodes: list[Any] = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
-        return [_convert(node, budget, 0) for node in nodes if node is not None]
+        return [_convert(node, shown, budget, 0) for node in nodes if node is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "not YAML"
@@ -74,22 +74,22 @@ def load_all(text: str) -> list[Node]:
         raise YamlProblem(message, None) from None
 
 
-def _convert(node: Any, budget: list[int], depth: int) -> Node:  # noqa: ANN401  PyYAML's node classes share too little
+def _convert(node: Any, shown: str, budget: list[int], depth: int) -> Node:  # noqa: ANN401  PyYAML's node classes share too little
     line = node.start_mark.line + 1
     budget[0] -= 1
     if budget[0] < 0 or depth > _DEEPEST:
         message = "more values than a deployment's file has" if budget[0] < 0 else "too deeply nested"
         raise YamlProblem(message, line)
     if isinstance(node, yaml.SequenceNode):
-        return Node([_convert(item, budget, depth + 1) for item in node.value], line)
+        return Node([_convert(item, shown, budget, depth + 1) for item in node.value], line, shown)
     if isinstance(node, yaml.MappingNode):
-        return Node(_mapping(node, budget, depth), line)
+        return Node(_mapping(node, shown, budget, depth), line, shown)
     if node.tag == "tag:yaml.org,2002:null":
-        return Node(None, line)
-    return Node(str(node.value), line, is_text=node.style in {"'", '"'})
+        return Node(None, line, shown)
+    return Node(str(node.value), line, shown)
 
 
-def _mapping(node: yaml.MappingNode, budget: list[int], depth: int) -> dict[str, Node]:
+def _mapping(node: yaml.MappingNode, shown: str, budget: list[int], depth: int) -> dict[str, Node]:
     merged: dict[str, Node] = {}
     found: dict[str, Node] = {}
     for key, value in node.value:
@@ -98,10 +98,10 @@ def _mapping(node: yaml.MappingNode, budget: list[int], depth: int) -> dict[str,
             sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
             for source in sources:
                 if isinstance(source, yaml.MappingNode):
-                    inner = _mapping(source, budget, depth + 1)
+                    inner = _mapping(source, shown, budget, depth + 1)
                     merged = {**inner, **merged}
         else:
-            converted = _convert(value, budget, depth + 1)
+            converted = _convert(value, shown, budget, depth + 1)
             # A scalar's own line is right; a block's first line is that of its key.
-            found[name] = Node(converted.value, key.start_mark.line + 1, converted.is_text)
+            found[name] = Node(converted.value, key.start_mark.line + 1, shown)
     return {**merged, **found}
