@@ -1,0 +1,286 @@
+"""One nginx into the model: its upstreams, and every place that passes requests on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from no502.doctor.model import (
+    Address,
+    Deployment,
+    Fact,
+    Location,
+    NginxConfig,
+    NotChecked,
+    Origin,
+    Source,
+    Upstream,
+    UpstreamServer,
+    Version,
+)
+from no502.doctor.readers.nginx_effective import POOLS_BY_DEFAULT, Level, default_headers, default_settings
+from no502.doctor.readers.nginx_files import Tree, read_tree
+from no502.doctor.readers.nginx_syntax import Directive
+from no502.doctor.readers.nginx_values import is_template, parse_address, parse_int, parse_time
+
+__all__ = ["BOTH_SIDES", "find_versions", "read_nginx"]
+
+BOTH_SIDES: Sequence[Version] = ((1, 28, 0), (1, 31, 0))
+"""What to judge by where the version is not known: one on each side of 1.29.7."""
+
+_HTTP_ONLY = {"server", "upstream", "map", "geo", "log_format", "limit_req_zone", "limit_conn_zone"}
+_NESTED = {"location", "if", "limit_except"}
+
+
+def find_versions(tag: str | None) -> tuple[Sequence[Version], str]:
+    """Return the versions to judge by and a note, from an image's tag or a version number.
+
+    A floating tag (``stable``, ``latest``, ``alpine``, ``1``) is judged on both sides of 1.29.7.
+    """
+    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?![\d.])", tag or "")
+    if found is None:
+        why = f"nginx {tag}: a tag that moves" if tag else "nginx's version is not known"
+        return BOTH_SIDES, f"{why}; judged before and after 1.29.7"
+    version = (int(found[1]), int(found[2]), int(found[3] or 0))
+    if found[3] is None and version[:2] == POOLS_BY_DEFAULT[:2]:
+        return ((*version[:2], 0), POOLS_BY_DEFAULT), f"nginx {tag}: judged before and after 1.29.7"
+    return (version,), f"nginx {tag}"
+
+
+@dataclass
+class _Walk:
+    """Collects the places that pass requests on."""
+
+    config: NginxConfig
+    deployment: Deployment
+    upstreams: Mapping[str, Upstream]
+    maps: Mapping[str, set[str]]
+    ordinary: Mapping[str, Fact[str]] = field(default_factory=dict)
+    names: Sequence[str] = ()
+    found: list[Location] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._settings = default_settings(self.config.versions, self.config.version_origin)
+        self._headers = default_headers(self.config.versions, self.config.version_origin)
+
+    def server(self, one: Directive, outer: Level) -> None:
+        block = one.block or []
+        self.names = tuple(name for line in one.all("server_name") for name in line.args)
+        level = outer.enter(block)
+        self._passes(one, "/", block, level, outer)
+        self._nested(block, level, level)
+
+    def _nested(self, block: Sequence[Directive], level: Level, server: Level) -> None:
+        for one in block:
+            if one.name not in _NESTED or one.block is None:
+                continue
+            path = " ".join(one.args)
+            outer = server if one.name == "location" and path.startswith("@") else level
+            inside = outer.enter(one.block)
+            shown = path if one.name == "location" else f"{one.name} ({path})"
+            self._passes(one, shown, one.block, inside, outer)
+            self._nested(one.block, inside, server)
+
+    def _passes(self, place: Directive, path: str, block: Sequence[Directive], level: Level, outer: Level) -> None:
+        for one in (one for one in block if one.name == "proxy_pass" and one.args):
+            own = any(line.name == "proxy_set_header" for line in block)
+            self.found.append(
+                Location(
+                    path=path,
+                    server_names=self.names,
+                    origin=Origin(file=place.file, line=place.line),
+                    proxy_pass=_text(one),
+                    upstream=self._upstream(one, level),
+                    settings={**self._settings, **level.settings},
+                    headers={**self._headers, **level.headers},
+                    dropped_headers={k: v for k, v in outer.headers.items() if k not in level.headers} if own else {},
+                    ordinary_connection=self._ordinary(level.headers.get("connection")),
+                    config=self.config,
+                )
+            )
+
+    def _ordinary(self, header: Fact[str] | None) -> Fact[str] | None:
+        """Return what a variable in a header is for requests without ``Upgrade``."""
+        return self.ordinary.get((header.value or "").replace("{", "").replace("}", "")) if header else None
+
+    def _upstream(self, one: Directive, level: Level) -> Upstream | None:
+        target = re.sub(r"^https?://", "", one.args[0])
+        name = target.split("/", 1)[0] if not target.startswith("unix:") else target
+        if name.startswith("$"):
+            return self._through_variable(one, name, level)
+        if name.lower() in self.upstreams:
+            return self.upstreams[name.lower()]
+        return _implicit(one, name, 443 if one.args[0].startswith("https:") else 80)
+
+    def _through_variable(self, one: Directive, name: str, level: Level) -> Upstream | None:
+        variable = re.match(r"\$\{?(\w+)\}?(.*)$", name)
+        value = level.variables.get(f"${variable[1]}") if variable else None
+        rest = variable[2] if variable else ""
+        values = {value} if value else self.maps.get(f"${variable[1]}", set()) if variable else set()
+        values = {re.sub(r"^https?://", "", text).split("/", 1)[0] + rest for text in values}
+        if len(values) == 1 and "$" not in (text := values.pop()):
+            return self.upstreams.get(text.lower()) or _implicit(one, text, 80, variable=True)
+        origin = Origin(file=one.file, line=one.line)
+        what, why = f"proxy_pass {one.args[0]}", "a variable decides where it goes"
+        self.deployment.not_checked.append(NotChecked(what=what, why=why, origin=origin))
+        return None
+
+
+def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
+    path: Path,
+    *,
+    base: Path,
+    versions: Sequence[Version] = BOTH_SIDES,
+    version_note: str = "",
+    environment: Mapping[str, str] | None = None,
+    path_map: Mapping[str, str] | None = None,
+    service: str | None = None,
+    deployment: Deployment,
+) -> tuple[NginxConfig, Tree]:
+    """Read one nginx and add it to the deployment.
+
+    Args:
+        path: Its main file, a fragment (a file of ``conf.d``), a template, or the output of ``nginx -T``.
+        base: Paths are shown relative to it.
+        versions: What to judge by.
+        version_note: Where the version comes from.
+        environment: Values for ``${NAME}`` in templates.
+        path_map: Folders inside of nginx's container -> folders here.
+        service: The ``Service`` that runs it.
+        deployment: Takes the result, problems, and what could not be checked.
+
+    Returns:
+        The configuration, and the tree with the comments.
+
+    Raises:
+        UserError: The parser is not installed.
+    """
+    tree = read_tree(path, base=base, environment=environment or {}, path_map=path_map or {}, deployment=deployment)
+    try:
+        shown = str(path.relative_to(base))
+    except ValueError:
+        shown = str(path)
+    note = Origin(file=shown, source=Source.DEFAULT, note=version_note or find_versions(None)[1])
+    config = NginxConfig(origin=Origin(file=shown), versions=tuple(versions), version_origin=note, service=service)
+    config.main = _main(tree.directives)
+    http = [one for one in tree.directives if one.name == "http" and one.block is not None]
+    levels = [(one.block or [], Level().enter(one.block or [])) for one in http]
+    loose = [one for one in tree.directives if one.name in _HTTP_ONLY or one.name not in {"http", "events", "stream"}]
+    if not http or any(one.name in _HTTP_ONLY for one in loose):
+        levels.append((loose, Level().enter(loose)))
+    for block, level in levels:
+        upstreams = {one.name.lower(): one for one in _upstreams(block, config)}
+        config.upstreams += upstreams.values()
+        walk = _Walk(config, deployment, upstreams, _maps(block), _ordinary(block))
+        for one in block:
+            if one.name == "server" and one.block is not None:
+                walk.server(one, level)
+        if not http and not any(one.name == "server" for one in block):
+            walk.server(Directive(name="server", args=(), file=shown, line=1, block=list(block)), Level())
+        config.locations += walk.found
+    deployment.nginx.append(config)
+    return config, tree
+
+
+def _main(directives: Sequence[Directive]) -> dict[str, Fact[Any]]:
+    found: dict[str, Fact[Any]] = {}
+    events = [inner for one in directives if one.name == "events" for inner in one.block or []]
+    for one in [*directives, *events]:
+        if one.name in {"worker_connections", "worker_rlimit_nofile", "worker_processes"} and one.args:
+            value = parse_int(one.args[0]) if one.name != "worker_processes" else one.args[0]
+            source = Source.TEMPLATE if is_template(one.args[0]) else Source.WRITTEN if value else Source.UNKNOWN
+            found[one.name] = Fact(value, Origin(file=one.file, line=one.line, source=source))
+    return found
+
+
+def _ordinary(block: Sequence[Directive]) -> dict[str, Fact[str]]:
+    """Return what each ``map $http_upgrade $name`` gives where there is no such header."""
+    found: dict[str, Fact[str]] = {}
+    for one in block:
+        if one.name != "map" or len(one.args) != 2 or one.args[0] != "$http_upgrade":  # noqa: PLR2004
+            continue
+        entries = {inner.name.lower(): inner for inner in one.block or [] if len(inner.args) == 1}
+        entry = entries.get("") or entries.get("default")
+        value = entry.args[0] if entry is not None else ""
+        if "$" not in value:
+            found[one.args[1]] = Fact(value, Origin(file=one.file, line=entry.line if entry is not None else one.line))
+    return found
+
+
+def _maps(block: Sequence[Directive]) -> dict[str, set[str]]:
+    """Return the constants that a ``map`` can give each variable."""
+    found: dict[str, set[str]] = {}
+    for one in block:
+        if one.name == "map" and len(one.args) == 2:  # noqa: PLR2004  source and variable
+            values = {inner.args[0] for inner in one.block or [] if len(inner.args) == 1}
+            found[one.args[1]] = values
+    return found
+
+
+def _upstreams(block: Sequence[Directive], config: NginxConfig) -> Iterator[Upstream]:
+    for one in block:
+        if one.name == "upstream" and one.args and one.block is not None:
+            servers = tuple(_server(line) for line in one.all("server") if line.args)
+            yield Upstream(
+                name=one.args[0],
+                origin=Origin(file=one.file, line=one.line),
+                servers=servers,
+                settings=_pool(one, config),
+            )
+
+
+def _server(one: Directive) -> UpstreamServer:
+    origin = Origin(file=one.file, line=one.line)
+    parameters = {name: value for name, _, value in (word.partition("=") for word in one.args[1:])}
+    return UpstreamServer(address=_address(one.args[0], origin), parameters=parameters, origin=origin)
+
+
+def _address(text: str, origin: Origin, default_port: int = 80) -> Fact[Address]:
+    address = None if is_template(text) or "$" in text else parse_address(text, default_port=default_port)
+    if address is not None:
+        return Fact(address, origin)
+    kind = Source.TEMPLATE if is_template(text) else Source.UNKNOWN
+    return Fact(None, Origin(file=origin.file, line=origin.line, source=kind, note=text[:80]))
+
+
+_POOL: Mapping[str, tuple[Any, Any]] = {
+    "keepalive": (parse_int, None),
+    "keepalive_timeout": (parse_time, 60.0),
+    "keepalive_requests": (parse_int, 1000),
+    "keepalive_time": (parse_time, 3600.0),
+}
+
+
+def _pool(upstream: Directive, config: NginxConfig) -> dict[str, Fact[Any]]:
+    default = Origin(file=upstream.file, line=upstream.line, source=Source.DEFAULT, note=config.version_origin.note)
+    sizes = {32 if version >= POOLS_BY_DEFAULT else 0 for version in config.versions}
+    found: dict[str, Fact[Any]] = {"keepalive": Fact(sizes.pop() if len(sizes) == 1 else None, default)}
+    found |= {name: Fact(value, default) for name, (_, value) in _POOL.items() if value is not None}
+    for one in upstream.block or []:
+        origin = Origin(file=one.file, line=one.line)
+        if one.name in _POOL and one.args:
+            value = _POOL[one.name][0](one.args[0])
+            kind = Source.TEMPLATE if is_template(one.args[0]) else Source.UNKNOWN
+            unknown = Origin(file=one.file, line=one.line, source=kind, note=one.args[0][:80])
+            found[one.name] = Fact(value, origin) if value is not None else Fact(None, unknown)
+        elif one.name in {"zone", "resolver"} and one.args:
+            found[one.name] = Fact(" ".join(one.args), origin)
+    return found
+
+
+def _text(one: Directive) -> Fact[str]:
+    origin = Origin(file=one.file, line=one.line)
+    if is_template(one.args[0]):
+        return Fact(None, Origin(file=one.file, line=one.line, source=Source.TEMPLATE, note=one.args[0][:80]))
+    return Fact(one.args[0], origin)
+
+
+def _implicit(one: Directive, name: str, port: int, *, variable: bool = False) -> Upstream:
+    origin = Origin(file=one.file, line=one.line)
+    # A name in a variable is looked up while nginx runs.
+    parameters = {"resolve": ""} if variable else {}
+    server = UpstreamServer(address=_address(name, origin, port), parameters=parameters, origin=origin)
+    return Upstream(name=name, origin=origin, servers=(server,), explicit=False)

@@ -1,0 +1,141 @@
+"""What nginx applies at each place: the nearest level that sets a value wins, and a set of headers is replaced whole.
+
+Checked against real nginx in tests/doctor/test_nginx_effective.py. https://nginx.org/en/docs/http/ngx_http_proxy_module.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from no502.doctor.model import Fact, Origin, Source, Version
+from no502.doctor.readers.nginx_syntax import Directive
+from no502.doctor.readers.nginx_values import is_template, parse_flag, parse_int, parse_size, parse_time
+
+__all__ = ["POOLS_BY_DEFAULT", "SCALARS", "Level", "default_headers", "default_settings", "fact_of"]
+
+POOLS_BY_DEFAULT: Version = (1, 29, 7)
+"""From here on nginx speaks HTTP/1.1 to upstreams and pools connections. https://nginx.org/en/CHANGES"""
+
+_Parser = Callable[[Sequence[str]], Any]
+
+
+def _one(parse: Callable[[str], Any]) -> _Parser:
+    return lambda args: parse(args[0]) if args else None
+
+
+def _words(args: Sequence[str]) -> tuple[str, ...] | None:
+    return tuple(args) or None
+
+
+def _buffers(args: Sequence[str]) -> tuple[int, int] | None:
+    if len(args) < 2:  # noqa: PLR2004  number and size
+        return None
+    count, size = parse_int(args[0]), parse_size(args[1])
+    return None if count is None or size is None else (count, size)
+
+
+def _off_or(parse: Callable[[str], Any]) -> _Parser:
+    return lambda args: (0 if args[0] == "off" else parse(args[0])) if args else None
+
+
+SCALARS: Mapping[str, tuple[_Parser, Any]] = {
+    "proxy_connect_timeout": (_one(parse_time), 60.0),
+    "proxy_send_timeout": (_one(parse_time), 60.0),
+    "proxy_read_timeout": (_one(parse_time), 60.0),
+    "proxy_http_version": (_one(str), None),
+    "proxy_next_upstream": (_words, ("error", "timeout")),
+    "proxy_next_upstream_tries": (_one(parse_int), 0),
+    "proxy_next_upstream_timeout": (_one(parse_time), 0.0),
+    "proxy_buffer_size": (_one(parse_size), 4096),
+    "proxy_buffers": (_buffers, (8, 4096)),
+    "proxy_busy_buffers_size": (_one(parse_size), None),
+    "proxy_buffering": (_one(parse_flag), True),
+    "proxy_request_buffering": (_one(parse_flag), True),
+    "proxy_ignore_client_abort": (_one(parse_flag), False),
+    "proxy_intercept_errors": (_one(parse_flag), False),
+    "proxy_socket_keepalive": (_one(parse_flag), False),
+    "client_max_body_size": (_off_or(parse_size), 1024 * 1024),
+    "client_body_timeout": (_one(parse_time), 60.0),
+    "client_header_timeout": (_one(parse_time), 60.0),
+    "send_timeout": (_one(parse_time), 60.0),
+    "keepalive_timeout": (_one(parse_time), 75.0),
+    "keepalive_requests": (_one(parse_int), 1000),
+    "resolver": (_words, None),
+    "resolver_timeout": (_one(parse_time), 30.0),
+}
+"""Directives of one value: how it is read, and nginx's default (None: there is none, or it depends on the version)."""
+
+
+def fact_of(one: Directive) -> Fact[Any]:
+    """Return the value of a scalar directive, unknown where a template or variable decides it."""
+    origin = Origin(file=one.file, line=one.line)
+    if any(is_template(argument) for argument in one.args):
+        return Fact(None, replace(origin, source=Source.TEMPLATE, note="template value"))
+    parse, _ = SCALARS[one.name]
+    if any("$" in argument for argument in one.args):
+        return Fact(None, replace(origin, source=Source.UNKNOWN, note="variable"))
+    value = parse(one.args)
+    if value is None:
+        return Fact(None, replace(origin, source=Source.UNKNOWN, note=f"not a value of {one.name}"))
+    return Fact(value, origin)
+
+
+@dataclass(frozen=True)
+class Level:
+    """What is in force at one place of the configuration, inherited values included."""
+
+    settings: Mapping[str, Fact[Any]] = field(default_factory=dict)
+    headers: Mapping[str, Fact[str]] = field(default_factory=dict)
+    dropped: Mapping[str, Fact[str]] = field(default_factory=dict)
+    """Headers of outer levels that the nearest level with headers has replaced."""
+    variables: Mapping[str, str | None] = field(default_factory=dict)
+    """``set $name constant``; None: set to something that is no constant."""
+
+    def enter(self, block: Sequence[Directive]) -> Level:
+        """Return the level inside of a block."""
+        settings, headers, variables = dict(self.settings), {}, dict(self.variables)
+        for one in block:
+            if one.name in SCALARS:
+                settings[one.name] = fact_of(one)
+            elif one.name == "proxy_set_header" and one.args:
+                headers[one.args[0].lower()] = _header(one)
+            elif one.name == "set" and len(one.args) == 2:  # noqa: PLR2004  name and value
+                variables[one.args[0]] = None if "$" in one.args[1] else one.args[1]
+        if not headers:
+            return replace(self, settings=settings, variables=variables)
+        dropped = {name: fact for name, fact in {**self.dropped, **self.headers}.items() if name not in headers}
+        return Level(settings=settings, headers=headers, dropped=dropped, variables=variables)
+
+
+def default_settings(versions: Sequence[Version], main: Origin) -> dict[str, Fact[Any]]:
+    """Return nginx's values for what nobody set."""
+    origin = _default(main, versions)
+    found: dict[str, Fact[Any]] = {
+        name: Fact(value, origin) for name, (_, value) in SCALARS.items() if value is not None
+    }
+    texts = {"1.1" if version >= POOLS_BY_DEFAULT else "1.0" for version in versions}
+    found["proxy_http_version"] = Fact(texts.pop() if len(texts) == 1 else None, origin)
+    return found
+
+
+def default_headers(versions: Sequence[Version], main: Origin) -> dict[str, Fact[str]]:
+    """Return the headers that nginx sends unless they are set: Host, and Connection before 1.29.7."""
+    found: dict[str, Fact[str]] = {"host": Fact("$proxy_host", _default(main, versions))}
+    texts = {"" if version >= POOLS_BY_DEFAULT else "close" for version in versions}
+    found["connection"] = Fact(texts.pop() if len(texts) == 1 else None, _default(main, versions))
+    return found
+
+
+def _header(one: Directive) -> Fact[str]:
+    value = one.args[1] if len(one.args) > 1 else ""
+    origin = Origin(file=one.file, line=one.line)
+    if is_template(value):
+        return Fact(None, replace(origin, source=Source.TEMPLATE, note="template value"))
+    return Fact(value, origin)
+
+
+def _default(main: Origin, versions: Sequence[Version]) -> Origin:
+    named = " or ".join(".".join(map(str, version)) for version in versions)
+    return Origin(file=main.file, line=None, source=Source.DEFAULT, note=f"default of nginx {named}")
