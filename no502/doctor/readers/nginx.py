@@ -16,11 +16,13 @@ from no502.doctor.model import (
     NginxConfig,
     NotChecked,
     Origin,
+    Problem,
     Source,
     Upstream,
     UpstreamServer,
     Version,
 )
+from no502.doctor.readers.nginx_check import check_tree
 from no502.doctor.readers.nginx_effective import POOLS_BY_DEFAULT, Level, default_headers, default_settings
 from no502.doctor.readers.nginx_files import Tree, read_tree
 from no502.doctor.readers.nginx_syntax import Directive
@@ -32,6 +34,7 @@ BOTH_SIDES: Sequence[Version] = ((1, 28, 0), (1, 31, 0))
 """What to judge by where the version is not known: one on each side of 1.29.7."""
 
 _HTTP_ONLY = {"server", "upstream", "map", "geo", "log_format", "limit_req_zone", "limit_conn_zone"}
+_MOST_PROBLEMS = 200
 _NESTED = {"location", "if", "limit_except"}
 
 
@@ -152,7 +155,13 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
     Raises:
         UserError: The parser is not installed.
     """
+    before = len(deployment.problems)
     tree = read_tree(path, base=base, environment=environment or {}, path_map=path_map or {}, deployment=deployment)
+    if len(deployment.problems) == before:
+        found = {(str(one.file), one.line, message, fix): None for one, message, fix in check_tree(tree)}
+        for file, line, message, fix in list(found)[:_MOST_PROBLEMS]:
+            origin = Origin(file=file, line=line)
+            deployment.problems.append(Problem(rule="C001", message=message, origin=origin, fix=fix))
     try:
         shown = str(path.relative_to(base))
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from no502.doctor.model import Address
-from no502.doctor.readers.nginx_syntax import TEMPLATE_MARK
+from no502.doctor.readers.nginx_masks import TEMPLATE_MARK
 
 __all__ = ["is_template", "parse_address", "parse_flag", "parse_int", "parse_size", "parse_time"]
 
@@ -59,7 +59,8 @@ def parse_flag(text: str) -> bool | None:
 def parse_address(text: str, *, default_port: int = 80) -> Address | None:
     """Return the address of a ``server`` line or of a ``proxy_pass`` without scheme and path; None if it is none."""
     if text.startswith("unix:"):
-        return Address(socket=text.removeprefix("unix:").rstrip(":"))
+        # In proxy_pass a colon ends the path: http://unix:/run/app.sock:/prefix
+        return Address(socket=text.removeprefix("unix:").partition(":")[0])
     found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]+)(?::(\d{1,5}))?", text)
     if found is None:
         return None
