@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from no502.doctor.model import Deployment, NotChecked, Origin, Problem
 from no502.doctor.readers.nginx_find import find_included, load
 from no502.doctor.readers.nginx_syntax import Directive, parse_text
+from no502.doctor.readers.nginx_values import shown
 
 __all__ = ["Tree", "read_tree"]
 
@@ -19,7 +20,7 @@ _MOST_DIRECTIVES = 500_000
 _DEEPEST = 16
 _DUMP = re.compile(r"^# configuration file (\S+):\s*$", re.MULTILINE)
 _ENVSUBST = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}|\$([A-Z][A-Z0-9_]{2,})\b")
-_HARMLESS = re.compile(r"(?:^|/)(?:(?:mime\.types|(?:fastcgi|uwsgi|scgi)[_.]\w+)$|.*\.types$|.*modules-enabled)")
+_HARMLESS = re.compile(r"(?:^|/)(?:(?:mime\.types|(?:fastcgi|uwsgi|scgi)[_.]\w+)$|.*\.types$)")
 
 
 @dataclass
@@ -126,6 +127,8 @@ class _Reader:
 
     def _include(self, one: Directive, chain: tuple[str, ...], folder: Path) -> list[Directive]:
         wanted = one.args[0]
+        if "modules-enabled" in wanted:
+            return []
         result: list[Directive] = []
         targets = self._targets(wanted, folder)
         if not targets and not any(char in wanted for char in "*?[") and not _HARMLESS.search(wanted):
@@ -164,7 +167,7 @@ class _Reader:
 
     def _unchecked(self, one: Directive, why: str) -> None:
         origin = Origin(file=one.file, line=one.line)
-        entry = NotChecked(what=f"include {one.args[0]}", why=why, origin=origin)
+        entry = NotChecked(what=f"include {shown(one.args[0])}", why=why, origin=origin)
         if entry not in self.deployment.not_checked:
             self.deployment.not_checked.append(entry)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -52,6 +53,9 @@ def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[st
             matches = itertools.islice(glob.iglob(pattern), _MOST_MATCHES)  # noqa: PTH207  nginx's own pattern syntax
             try:
                 files = [path for path in map(Path, sorted(matches)) if path.is_file()]
+                if candidate == root / PurePosixPath(wanted).name and glob.has_magic(wanted):
+                    # A guess: whole configurations beside the main file are not what its conf.d holds.
+                    files = [path for path in files if not _is_main(path)]
             except (OSError, ValueError):
                 continue
             if files:
@@ -81,3 +85,7 @@ def _relative(wanted: str, root: Path, folder: Path) -> Iterator[Path]:
     if wanted.startswith("conf.d/"):
         # The official image writes conf.d from the templates beside it.
         yield root / "templates" / wanted.removeprefix("conf.d/")
+
+
+def _is_main(path: Path) -> bool:
+    return re.search(r"^\s*(?:events|http)\s*\{", load(path)[0] or "events {", re.MULTILINE) is not None

@@ -7,7 +7,7 @@ import re
 from no502.doctor.model import Address
 from no502.doctor.readers.nginx_masks import TEMPLATE_MARK
 
-__all__ = ["is_template", "parse_address", "parse_flag", "parse_int", "parse_size", "parse_time"]
+__all__ = ["is_template", "parse_address", "parse_flag", "parse_int", "parse_size", "parse_time", "shown"]
 
 _UNITS = {
     "ms": 0.001,
@@ -65,3 +65,8 @@ def parse_address(text: str, *, default_port: int = 80) -> Address | None:
     if found is None:
         return None
     return Address(host=found[1].strip("[]").lower(), port=int(found[2]) if found[2] else default_port)
+
+
+def shown(text: str) -> str:
+    """Return a text of the configuration for people: bounded, and what a template fills in as ``{{ }}``."""
+    return text.replace(TEMPLATE_MARK, "{{ }}")[:80]
