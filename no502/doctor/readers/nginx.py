@@ -41,6 +41,7 @@ BOTH_SIDES: Sequence[Version] = ((1, 28, 0), (1, 31, 0))
 
 _HTTP_ONLY = {"server", "upstream", "map", "geo", "log_format", "limit_req_zone", "limit_conn_zone"}
 _MOST_PROBLEMS = 200
+_MOST_LOCATIONS = 20_000
 _MOST_VARIABLES = 8
 _NESTED = {"location", "if", "limit_except"}
 
@@ -96,6 +97,8 @@ class _Walk:
 
     def _passes(self, place: Directive, path: str, block: Sequence[Directive], level: Level, outer: Level) -> None:
         for one in (one for one in block if one.name == "proxy_pass" and one.args):
+            if len(self.found) >= _MOST_LOCATIONS:
+                return
             own = any(line.name == "proxy_set_header" for line in block)
             self.found.append(
                 Location(

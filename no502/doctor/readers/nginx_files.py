@@ -16,7 +16,7 @@ __all__ = ["Tree", "read_tree"]
 
 _MOST_BYTES = 64 * 1024 * 1024
 _MOST_FILES = 2000
-_MOST_DIRECTIVES = 500_000
+_MOST_DIRECTIVES = 200_000
 _DEEPEST = 16
 _DUMP = re.compile(r"^# configuration file (\S+):\s*$", re.MULTILINE)
 _ENVSUBST = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}|\$([A-Z][A-Z0-9_]{2,})\b")

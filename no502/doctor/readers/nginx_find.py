@@ -15,6 +15,7 @@ _LARGEST = 16 * 1024 * 1024
 _LONGEST_LINE = 1024 * 1024
 _MOST_MATCHES = 5000
 _MOST_WILD = 2
+_MOST_UP = 2
 _WELL_KNOWN = ("/etc/nginx/", "/usr/local/nginx/conf/", "/opt/nginx/conf/", "/usr/local/etc/nginx/")
 
 
@@ -40,13 +41,13 @@ def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[st
     """Return the files that ``include wanted`` means, in nginx's order.
 
     Args:
-        wanted: The argument; a pattern may have wildcards in two parts of its path.
+        wanted: The argument; a pattern may have wildcards in two parts of its path, and go up two folders.
         root: The folder of the main file.
         folder: The folder of the file with the include, for files that are not where nginx will have them.
         path_map: Folders or files inside of nginx's container -> those here. Absolute paths that are neither mapped
             nor known places of nginx's files are not opened: they mean the container's files, not this machine's.
     """
-    if sum(glob.has_magic(part) for part in wanted.split("/")) > _MOST_WILD or "\0" in wanted:
+    if sum(glob.has_magic(part) for part in wanted.split("/")) > _MOST_WILD or wanted.count("..") > _MOST_UP:
         return []
     for candidate in _candidates(wanted, root, folder, path_map):
         for pattern in (str(candidate), f"{candidate}.template"):
