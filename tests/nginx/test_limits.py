@@ -119,10 +119,12 @@ def test_a_limit_for_each_client_can_be_added(start: ProxyFactory) -> None:
 
 
 def test_the_standalone_tree_keeps_to_itself(start: ProxyFactory) -> None:
-    """The file with the process id is in the tree as well, so that several trees can run side by side."""
+    """Process id and temporary files are in the tree as well, so that several trees can run side by side, as any user."""
     with Backend() as backend:
         proxy = start(backend.upstream)
         assert (proxy.directory / "nginx.pid").read_text(encoding="ascii").strip() == str(proxy.pid)
+        for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi"):
+            assert (proxy.directory / f"{name}_temp").is_dir()
 
 
 def test_the_ways_to_name_the_application_pool_alike() -> None:
