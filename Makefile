@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench demo test check sync docs lock clean
+.PHONY: help install bench soak demo test check sync docs lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -40,6 +40,9 @@ bench: $(INSTALLED) ## run every benchmark side by side and write benchmarks/res
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
 	set -e; for name in steady recycle reload growth; do $(BIN)/python benchmarks/$$name.py $(ARGS); done
+
+soak: $(INSTALLED) ## a long mixed load with reloads and kills, invariants checked (MINUTES=30)
+	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),30)
 
 sync: $(INSTALLED) ## copy gunicorn_conf.py, gunicorn_handover.py and nginx/ into the template
 	$(BIN)/python scripts/sync.py
