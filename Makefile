@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check sync picture lock clean
+.PHONY: help install demo test docker-test check sync picture lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 install: $(INSTALLED) ## create .venv with the locked development tools and this package
 
@@ -25,12 +25,16 @@ test: $(INSTALLED) ## run the tests; ARGS="-k name" is passed on
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
 
-check: $(INSTALLED) ## lint, types, shell scripts, every nginx variant, workflows
+docker-test: $(INSTALLED) ## run the generated service on a Docker engine (minutes; starts one if none answers and this is root)
+	VENV="$(VENV)" scripts/docker-test
+
+check: $(INSTALLED) ## lint, types, shell scripts, every nginx variant, Compose, Dockerfile, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/check_shell.py
 	$(BIN)/python scripts/check_nginx.py
+	$(BIN)/python scripts/check_compose.py
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: workflows not checked"; fi
 
 sync: $(INSTALLED) ## copy gunicorn_conf.py, gunicorn_handover.py and nginx/ into the template

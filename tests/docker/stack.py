@@ -61,7 +61,7 @@ class Stack:
     ) -> None:
         """Remove everything; a failing block gets the logs as a note."""
         if error is not None:
-            error.add_note(self.run("docker", "compose", "logs", "--tail", "50").stdout)
+            error.add_note(self.run("docker", "compose", "logs", "--tail", "15", "backend").stdout)
         self.run("docker", "compose", "down", "--volumes", "--timeout", "5", "--remove-orphans")
 
     def run(self, *command: str, **extra: str) -> subprocess.CompletedProcess[str]:
