@@ -25,12 +25,13 @@ test: $(INSTALLED) ## run the tests; ARGS="-k name" is passed on
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
 
-check: $(INSTALLED) ## lint, types, shell scripts, every nginx variant, spelling, the site, workflows
+check: $(INSTALLED) ## lint, types, shell scripts, every nginx variant, units and manifests, spelling, the site, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/check_shell.py
 	$(BIN)/python scripts/check_nginx.py
+	$(BIN)/python scripts/check_deploy.py
 	$(BIN)/typos
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: workflows not checked"; fi

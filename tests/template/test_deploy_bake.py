@@ -43,6 +43,8 @@ def test_the_files_of_the_choice_are_there_and_no_others(
     project = bake(tmp_path, **answers, database=database, deploy=target)
     files = files_in(project)
     assert {name for name in files if name.startswith("deploy/")} == _expected(target, project.name, database)
+    tests = {name for name in files if name in {"tests/test_systemd.py", "tests/test_kubernetes.py"}}
+    assert tests == ({f"tests/test_{target}.py"} - {"tests/test_compose.py"})
     assert "compose.yaml" in files
     empty = [path.relative_to(project) for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())]
     ignored = (project / ".gitignore").read_text(encoding="utf-8").splitlines()

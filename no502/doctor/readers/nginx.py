@@ -70,6 +70,7 @@ class _Walk:
     upstreams: Mapping[str, Upstream]
     constant: Mapping[str, str]
     """Variables of maps that can have one value only."""
+    ordinary: Mapping[str, Fact[str]] = field(default_factory=dict)
     names: Sequence[str] = ()
     found: list[Location] = field(default_factory=list)
 
@@ -110,9 +111,14 @@ class _Walk:
                     settings={**self._settings, **level.settings},
                     headers={**self._headers, **level.headers},
                     dropped_headers={k: v for k, v in outer.headers.items() if k not in level.headers} if own else {},
+                    ordinary_connection=self._ordinary(level.headers.get("connection")),
                     config=self.config,
                 )
             )
+
+    def _ordinary(self, header: Fact[str] | None) -> Fact[str] | None:
+        """Return what a variable in a header is for requests without ``Upgrade``."""
+        return self.ordinary.get((header.value or "").replace("{", "").replace("}", "")) if header else None
 
     def _upstream(self, one: Directive, level: Level) -> Upstream | None:
         text = one.args[0]
@@ -215,7 +221,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
     for block, level in levels:
         upstreams = {one.name.lower(): one for one in _upstreams(block, config)}
         config.upstreams += upstreams.values()
-        walk = _Walk(config, deployment, upstreams, _constants(block))
+        walk = _Walk(config, deployment, upstreams, _constants(block), _ordinary(block))
         for one in block:
             if one.name == "server" and one.block is not None:
                 walk.server(one, level)
@@ -237,6 +243,20 @@ def _main(directives: Sequence[Directive], default: Origin) -> dict[str, Fact[An
     if any(one.name in {"events", "http"} for one in directives):
         for name, value in (("worker_connections", 512), ("worker_processes", "1")):
             found.setdefault(name, Fact(value, default))
+    return found
+
+
+def _ordinary(block: Sequence[Directive]) -> dict[str, Fact[str]]:
+    """Return what each ``map $http_upgrade $name`` gives where there is no such header."""
+    found: dict[str, Fact[str]] = {}
+    for one in block:
+        if one.name != "map" or len(one.args) != 2 or one.args[0] != "$http_upgrade":  # noqa: PLR2004
+            continue
+        entries = {inner.name.lower(): inner for inner in one.block or [] if len(inner.args) == 1}
+        entry = entries.get("") or entries.get("default")
+        value = entry.args[0] if entry is not None else ""
+        if "$" not in value:
+            found[one.args[1]] = Fact(value, Origin(file=one.file, line=entry.line if entry is not None else one.line))
     return found
 
 
