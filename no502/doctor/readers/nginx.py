@@ -71,7 +71,6 @@ class _Walk:
     constant: Mapping[str, str]
     """Variables of maps that can have one value only."""
     ordinary: Mapping[str, Fact[str]] = field(default_factory=dict)
-    """What a map of ``$http_upgrade`` gives for requests without that header."""
     names: Sequence[str] = ()
     found: list[Location] = field(default_factory=list)
 
