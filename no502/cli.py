@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from no502 import __version__
+from no502.doctor.command import doctor
 from no502.errors import UserError
 from no502.explain import explain
 from no502.lab.command import lab
@@ -31,6 +32,7 @@ app.command()(run)
 app.command()(explain)
 app.command()(lab)
 app.command("nginx")(nginx_command)
+app.add_typer(doctor, name="doctor", help="Find the 502 in a deployment's files before it happens.")
 
 
 def _print_version(asked: bool) -> None:

@@ -119,7 +119,7 @@ def test_a_limit_for_each_client_can_be_added(start: ProxyFactory) -> None:
 
 
 def test_the_standalone_tree_keeps_to_itself(start: ProxyFactory) -> None:
-    """Process id and temporary files are in the tree as well: several run side by side, as any user."""
+    """Process id and temporary files are in the tree too, so that several trees can run side by side, as any user."""
     with Backend() as backend:
         proxy = start(backend.upstream)
         assert (proxy.directory / "nginx.pid").read_text(encoding="ascii").strip() == str(proxy.pid)
