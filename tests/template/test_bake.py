@@ -37,6 +37,7 @@ EXPECTED = {
     "app/problems.py",
     "app/server.py",
     "app/settings.py",
+    "scripts/deploy",
     "scripts/diagnose",
     "scripts/healthcheck.py",
     "scripts/serve.py",
