@@ -21,6 +21,6 @@ def test_it_is_migrated_and_serves_and_is_deployed_again(tmp_path: Path) -> None
         assert [name.rsplit("_", 1)[-1] for name in networks] == ["default"]
         done = stack.deploy("--no-build")
         assert done.returncode == 0, done.stdout
-        assert "migrating the database" in done.stdout
+        assert "running migrate" in done.stdout
         stack.wait_until_served()
         assert "PGDMP" in stack.run("docker", "compose", "run", "--rm", "-T", "dump").stdout.replace("\0", "")[:4000]
