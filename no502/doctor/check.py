@@ -77,6 +77,15 @@ def merge(results: Sequence[Result]) -> Result:
     )
 
 
+def _one_side(deployment: Deployment) -> list[NotChecked]:
+    """Return what is missing where there is only nginx or only an application."""
+    proxies = [nginx for nginx in deployment.nginx if nginx.locations]
+    if deployment.servers and not proxies:
+        why = "no nginx configuration with proxy_pass is among these files"
+        return [NotChecked(what="what nginx does", why=why, origin=deployment.servers[0].origin)]
+    return []
+
+
 def check(
     deployment: Deployment, selected: Sequence[Rule], text_of: Callable[[str], str | None] = lambda _: None
 ) -> Result:
@@ -96,7 +105,10 @@ def check(
             comments += list(read_suppressions(file, text))
     left, covered = apply(found, comments, asked.__contains__)
     left = [finding for finding in left if finding.rule in asked]
+    said = {(f.where.file, f.where.line) for f in found if f.rule in {"A101", "A102", "A107"}}
     gaps: dict[tuple[str, int | None, str], NotChecked] = {}
-    for gap in [*deployment.not_checked, *unlinked(deployment), *unknown(deployment)]:
+    gaps_of = [*deployment.not_checked, *_one_side(deployment)]
+    nobody = [gap for gap in unlinked(deployment) if (gap.origin.file, gap.origin.line) not in said]
+    for gap in [*gaps_of, *nobody, *unknown(deployment)]:
         gaps.setdefault((gap.origin.file, gap.origin.line, gap.what.split(" of location ")[0]), gap)
     return Result(deployment=deployment, findings=left, not_checked=list(gaps.values()), suppressed=covered)

@@ -58,7 +58,7 @@ doctor = typer.Typer(cls=_Group, add_completion=False, pretty_exceptions_enable=
 
 
 @doctor.command(
-    epilog="Other commands: `no502 doctor explain K201`, `no502 doctor rules`, `no502 doctor logs [FILE|-]`. "
+    epilog="Other commands: `no502 doctor explain K201`, `no502 doctor rules`. "
     "A directory called like one of them is `./rules`."
 )
 def check(  # noqa: PLR0913, PLR0917 each is an option of the command line
@@ -74,17 +74,16 @@ def check(  # noqa: PLR0913, PLR0917 each is an option of the command line
     diff: Annotated[bool, typer.Option("--diff", help="Print the proposed changes as a patch.")] = False,
     baseline: Annotated[Path | None, typer.Option(help="Leave out what this file knows.")] = None,
     write_baseline: Annotated[Path | None, typer.Option(help="Write what is found into this file.")] = None,
-    exec_config: Annotated[
-        bool, typer.Option("--exec-config", help="Run gunicorn's configuration files (they are programs) to read them.")
-    ] = False,
+    live: Annotated[str | None, typer.Option(help="URL of a running nginx: ask it, too (GET requests only).")] = None,
+    upstream: Annotated[str | None, typer.Option(help="With --live: URL of the application itself.")] = None,
     show: Annotated[Show | None, typer.Option(help="Print the values in force instead of findings.")] = None,
     location: Annotated[str | None, typer.Option(help="With --show: only this location.")] = None,
 ) -> None:
     """Find the 502 in a deployment's files before it happens.
 
     Reads nginx, gunicorn, uvicorn, Compose, Dockerfile, systemd and Kubernetes files in PATH (default: the working
-    directory), opens no connection and runs nothing. Exit codes: 0 nothing found, 1 findings, 2 the command line is
-    wrong or an input cannot be read, 3 a mistake of the doctor itself.
+    directory), runs nothing and, without --live, opens no connection. Exit codes: 0 nothing found, 1 findings, 2 the
+    command line is wrong or an input cannot be read, 3 a mistake of the doctor itself.
     """
     request = Request(
         paths=tuple(paths or [Path()]),
@@ -97,7 +96,8 @@ def check(  # noqa: PLR0913, PLR0917 each is an option of the command line
         diff=diff,
         baseline=baseline,
         write_baseline=write_baseline,
-        exec_config=exec_config,
+        live=live,
+        upstream=upstream,
         show=show.value if show else None,
         location=location,
     )

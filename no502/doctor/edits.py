@@ -14,7 +14,7 @@ def replace_number(origin: Origin, new: str, *, after: str = "") -> tuple[Edit, 
     """Propose another number on the line of ``origin``: the first one behind the regular expression ``after``."""
     if origin.line is None or origin.source is not Source.WRITTEN:
         return ()
-    pattern = rf"({after}[\s=:\"',]*)[0-9][0-9.]*(?:m?s|m|h)?"
+    pattern = rf"((?:{after})[\s=:\"',]*)[0-9][0-9.]*(?:m?s|m|h)?"
     return (Edit(file=origin.file, line=origin.line, substitutions=((pattern, rf"\g<1>{new}"),), within=12),)
 
 

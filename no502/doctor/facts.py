@@ -105,7 +105,8 @@ def uses_uvicorn(server: AppServer) -> bool:
 
 def name_of(server: AppServer) -> str:
     """Return ``gunicorn`` or ``gunicorn of backend``."""
-    return server.program if server.service is None else f"{server.program} of {server.service}"
+    alone = server.service is None or server.service == server.program
+    return server.program if alone else f"{server.program} of {server.service}"
 
 
 def in_container(service: Service | None) -> bool:

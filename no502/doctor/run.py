@@ -10,13 +10,16 @@ import typer
 
 from no502.doctor.baseline import read_baseline, write_baseline
 from no502.doctor.check import Result, check, merge
+from no502.doctor.facts import number
 from no502.doctor.files import Files
 from no502.doctor.front import front_of
+from no502.doctor.live import probe
 from no502.doctor.model import Deployment
 from no502.doctor.options import Configured, fails, read_configured, select_rules
 from no502.doctor.patch import make_patch
 from no502.doctor.readers.deployment import Options, read_deployments
 from no502.doctor.registry import Rule
+from no502.doctor.reports.effective import effective
 from no502.doctor.reports.github import to_github
 from no502.doctor.reports.json_report import to_json
 from no502.doctor.reports.sarif import to_sarif
@@ -40,7 +43,8 @@ class Request:
     diff: bool = False
     baseline: Path | None = None
     write_baseline: Path | None = None
-    exec_config: bool = False
+    live: str | None = None
+    upstream: str | None = None
     show: str | None = None
     location: str | None = None
 
@@ -77,10 +81,18 @@ def run_doctor(request: Request) -> int:
         UserError: The command line or the configuration is wrong, or an input cannot be read.
     """
     _unknown_paths(request.paths)
+    if request.upstream is not None and request.live is None:
+        message = "--upstream needs --live: what nginx answers is compared with it"
+        raise UserError(message, USAGE)
     request = _with_configuration(request)
     selected = select_rules(request.select, request.ignore)
     files = Files(request.paths)
     result = merge([check(deployment, selected, files.text) for deployment in _read(request)])
+    if request.show is not None:
+        typer.echo(effective(result.deployment, request.location), nl=False)
+        return 0
+    if request.live is not None:
+        _live(request, result, selected)
     if request.write_baseline is not None:
         count = write_baseline(request.write_baseline, result.findings)
         typer.echo(f"{request.write_baseline}: {count} findings are known from now on")
@@ -91,6 +103,23 @@ def run_doctor(request: Request) -> int:
         result.known, result.findings = len(result.findings) - len(new), new
     _print(request, result, selected, files)
     return FAILED if fails(result.worst(), request.fail_on or "error") else 0
+
+
+def _live(request: Request, result: Result, selected: list[Rule]) -> None:
+    """Add what the running servers answer, and print the answers side by side where the report is for people."""
+    idle = [
+        number(block.settings, "keepalive_timeout") for nginx in result.deployment.nginx for block in nginx.upstreams
+    ]
+    waits = [seconds for seconds in idle if seconds is not None]
+    probed = probe(request.live or "", request.upstream, pool_idle=max(waits, default=60.0))
+    wanted = {rule.id for rule in selected}
+    result.findings += [finding for finding in probed.findings if finding.rule in wanted]
+    result.not_checked += probed.not_checked
+    if request.output_format == "text" and not request.diff:
+        typer.echo(f"{'':28} {'through nginx':28} application")
+        for name, through, direct in probed.rows:
+            typer.echo(f"{name:28} {through:28} {direct}")
+        typer.echo()
 
 
 def _print(request: Request, result: Result, selected: list[Rule], files: Files) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from no502.doctor.edits import set_option
 from no502.doctor.facts import in_container, name_of, shown, value
 from no502.doctor.finding import Confidence, Edit, Finding, Severity
 from no502.doctor.links import binds_of, candidates, is_loopback, links, targets
@@ -41,6 +42,8 @@ def _a101(deployment: Deployment) -> Iterator[Finding]:
         by_name = address.socket is None and not is_loopback(address.host) and found
         if by_name and found and all(binds_of(server) is not None for server in found):
             yield _wrong_address(peer, address, found, Confidence.CERTAIN)
+        elif elsewhere := _in_another_container(deployment, location, address, found or []):
+            yield _wrong_address(peer, address, elsewhere, Confidence.CERTAIN)
         elif not by_name:
             open_targets.append((location, peer, address))
     if len(open_targets) == 1 and len(deployment.servers) == 1:
@@ -50,6 +53,25 @@ def _a101(deployment: Deployment) -> Iterator[Finding]:
         stated = bind is not None and bind.known and bind.origin.source is Source.WRITTEN
         if id(server) not in serving and stated and _could_be(deployment, location, address, server):
             yield _wrong_address(peer, address, [server], Confidence.LIKELY)
+
+
+def _in_another_container(
+    deployment: Deployment, location: Location, address: Address, here: list[AppServer]
+) -> list[AppServer]:
+    """Return the servers that listen on that port in another container, where nginx's own has none."""
+    own = deployment.service(location.config.service)
+    if not is_loopback(address.host) or here or own is None or own.kind is not ServiceKind.COMPOSE:
+        return []
+    if not in_container(own) or str(value(own.settings, "network_mode") or "").startswith(("service:", "container:")):
+        return []
+    found = []
+    for server in deployment.servers:
+        service = deployment.service(server.service)
+        if service is None or service.kind is not ServiceKind.COMPOSE or not in_container(service):
+            continue
+        if any(bind.port is not None and bind.port == address.port for bind in binds_of(server) or ()):
+            found.append(server)
+    return found
 
 
 def _could_be(deployment: Deployment, location: Location, address: Address, server: AppServer) -> bool:
@@ -73,6 +95,8 @@ def _could_be(deployment: Deployment, location: Location, address: Address, serv
 
 def _wrong_address(peer: UpstreamServer, address: Address, servers: list[AppServer], confidence: Confidence) -> Finding:
     where = _listening(servers)
+    if is_loopback(address.host) and servers[0].service is not None:
+        where = f"{where} in a container of its own"
     server = servers[0]
     bind = server.settings["bind"]
     socket = address.socket is not None
@@ -110,8 +134,13 @@ def _a102(deployment: Deployment) -> Iterator[Finding]:
 
 def _loopback(server: AppServer, peer: UpstreamServer, address: Address, bind: Address) -> Finding:
     fact = server.settings["bind"]
-    edits = []
-    if fact.origin.source is Source.WRITTEN and fact.origin.line is not None:
+    edits: list[Edit] = []
+    if fact.origin.source is Source.DEFAULT and server.conf_file is None and not server.origin.file.endswith(".py"):
+        anywhere = "0.0.0.0"  # noqa: S104 inside of a container
+        port = f"{anywhere}:{bind.port}"
+        flag, new = ("--bind", port) if server.program == "gunicorn" else ("--host", anywhere)
+        edits = list(set_option(server, "bind", flag, new))
+    elif fact.origin.source is Source.WRITTEN and fact.origin.line is not None:
         host = str(bind.host).replace(".", r"\.")
         edits = [Edit(file=fact.origin.file, line=fact.origin.line, substitutions=((host, "0.0.0.0"),), within=12)]  # noqa: S104
     return A102.finding(
