@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check sync picture lock clean
+.PHONY: help install bench soak demo test check sync docs lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -25,19 +25,33 @@ test: $(INSTALLED) ## run the tests; ARGS="-k name" is passed on
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
 
-check: $(INSTALLED) ## lint, types, shell scripts, every nginx variant, workflows
+check: $(INSTALLED) ## lint, types, shell scripts, every nginx variant, units and manifests, spelling, the site, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/check_shell.py
 	$(BIN)/python scripts/check_nginx.py
+	$(BIN)/python scripts/check_deploy.py
+	$(BIN)/typos
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: workflows not checked"; fi
+
+bench: $(INSTALLED) ## run every benchmark side by side and write benchmarks/results (about an hour, on a quiet machine)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
+	set -e; for name in steady recycle reload growth; do $(BIN)/python benchmarks/$$name.py $(ARGS); done
+
+soak: $(INSTALLED) ## a long mixed load with reloads and kills, invariants checked (MINUTES=30)
+	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),30)
 
 sync: $(INSTALLED) ## copy gunicorn_conf.py, gunicorn_handover.py and nginx/ into the template
 	$(BIN)/python scripts/sync.py
 
-picture: $(INSTALLED) ## redraw docs/ladder.svg
+docs: $(INSTALLED) ## write the generated pages and pictures, build the site into build/site
 	$(BIN)/python scripts/picture.py
+	$(BIN)/python scripts/reference.py
+	$(BIN)/python scripts/lab_page.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lock: $(INSTALLED) ## choose new versions for requirements-dev.lock (needs uv)
 	uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev --no-emit-index-url \

@@ -1,11 +1,15 @@
 """The application under load: what FastAPI makes of one validated JSON body."""
 
+import os
+import time
+
 from fastapi import FastAPI
 from pydantic import BaseModel
 
 __all__ = ["Item", "app"]
 
 app = FastAPI(openapi_url=None)
+time.sleep(float(os.environ.get("BENCH_BOOT_SECONDS", "0")))  # growth.py: an application that takes its time to boot
 
 
 class Item(BaseModel):

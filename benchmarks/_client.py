@@ -58,6 +58,7 @@ class Tally:
         answered: Status 200 with the right body.
         lost: How many requests ended otherwise, by reason.
         latencies: From the scheduled moment to the whole answer, of the answered ones.
+        lost_latencies: The same of the lost ones, by reason.
         reconnects: Connections that the server closed while no request was on them.
         failures: The first lost requests: seconds after the start, reason.
         latest: The moment of the last answer or loss.
@@ -69,6 +70,7 @@ class Tally:
     answered: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     latencies: array[float] = field(default_factory=lambda: array("d"))
+    lost_latencies: dict[str, array[float]] = field(default_factory=dict)
     reconnects: int = 0
     failures: list[tuple[float, str]] = field(default_factory=list)
     latest: float = 0.0
@@ -151,6 +153,7 @@ class Client:
             tally.latencies.append(now - due)
         else:
             tally.lost[reason] += 1
+            tally.lost_latencies.setdefault(reason, array("d")).append(now - due)
             if len(tally.failures) < _FAILURES_KEPT:
                 tally.failures.append((now - self._share.start, reason))
 

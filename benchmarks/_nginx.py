@@ -26,10 +26,10 @@ __all__ = ["Nginx", "find_nginx", "nginx_version"]
 _CONFIGURATION = """\
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile 16384;
+worker_rlimit_nofile 20000;
 pid nginx.pid;
 error_log error.log warn;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 16384; }}
 http {{
     access_log off;
     client_body_temp_path client_body_temp;

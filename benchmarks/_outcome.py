@@ -26,6 +26,7 @@ class Outcome:
         p50_ms: Median latency of the answered ones; 0 if there are none.
         p99_ms: The 99th percentile.
         slowest_ms: The longest.
+        lost_p99_ms: The 99th percentile of the lost ones, by reason: how fast a refusal was.
         reconnects: Connections that the server closed while no request was on them.
         failures: The first lost requests: seconds after the start, reason.
         generator_late_ms: The most belated request: how late the generator itself was. It is part of the latencies.
@@ -43,6 +44,7 @@ class Outcome:
     failures: list[tuple[float, str]] = field(default_factory=list)
     generator_late_ms: float = 0.0
     generator_cpu: float = 0.0
+    lost_p99_ms: dict[str, float] = field(default_factory=dict)
 
     @property
     def lost(self) -> int:
@@ -72,8 +74,7 @@ def merge(tallies: list[Tally], start: float) -> Outcome:
         raise RuntimeError(message)
     latencies = sorted(latency for tally in tallies for latency in tally.latencies) or [0.0]
     seconds = max(tally.latest for tally in tallies) - start
-    count = len(latencies)
-    p50, p99 = (latencies[-(-count * percent // _PERCENT) - 1] for percent in (50, 99))
+    p50, p99 = _percentile(latencies, 50), _percentile(latencies, 99)
     return Outcome(
         requests=requests,
         answered=answered,
@@ -86,4 +87,13 @@ def merge(tallies: list[Tally], start: float) -> Outcome:
         failures=sorted(failure for tally in tallies for failure in tally.failures),
         generator_late_ms=max(tally.lateness for tally in tallies) * 1000,
         generator_cpu=sum(tally.cpu for tally in tallies) / seconds if seconds > 0 else 0.0,
+        lost_p99_ms={
+            reason: _percentile([late for tally in tallies for late in tally.lost_latencies.get(reason, ())], 99) * 1000
+            for reason in lost
+        },
     )
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    """Return the smallest value that so many percent of all do not exceed."""
+    return sorted(values)[-(-len(values) * percent // _PERCENT) - 1]

@@ -9,7 +9,7 @@ import os
 import platform
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from _nginx import nginx_version
 
@@ -17,15 +17,26 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
-    from _cell import Result
+    from _outcome import Outcome
 
-__all__ = ["Report", "table"]
+__all__ = ["Measured", "Report", "table"]
 
 _PACKAGES = (
     *("gunicorn", "uvicorn", "uvicorn-worker", "hypercorn", "granian"),
     *("uvloop", "httptools", "fastapi", "pydantic-settings"),
 )
 _NOT_REPORTED = ("nginx", "out", "logs")  # paths
+
+
+class Measured(Protocol):
+    """A dataclass with the outcome of one load in it."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the load."""
+        ...
 
 
 class Report:
@@ -49,7 +60,9 @@ class Report:
             "options": given,
         }
 
-    def write(self, *, sections: Sequence[tuple[str, str]], figures: dict[str, Any], results: Iterable[Result]) -> Path:
+    def write(
+        self, *, sections: Sequence[tuple[str, str]], figures: dict[str, Any], results: Iterable[Measured]
+    ) -> Path:
         """Write both files and return the Markdown one's path.
 
         Args:
@@ -82,7 +95,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, marks, *rows])
 
 
-def _plain(result: Result) -> dict[str, Any]:
+def _plain(result: Measured) -> dict[str, Any]:
     derived = {"lost": result.outcome.lost, "rate": result.outcome.rate}
     return {key: _rounded(value) for key, value in (asdict(result) | derived).items()}
 

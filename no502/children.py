@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 __all__ = ["Child"]
 
@@ -22,16 +23,27 @@ class Child:
         name: What to call it in messages and before its output lines.
         argv: The command.
         env: The whole environment; None means this process's own.
+        directory: Its working directory; None means this process's own.
+        kept: How many of its last lines are kept.
     """
 
-    def __init__(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        *,
+        directory: Path | None = None,
+        kept: int = _KEPT_LINES,
+    ) -> None:
         self.name = name
-        self._kept: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._kept: deque[str] = deque(maxlen=kept)
         self._print: Callable[[str], None] | None = None
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             argv,
             env=env,
+            cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -41,6 +53,11 @@ class Child:
         )
         self._reader = threading.Thread(target=self._read, name=f"{name} output", daemon=True)
         self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process id of its main process."""
+        return self._process.pid
 
     @property
     def exit_code(self) -> int | None:

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from no502 import __version__
+from no502.doctor.command import doctor
 from no502.errors import UserError
 from no502.explain import explain
+from no502.lab.command import lab
 from no502.new import new
 from no502.nginx import nginx_command
 from no502.run import run
@@ -28,7 +30,9 @@ app = typer.Typer(
 app.command()(new)
 app.command()(run)
 app.command()(explain)
+app.command()(lab)
 app.command("nginx")(nginx_command)
+app.add_typer(doctor, name="doctor", help="Find the 502 in a deployment's files before it happens.")
 
 
 def _print_version(asked: bool) -> None:

@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def data_path(name: str) -> Path:
-    """Return the directory of packaged data called ``name`` (``nginx`` or ``template``).
+    """Return the directory of packaged data called ``name`` (``nginx``, ``template`` or ``doctor``).
 
     An installed wheel has it inside the package (``no502/_data/NAME``); a checkout has it beside the package.
 

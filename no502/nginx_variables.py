@@ -48,6 +48,7 @@ VARIABLES = {
     "NGINX_CLIENT_MAX_BODY_SIZE": Variable(
         r"\d{1,9}[kKmMgG]?", "a number of bytes, or one with k, m or g; 0: no limit"
     ),
+    "NGINX_REQUESTS_IN_FLIGHT": Variable(_PORT, "a whole number, 1 to 65535"),
     "NGINX_RESOLVER": Variable(
         rf"(?:{_IPV4}|{_IPV6})(?::{_PORT})?", "the address of a DNS server, with :port if not 53"
     ),

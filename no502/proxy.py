@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gunicorn_conf import ServerSettings
 
-__all__ = ["prepare_nginx"]
+__all__ = ["foreground_command", "prepare_nginx"]
 
 _LOCAL_NAMES = ("localhost", "127.0.0.1")
 
@@ -46,6 +46,15 @@ def prepare_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
     }
     tree = private / "nginx"
     render(tree, variables, nginx_version=release, standalone=True)
+    return foreground_command(binary, tree)
+
+
+def foreground_command(binary: str, tree: Path) -> list[str]:
+    """Test the configuration ``tree/nginx.conf`` and return the command that runs it in the foreground.
+
+    Raises:
+        UserError: nginx rejects it.
+    """
     arguments = ["-p", str(tree), "-c", str(tree / "nginx.conf"), "-e", "stderr"]
     if os.geteuid() == 0:
         arguments += ["-g", "user root;"]  # else its workers become somebody who may not reach the socket

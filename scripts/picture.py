@@ -1,13 +1,15 @@
-"""Draw ``docs/ladder.svg`` for the default settings, whatever the environment says."""
+"""Draw the pictures of docs/: the ladder for the default settings, whatever the environment says, and the diagrams."""
 
 import os
 from pathlib import Path
 
-TARGET = Path(__file__).resolve().parent.parent / "docs" / "ladder.svg"
+from no502.pictures import draw_handover, draw_idle_race
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def main() -> None:
-    """Write the picture."""
+    """Write the pictures."""
     for name in [name for name in os.environ if name.startswith(("PROXY_", "GUNICORN_", "FRONT_"))]:
         del os.environ[name]
     os.chdir("/")  # no .env
@@ -15,8 +17,14 @@ def main() -> None:
     from gunicorn_conf import ServerSettings  # noqa: PLC0415  it computes when it is imported
     from no502.ladder_svg import draw  # noqa: PLC0415
 
-    TARGET.write_text(draw(ServerSettings()), encoding="utf-8")
-    print(TARGET)
+    pictures = {
+        "ladder.svg": draw(ServerSettings()),
+        "pictures/idle-race.svg": draw_idle_race(),
+        "pictures/handover.svg": draw_handover(),
+    }
+    for name, text in pictures.items():
+        (DOCS / name).write_text(text, encoding="utf-8")
+        print(DOCS / name)
 
 
 if __name__ == "__main__":

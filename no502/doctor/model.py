@@ -16,6 +16,7 @@ __all__ = [
     "AppServer",
     "Deployment",
     "Fact",
+    "Front",
     "Healthcheck",
     "Location",
     "NginxConfig",
@@ -143,6 +144,10 @@ class Location:
     ``client_max_body_size``, ``proxy_intercept_errors`` ..."""
     headers: Mapping[str, Fact[str]]
     """Effective ``proxy_set_header`` by lower-case name, nginx's own defaults (Host, Connection) included."""
+    dropped_headers: Mapping[str, Fact[str]] = field(default_factory=dict)
+    """Outer ``proxy_set_header`` that the location's own ones replace, by lower-case name."""
+    ordinary_connection: Fact[str] | None = None
+    """What a ``Connection`` header with a variable is for requests that are no upgrade, where a ``map`` tells."""
     config: NginxConfig = field(repr=False)
 
 
@@ -261,6 +266,20 @@ class Problem:
     fix: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Front:
+    """A load balancer or CDN before nginx, as the user names it."""
+
+    name: str
+    read: float | None
+    """Seconds that it waits for a response; None: no limit."""
+    idle: float | None
+    """Seconds that it reuses an idle connection to nginx; None: not known."""
+    origin: Origin
+    note: str
+    """Where the numbers come from."""
+
+
 @dataclass(kw_only=True, eq=False)
 class Deployment:
     """Everything that was read together."""
@@ -272,8 +291,8 @@ class Deployment:
     not_checked: list[NotChecked] = field(default_factory=list)
     looked_at: list[str] = field(default_factory=list)
     """Files that were read, as shown to the user."""
-    front_read_timeout: Fact[float] | None = None
-    """Seconds that what stands before nginx waits (``--front``)."""
+    front: Front | None = None
+    """What stands before nginx (``--front``)."""
 
     def service(self, name: str | None) -> Service | None:
         """Return the service of that name or alias."""

@@ -21,7 +21,8 @@ Use: ``gunicorn -c python:gunicorn_conf``, or in a gunicorn configuration of you
 What is touched beyond documented interfaces, and why; tests prove each on the lowest and the newest version supported:
 
 * ``Arbiter``: ``on_starting`` exchanges its class (no setting does) to extend ``manage_workers``, ``spawn_worker``,
-  ``setup``, ``reload``, ``stop``, ``handle_term``; it reads ``WORKERS``, ``num_workers``, ``worker_age``, ``app``.
+  ``kill_worker``, ``setup``, ``reload``, ``stop``, ``handle_term``; it reads ``WORKERS``, ``num_workers``,
+  ``worker_age``, ``app``, ``cfg.config``.
 * ``UvicornWorker._serve``: replaced, to run our ``Server``; ``.sock`` of gunicorn's sockets: uvloop closes those twice.
 * ``Server.server_state``, ``.servers``, ``.lifespan``: to see connections, close listeners, publish ``Handover``.
 * ``Config.encoded_headers``: takes the ``Connection: close`` of all later responses.
@@ -48,7 +49,7 @@ from uvicorn_worker import UvicornWorker
 
 if TYPE_CHECKING:
     import socket
-    from types import FrameType
+    from types import FrameType, ModuleType
 
     from gunicorn.config import Config as GunicornConfig
     from gunicorn.glogging import Logger
@@ -62,10 +63,10 @@ _Reason = IntEnum("_Reason", "signal max_requests reload scale stop orphaned", s
 
 
 class _Board:
-    """One byte in each direction, shared by a worker and the arbiter since before the fork."""
+    """What a worker and the arbiter tell each other, a byte each, in memory shared since before the fork."""
 
     def __init__(self) -> None:
-        self._shared = mmap.mmap(-1, 2)
+        self._shared = mmap.mmap(-1, 3)
 
     @property
     def status(self) -> _Status:  # written by the worker
@@ -82,6 +83,13 @@ class _Board:
     @order.setter
     def order(self, value: _Reason) -> None:
         self._shared[1] = value
+
+    @property
+    def told_to_leave(self) -> bool:  # written by the arbiter before it sends the signal
+        return bool(self._shared[2])
+
+    def tell_to_leave(self) -> None:
+        self._shared[2] = 1
 
 
 class Handover:
@@ -130,9 +138,11 @@ class _Server(Server):
         self._websockets: set[object] = set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn's signature
-        """SIGTERM: drain, for the reason that the arbiter wrote down. SIGINT, SIGQUIT: quick."""
+        """SIGTERM: drain, for the reason that the arbiter wrote down. SIGINT, SIGQUIT: quick, even out of a startup."""
         self._depart(self._worker.board.order)
         self.force_exit = self.force_exit or sig != signal.SIGTERM
+        if self.force_exit and not self.started:
+            os._exit(0)  # uvicorn would look at the flag when the lifespan startup is over, which may be never
 
     def _depart(self, reason: _Reason) -> None:
         self._leave = reason if self._leave is None else self._leave  # asked twice, a worker leaves once
@@ -312,6 +322,8 @@ class HandoverWorker(UvicornWorker):  # type: ignore[misc]  # published without 
             raise SystemExit(1) from None
 
     async def _serve(self) -> None:
+        if self.board.told_to_leave:
+            return  # a signal that came before this process had handlers of its own went to the arbiter's, for nothing
         self.config.app = self.wsgi
         server = _Server(self.config, self)
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, server.handle_exit, signal.SIGQUIT, None)
@@ -349,12 +361,12 @@ class _HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without type
         staying = sorted((w for w in self._crew.values() if w.pid not in self._leaving), key=lambda worker: worker.age)
         old = [worker for worker in staying if worker.age <= self._old_age]
         one_leaves = any(reason is _Reason.max_requests for reason, _ in self._leaving.values())
-        spent = [] if old or one_leaves else [w for w in staying if w.board.status is _Status.SPENT][:1]
+        spent = [] if old or one_leaves else [w for w in staying if w.booted and w.board.status is _Status.SPENT][:1]
         keep = [worker for worker in staying if worker not in old and worker not in spent]
-        ready = [worker for worker in keep if worker.board.status is not _Status.BOOTING]
+        ready = [worker for worker in keep if worker.booted]
         enough = len(ready) >= self.num_workers
         for worker in old:
-            if enough or worker.board.status is _Status.BOOTING:
+            if enough or not worker.booted:
                 self._dismiss(worker, _Reason.reload)
         for worker in spent if enough else []:
             self._dismiss(worker, _Reason.max_requests)
@@ -408,6 +420,12 @@ class _HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without type
         self.log.info("handover: worker %d may leave (%s)", worker.pid, reason.name)
         self.kill_worker(worker.pid, signal.SIGTERM)
 
+    def kill_worker(self, pid: int, sig: int) -> None:
+        """Send a signal; one that ends a worker is written down first, for a worker that has no handlers yet."""
+        if sig in {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT} and pid in self.WORKERS:
+            self.WORKERS[pid].board.tell_to_leave()
+        super().kill_worker(pid, sig)
+
     def spawn_worker(self) -> int:
         """Fork a worker and remember it, so that even one that dies before the next look is accounted for."""
         while self._kept:
@@ -436,6 +454,7 @@ class _HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without type
         A configuration that fails before the first fork, in whatever way, changes nothing.
         """
         before = (self.app.cfg, self.num_workers, self._old_age, self.pidfile, self.LISTENERS)
+        modules = self._forget_configuration()
         self._kept = [listener.sock.dup() for listener in self.LISTENERS]
         self._reloading, self._old_age, self._boot_failures = True, self.worker_age, 0
         try:
@@ -445,6 +464,7 @@ class _HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without type
         except (Exception, SystemExit) as error:
             if os.getpid() != self.pid or not self._kept:
                 raise  # the end of a worker, which runs inside of this call; or gunicorn's own, later failure
+            sys.modules.update(modules)
             self._undo_reload(*before)
             trace = not isinstance(error, SystemExit)  # gunicorn and gunicorn_conf have said it all before they exit
             message = "handover: reload refused, the old configuration stays in force: %s"
@@ -452,6 +472,14 @@ class _HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without type
         finally:
             self._reloading = False
         self.manage_workers()
+
+    def _forget_configuration(self) -> dict[str, ModuleType]:
+        """Have the modules of the configuration run again when they are imported next, and return the present ones.
+
+        Python would hand out the cached module of ``-c python:NAME``; ``gunicorn_conf`` may be what a file imports.
+        """
+        names = {"gunicorn_conf", str(self.cfg.config).removeprefix("python:")}
+        return {name: sys.modules.pop(name) for name in names if name in sys.modules}
 
     def _undo_reload(self, cfg: Any, workers: int, old_age: int, pidfile: Any, listeners: list[Any]) -> None:  # noqa: ANN401
         self.app.cfg, self._old_age, self.LISTENERS = cfg, old_age, listeners

@@ -141,7 +141,7 @@ def test_bad_settings_are_named_without_a_traceback(tmp_path: Path, environment:
 
 
 def test_picture_is_the_one_checked_in(tmp_path: Path, environment: dict[str, str]) -> None:
-    """docs/ladder.svg is what the command draws for the default settings (make picture redraws it)."""
+    """docs/ladder.svg is what the command draws for the default settings (make docs redraws it)."""
     done = no502("explain", "--format", "svg", cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (ROOT / "docs" / "ladder.svg").read_text(encoding="utf-8")

@@ -119,3 +119,28 @@ def test_a_reload_reads_the_copied_file_and_dotenv_again(
         server.wait_for_output(_AT_60_AND_5)
         server.wait_for_output("gone (reload)")
         _get(port)
+
+
+def test_a_reload_reads_dotenv_again_for_the_installed_module_too(
+    project: Path, gunicorn: list[str], environment: dict[str, str]
+) -> None:
+    """`-c python:gunicorn_conf`: SIGHUP puts in force what .env says now, and a broken .env changes nothing."""
+    port = free_port()
+    service = project / "service.py"
+    service.write_text(f"import gunicorn_conf\n{service.read_text()}")
+    with Running(gunicorn, cwd=project, env=environment | {"GUNICORN_BIND": f"127.0.0.1:{port}"}) as server:
+        server.wait_for_output("is ready")
+        (project / ".env").write_text(_DOTENV)
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_output(_AT_60_AND_5)
+        server.wait_for_output("gone (reload)")
+        (project / ".env").write_text("PROXY_READ_TIMEOUT=never\n")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_output("reload refused, the old configuration stays in force")
+        ready = server.output().count("is ready")
+        server.send_signal(signal.SIGTTIN)  # its application imports the settings
+        wait_until(lambda: server.output().count("is ready") > ready, seconds=30, what="one more worker")
+        (project / ".env").write_text("PROXY_READ_TIMEOUT=90\n")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_output("timeout 60 < proxy_read 90")
+        _get(port)

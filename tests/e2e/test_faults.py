@@ -245,7 +245,6 @@ def post_fork(server, worker):
 """
 
 
-@pytest.mark.xfail(strict=False, reason="SIGTERM is lost until the forked worker has its own signal handlers")
 def test_stop_right_after_a_fork(tmp_path: Path) -> None:
     """A stop reaches a worker that had just been forked and did not handle signals yet."""
     with Gunicorn(tmp_path) as server:
@@ -260,7 +259,6 @@ def test_stop_right_after_a_fork(tmp_path: Path) -> None:
         assert not server.found("was sent SIGKILL")
 
 
-@pytest.mark.xfail(strict=False, reason="SIGTERM is lost until the forked worker has its own signal handlers")
 def test_reload_right_after_a_fork(tmp_path: Path) -> None:
     """A second reload reaches a worker of the first that did not handle signals yet; nobody has to kill it."""
     with Gunicorn(tmp_path) as server:

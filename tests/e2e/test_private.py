@@ -19,12 +19,13 @@ from uvicorn_worker import UvicornWorker
 
 import gunicorn_handover
 
-_OVERRIDDEN = ["manage_workers", "spawn_worker", "setup", "reload", "stop", "handle_term"]
+_OVERRIDDEN = ["manage_workers", "spawn_worker", "kill_worker", "setup", "reload", "stop", "handle_term"]
 _READ = ["WORKERS", "num_workers", "worker_age", "app"]
 _OWN = {"on_starting", "Handover", "Server", "Arbiter", "Connection: close"}
 _PROVED = {
     *_OVERRIDDEN,
     *_READ,
+    "cfg.config",
     *("UvicornWorker._serve", ".sock", "Server.server_state", ".servers", ".lifespan", "Config.encoded_headers"),
     *("cycle", "response_started", "default_headers", "conn.trailing_data"),
 }
@@ -63,6 +64,7 @@ def test_arbiter_state(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [name for name in _READ if not hasattr(arbiter, name)] == []
     assert isinstance(arbiter.WORKERS, dict)
     assert arbiter.worker_age == 0
+    assert isinstance(arbiter.cfg.config, str)
     assert {Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR} == {3, 4}
 
 

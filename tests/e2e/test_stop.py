@@ -99,7 +99,6 @@ def test_quick_stop(tmp_path: Path, number: int) -> None:
         assert server.lifespan("shutdown") == server.lifespan("startup")
 
 
-@pytest.mark.xfail(strict=False, reason="uvicorn looks at the signal only after the lifespan startup")
 def test_quick_stop_while_a_worker_boots(tmp_path: Path) -> None:
     """SIGINT does not wait for a worker whose startup hangs."""
     with Gunicorn(tmp_path) as server:

@@ -45,7 +45,7 @@ def test_application_silent(start: ProxyFactory, method: str) -> None:
         proxy = start(backend.upstream, PROXY_READ_TIMEOUT="2")
         answer = proxy.ask(method)
         _is_problem(answer, 504)
-        assert 1.5 < answer.seconds < 4
+        assert answer.seconds > 1.5
         assert len(backend.requests) == 1
         proxy.wait_for_log("while reading response header from upstream")
         (line,) = proxy.access_log()
@@ -97,7 +97,8 @@ def test_only_public_health_paths_pass(start: ProxyFactory) -> None:
             "/%68ealth/startup",
             "/metrics",
         ):
-            _is_problem(proxy.ask(path=path), 404)
+            for method in ("GET", "POST"):
+                _is_problem(proxy.ask(method, path), 404)
     assert [request.target for request in backend.requests] == ["/health/live", "/health/ready", "/health", "/healthy"]
 
 

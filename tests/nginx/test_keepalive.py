@@ -1,10 +1,13 @@
 """Connections to the application: pooled, and never lost to the idle race."""
 
+import contextlib
 import socket
+import threading
 
 import pytest
 
-from tests.nginx.proxy import ProxyFactory
+from tests.nginx.proxy import HOST, ProxyFactory
+from tests.nginx.test_limits import one_worker
 from tests.support.backend import OK, Backend, Request
 from tests.support.polling import wait_until
 
@@ -19,6 +22,42 @@ def test_connections_to_the_application_are_pooled(start: ProxyFactory) -> None:
         assert backend.accepted <= len(proxy.workers()) < _REQUESTS
         assert {request.protocol for request in backend.requests} == {"HTTP/1.1"}
         assert [request.all("connection") for request in backend.requests] == [[]] * _REQUESTS
+
+
+def test_a_burst_finds_all_connections_of_the_one_before(start: ProxyFactory) -> None:
+    """Sixty requests at a time, twice, through one worker process: the second sixty need no new connection."""
+    opened = threading.Event()
+    count = 60
+
+    def answer(_request: Request, _connection: socket.socket) -> bytes:
+        opened.wait(60)
+        return OK
+
+    with Backend(answer) as backend, contextlib.ExitStack() as stack:
+        stack.callback(opened.set)
+        proxy = start(backend.upstream, PROXY_KEEPALIVE_TIMEOUT="120", PROXY_READ_TIMEOUT="120")
+        one_worker(proxy)
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port), 60.0)) for _ in range(count)]
+        for total in (count, 2 * count):
+            opened.clear()
+            for client in clients:
+                client.sendall(f"POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0\r\n\r\n".encode())
+            wait_until(lambda total=total: len(backend.requests) == total, seconds=60, what="the burst")  # type: ignore[misc]
+            opened.set()
+            assert {client.recv(4096)[:13] for client in clients} == {b"HTTP/1.1 200 "}
+        assert backend.accepted == count
+
+
+def test_a_connection_serves_thousands_of_requests(start: ProxyFactory) -> None:
+    """It is not renewed after nginx's default of 1,000 requests."""
+    with Backend() as backend:
+        proxy = start(backend.upstream, PROXY_KEEPALIVE_TIMEOUT="120")
+        one_worker(proxy)
+        connection = proxy.connect()
+        for _ in range(1100):
+            assert proxy.ask("POST", body=b"x", connection=connection).status == 200
+        connection.close()
+        assert backend.accepted == 1
 
 
 def test_nginx_closes_an_idle_connection_first(start: ProxyFactory) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from no502.errors import UserError
+from no502.lab.dns import NameServer
 from no502.nginx import render
 from no502.nginx_binary import check_configuration
 from no502.nginx_files import RESOLVE
 from tests.nginx.conftest import PROGRAMS, program
 from tests.nginx.proxy import STATIC_NAME, VARIABLES, Nginx, Proxy, command
 from tests.support.backend import Backend
-from tests.support.dns import NameServer
 from tests.support.polling import wait_until
 
 _ON_ITS_OWN = {"NGINX_UPSTREAM": "no-such-name.invalid:8000"}

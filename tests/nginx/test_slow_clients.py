@@ -8,8 +8,10 @@ from tests.nginx.proxy import HOST, Proxy, ProxyFactory
 from tests.support.backend import Backend, Request
 from tests.support.polling import wait_until
 
+__all__ = ["shorten"]
 
-def _shorten(proxy: Proxy, directive: str) -> None:
+
+def shorten(proxy: Proxy, directive: str) -> None:
     """Set one of the times of clients.conf to a second: the shipped ones would make the test wait for as long."""
     file = proxy.directory / "snippets" / "http" / "clients.conf"
     text, count = re.subn(rf"(?m)^{directive} \d+s;$", f"{directive} 1s;", file.read_text(encoding="utf-8"))
@@ -29,7 +31,7 @@ def test_a_head_that_never_ends(start: ProxyFactory) -> None:
     """A request head that does not arrive in client_header_timeout ends the connection, and 408 is logged."""
     with Backend() as backend:
         proxy = start(backend.upstream)
-        _shorten(proxy, "client_header_timeout")
+        shorten(proxy, "client_header_timeout")
         with socket.create_connection(("127.0.0.1", proxy.port), 8) as client:
             client.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\nX-Slow: ".encode())
             assert _is_closed(client)
@@ -40,7 +42,7 @@ def test_a_body_that_pauses(start: ProxyFactory) -> None:
     """A pause in the body of client_body_timeout ends the connection; the application has not heard of the request."""
     with Backend() as backend:
         proxy = start(backend.upstream)
-        _shorten(proxy, "client_body_timeout")
+        shorten(proxy, "client_body_timeout")
         with socket.create_connection(("127.0.0.1", proxy.port), 8) as client:
             client.sendall(f"POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 9\r\n\r\nhalf".encode())
             assert _is_closed(client)
@@ -52,7 +54,7 @@ def test_an_idle_client(start: ProxyFactory) -> None:
     """An idle client connection is closed after keepalive_timeout."""
     with Backend() as backend:
         proxy = start(backend.upstream)
-        _shorten(proxy, "keepalive_timeout")
+        shorten(proxy, "keepalive_timeout")
         connection = proxy.connect()
         proxy.ask(connection=connection)
         connection.sock.settimeout(8)

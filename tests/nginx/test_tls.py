@@ -54,8 +54,10 @@ def _shake_hands(
         yield secure
 
 
-def _exchange(proxy: Proxy, context: ssl.SSLContext, *, name: str = HOST, host: str = HOST) -> bytes:
-    request = f"GET / HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Proto: http\r\nConnection: close\r\n\r\n"
+def _exchange(
+    proxy: Proxy, context: ssl.SSLContext, *, name: str = HOST, host: str = HOST, forwarded: str = ""
+) -> bytes:
+    request = f"GET / HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Proto: http\r\n{forwarded}Connection: close\r\n\r\n"
     with _shake_hands(proxy, context, name=name) as secure:
         secure.sendall(request.encode())
         answer = b""
@@ -79,6 +81,15 @@ def test_requests_over_tls(
     assert line["tls_protocol"] == version.name.replace("_", ".")
     assert line["tls_cipher"]
     assert line["scheme"] == "https"
+
+
+def test_a_trusted_proxy_may_say_http(start: ProxyFactory, authority: trustme.CA, certificate: dict[str, str]) -> None:
+    """Behind a trusted proxy that speaks TLS to us and HTTP to the client, the application is told http."""
+    with Backend() as backend:
+        proxy = start(backend.upstream, tls=True, NGINX_TRUSTED_PROXIES="127.0.0.1", **certificate)
+        answer = _exchange(proxy, _client(authority), forwarded="X-Forwarded-For: 203.0.113.9\r\n")
+    assert backend.requests[0].all("x-forwarded-proto") == ["http"]
+    assert b"Strict-Transport-Security" not in answer
 
 
 def test_http_2_is_offered(start: ProxyFactory, authority: trustme.CA, certificate: dict[str, str]) -> None:
@@ -142,9 +153,12 @@ def test_unknown_name_gets_no_certificate(
         with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
             _exchange(proxy, context, name="other.example")
         answer = _exchange(proxy, _client(authority), host="other.example")
+        for _ in range(8):
+            _exchange(proxy, _client(authority))
+        assert {line["status"] for line in proxy.access_log(8)} == {"200"}
     assert answer.startswith(b"HTTP/1.1 421 ")
     assert b"nginx/" not in answer
-    assert backend.requests == []
+    assert len(backend.requests) == 8
 
 
 def test_plain_http_is_sent_to_https(start: ProxyFactory, certificate: dict[str, str]) -> None:

@@ -40,10 +40,10 @@ def files_below(directory: Path) -> set[str]:
     return {name for name in listed.split("\0") if name and (directory / name).is_file()}
 
 
-@pytest.mark.parametrize("data", ["nginx", "template"])
+@pytest.mark.parametrize("data", ["nginx", "template", "doctor"])
 def test_wheel_has_all_data(names: set[str], data: str) -> None:
-    """Every file of nginx/ and template/ is in the wheel, and nothing besides."""
-    expected = files_below(ROOT / data)
+    """Every file of nginx/, template/ and docs/doctor/ is in the wheel, and nothing besides."""
+    expected = files_below(ROOT / {"doctor": "docs/doctor"}.get(data, data))
     prefix = f"no502/_data/{data}/"
     assert expected
     assert {name.removeprefix(prefix) for name in names if name.startswith(prefix)} == expected

@@ -23,6 +23,7 @@ class Running:
         env: The whole environment; None means this process's own.
         cwd: The working directory; None means this process's own.
         stop_seconds: How long the process may take to leave after SIGTERM.
+        pass_fds: File descriptors that it inherits, besides the standard ones.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class Running:
         env: Mapping[str, str] | None = None,
         cwd: Path | str | None = None,
         stop_seconds: float = 15.0,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.argv = [str(argument) for argument in argv]
         self._env = None if env is None else dict(env)
         self._cwd = cwd
         self._stop_seconds = stop_seconds
+        self._pass_fds = tuple(pass_fds)
         self._lines: list[str] = []
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -47,6 +50,7 @@ class Running:
             self.argv,
             env=self._env,
             cwd=self._cwd,
+            pass_fds=self._pass_fds,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -71,6 +71,7 @@ class Gunicorn(Running):
         env: Environment variables on top of this process's own.
         launcher: What runs gunicorn, in front of its command line.
         boots: Whether it is expected to serve at all.
+        pass_fds: File descriptors that it inherits, besides the standard ones.
         settings: gunicorn settings, on top of the short timeouts of the tests.
     """
 
@@ -86,6 +87,7 @@ class Gunicorn(Running):
         env: Mapping[str, str] | None = None,
         launcher: Sequence[str | Path] = (),
         boots: bool = True,
+        pass_fds: Sequence[int] = (),
         **settings: object,
     ) -> None:
         self.directory = directory
@@ -104,7 +106,7 @@ class Gunicorn(Running):
         script = Path(sysconfig.get_path("scripts")) / "gunicorn"
         command = [*launcher, sys.executable, script, "-c", conf or self.conf, app]
         runner = [sys.executable, "-c", _OWN_GROUP]
-        super().__init__([*runner, *command], env=environment, cwd=directory)
+        super().__init__([*runner, *command], env=environment, cwd=directory, pass_fds=pass_fds)
 
     def __enter__(self) -> Self:
         """Start it and wait until every worker serves."""

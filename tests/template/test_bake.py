@@ -34,11 +34,15 @@ EXPECTED = {
     "app/log.py",
     "app/main.py",
     "app/metrics.py",
+    "app/overload.py",
+    "app/placeholders.py",
     "app/problems.py",
+    "app/root_path.py",
     "app/server.py",
     "app/settings.py",
     "scripts/diagnose",
     "scripts/healthcheck.py",
+    "scripts/rolling-restart",
     "scripts/serve.py",
 }
 ANSWERS = pytest.mark.parametrize("answers", [{}, UNUSUAL], ids=["defaults", "unusual"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,8 @@ def test_files_of_the_database_are_there_when_it_was_chosen(
     project = bake(tmp_path, **answers)
     assert set(files_in(project)) & ONLY_WITH_DATABASE == (ONLY_WITH_DATABASE if has_database else set())
     empty = [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())]
-    assert {path.name for path in empty} <= {
-        ".ruff_cache"
-    }  # how a directory is left out without a hook: git ignores it
+    # How a directory is left out without a hook: git ignores it.
+    assert {path.relative_to(project).parts[0] for path in empty} <= {".mypy_cache", ".ruff_cache"}
 
 
 @BAKES
@@ -72,6 +72,30 @@ def test_no_template_syntax_is_left(tmp_path: Path, *, answers: dict[str, str], 
         if not name.startswith(VENDORED):
             assert not re.search(r"cookiecutter\.|\{%|\{#|(?<!\$)\{\{", f"{name}\n{content.decode()}"), name
             assert not re.search(r"\n{4}|[ \t]\n|^\n|\n\n\Z|[^\n]\Z", content.decode()), name
+
+
+def test_every_service_has_a_password_of_its_own(tmp_path: Path) -> None:
+    """``.env`` has a random one where the example has a placeholder, and is a copy of it otherwise."""
+    found = set()
+    for name in ("one", "two"):
+        project = bake(tmp_path / name, database="postgresql")
+        example = (project / ".env.example").read_text(encoding="utf-8")
+        local = (project / ".env").read_text(encoding="utf-8")
+        (password,) = re.findall(r"^DATABASE_URL=postgresql://app:([A-Za-z]{32})@127\.0\.0\.1:5433/app$", local, re.MULTILINE)
+        assert local.replace(password, "change-me") == example
+        found.add(password)
+    assert len(found) == 2
+
+
+def test_make_replaces_the_placeholder_too(tmp_path: Path) -> None:
+    """In a fresh clone, without ``.env``, make writes one with a password that is nobody else's."""
+    project = bake(tmp_path, database="postgresql")
+    example = (project / ".env.example").read_text(encoding="utf-8")
+    (project / ".env").unlink()
+    subprocess.run(["make", ".env"], cwd=project, check=True, capture_output=True, timeout=60)
+    local = (project / ".env").read_text(encoding="utf-8")
+    (password,) = re.findall(r"://app:([0-9a-f]{32})@", local)
+    assert local.replace(password, "change-me") == example
 
 
 def test_the_choice_is_asked_for_and_none_is_the_default() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -60,10 +61,12 @@ def _status(url: str) -> int:
         return 0
 
 
-def _gunicorn(unusual: Service, application: str, port: int, **extra: str) -> Running:
+def _gunicorn(
+    unusual: Service, application: str, port: int, *, conf: str = "gunicorn_conf.py", **extra: str
+) -> Running:
     own = {"GUNICORN_BIND": f"127.0.0.1:{port}", "WEB_CONCURRENCY": "1", "PYTHONUNBUFFERED": "1"}
     environment = service_environment(unusual.directory.parent / "tmp", **own, **extra)
-    command = [unusual.python, "-m", "gunicorn", "-c", "gunicorn_conf.py", application]
+    command = [unusual.python, "-m", "gunicorn", "-c", conf, application]
     return Running(command, env=environment, cwd=unusual.directory)
 
 
@@ -200,3 +203,27 @@ def test_serve_says_which_side_does_not_start(
         assert message in running.output()
         assert "Traceback" not in running.output()
     wait_until(lambda: _left(unusual, tmp_path / "tmp") == [], what="nothing left")
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_every_line_of_the_log_has_one_form(unusual: Service, style: str) -> None:
+    """From the first line to the last: gunicorn's master and workers, uvicorn and the application, a reload included."""
+    port = free_port()
+    extra = {"APP_LOG_FORMAT": style, "GUNICORN_STOP_DELAY": "0"}
+    with _gunicorn(unusual, "app.main:app", port, conf="app/server.py", **extra) as running:
+        wait_until(lambda: _status(f"http://127.0.0.1:{port}/health/ready") == 200, seconds=30, what="readiness")
+        httpx.get(f"http://127.0.0.1:{port}/", timeout=30)
+        running.wait_for_output("app.access", seconds=30)
+        running.send_signal(signal.SIGHUP)
+        running.wait_for_output("(reload)", seconds=30)
+        wait_until(lambda: running.output().count("is ready") >= 2, seconds=30, what="a new worker")
+        running.terminate()
+        assert running.wait(60) == 0
+        lines = running.output().splitlines()
+    form = r"\d\d:\d\d:\d\d (DEBUG|INFO|WARNING) +([a-z.]+): .+" if style == "console" else r'\{"time": "[^"]+", .+\}'
+    assert [line for line in lines if not re.fullmatch(form, line)] == []
+    if style == "json":
+        parsed = [json.loads(line) for line in lines]
+        assert {"gunicorn.error", "uvicorn.error", "app.access"} <= {line["logger"] for line in parsed}
+        assert parsed[0]["message"].startswith("Starting gunicorn")
+        assert parsed[-1]["message"] == "Shutting down: Master"

@@ -1,16 +1,17 @@
 """Log lines on standard output: JSON for machines, text for people, the request id in both.
 
-In a worker this also takes over gunicorn's and uvicorn's loggers; the arbiter's own few lines keep gunicorn's format.
+One configuration for all loggers: the application's, uvicorn's, and gunicorn's, in the workers and in the master, where
+``app/server.py`` puts it in.
 """
 
 import json
 import logging
-import sys
+import logging.config
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-__all__ = ["configure", "request_id"]
+__all__ = ["configure", "dict_config", "request_id"]
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being served, None outside of one."""
@@ -20,20 +21,28 @@ _HANDLER = "app"
 
 def configure(level: str, style: Literal["json", "console"]) -> None:
     """Send everything from ``level`` on to standard output; calling it again replaces the former setup."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.set_name(_HANDLER)
-    handler.setFormatter(_Json() if style == "json" else _Console())
     root = logging.getLogger()
-    root.handlers = [*(other for other in root.handlers if other.get_name() != _HANDLER), handler]
-    root.setLevel(level.upper())
-    for name in ("gunicorn.error", "uvicorn", "uvicorn.error"):
-        logger = logging.getLogger(name)
-        logger.handlers = []
-        logger.propagate = True
-    for name in ("gunicorn.access", "uvicorn.access"):  # app.access_log writes these lines, with the request id
-        logger = logging.getLogger(name)
-        logger.handlers = []
-        logger.propagate = False
+    others = [handler for handler in root.handlers if handler.get_name() != _HANDLER]  # pytest's, for one
+    logging.config.dictConfig(dict_config(level, style))
+    root.handlers += others
+
+
+def dict_config(level: str, style: Literal["json", "console"]) -> dict[str, Any]:
+    """Return the same as a dictionary for ``logging.config.dictConfig``, and for gunicorn's ``logconfig_dict``."""
+    ours = {"handlers": [], "propagate": True}
+    # app.access_log writes these lines, with the request id.
+    silent = {"handlers": [], "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {_HANDLER: {"()": _Json if style == "json" else _Console}},
+        "handlers": {_HANDLER: {"class": "logging.StreamHandler", "formatter": _HANDLER, "stream": "ext://sys.stdout"}},
+        "root": {"level": level.upper(), "handlers": [_HANDLER]},
+        "loggers": {
+            **dict.fromkeys(("gunicorn.error", "uvicorn", "uvicorn.error"), ours),
+            **dict.fromkeys(("gunicorn.access", "uvicorn.access"), silent),
+        },
+    }
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

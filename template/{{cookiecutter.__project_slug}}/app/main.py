@@ -16,6 +16,8 @@ from app import DESCRIPTION, TITLE, VERSION, example, health, log, problems
 {%- endif %}
 from app.access_log import AccessLog
 from app.deadline import DeadlineMiddleware
+from app.overload import OverloadMiddleware
+from app.root_path import RootPath
 from app.settings import Settings, load
 from gunicorn_conf import settings as ladder
 
@@ -57,6 +59,10 @@ def create_app(settings: Settings | None = None, *, request_deadline: float = la
         Middleware(problems.ErrorBoundary),
         Middleware(DeadlineMiddleware, seconds=request_deadline),
     ]
+    if settings.requests_in_flight:
+        layers.insert(-2, Middleware(OverloadMiddleware, limit=settings.requests_in_flight))
+    if settings.root_path:
+        layers.append(Middleware(RootPath, prefix=settings.root_path))
     if settings.metrics:
         from app import metrics  # noqa: PLC0415  its library is loaded only where it is wanted
 
@@ -65,7 +71,6 @@ def create_app(settings: Settings | None = None, *, request_deadline: float = la
         title=TITLE,
         description=DESCRIPTION,
         version=VERSION,
-        root_path=settings.root_path,
         openapi_url="/openapi.json" if settings.docs else None,
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,

@@ -1,15 +1,17 @@
-"""gunicorn's configuration of this service: the numbers of ``gunicorn_conf.py``, and what metrics need in the master.
+"""gunicorn's configuration of this service: the numbers of ``gunicorn_conf.py``, and what the master needs besides.
 
-``gunicorn -c app/server.py app.main:app``. gunicorn takes hooks from its configuration file only, and gunicorn_conf.py
-is a copy that is never edited, so this file stands between the two. Without ``APP_METRICS`` it adds nothing, and
-``gunicorn -c gunicorn_conf.py`` does the same.
+``gunicorn -c app/server.py app.main:app``. The master's own lines get the form of the application's
+(``APP_LOG_FORMAT``), and ``APP_METRICS`` has its hooks. gunicorn takes both from its configuration file only, and
+gunicorn_conf.py is a copy that is never edited, so this file stands between the two. ``gunicorn -c gunicorn_conf.py``
+serves as well, without them.
 
-gunicorn runs this file again on SIGHUP. It imports nothing of the application: workers are forked from this process and
-would go on with the old code after a reload.
+gunicorn runs this file again on SIGHUP. It imports nothing of the application under its own name: workers are forked
+from this process and would go on with the old code after a reload.
 """
 
 import fcntl
 import importlib
+import importlib.util
 import os
 import re
 import shutil
@@ -19,12 +21,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from dotenv import dotenv_values
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
-__all__ = ["child_exit", "on_exit", "on_reload", "on_starting"]
+__all__ = ["child_exit", "logconfig_dict", "on_exit", "on_reload", "on_starting"]
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -39,6 +42,26 @@ if "gunicorn_conf" in sys.modules:
 else:
     gunicorn_conf = importlib.import_module("gunicorn_conf")
 globals().update({name: value for name, value in vars(gunicorn_conf).items() if not name.startswith("_")})
+
+
+def _environment() -> dict[str, str | None]:
+    """Return ``.env`` and the environment, which has the last word."""
+    return {**dotenv_values(".env"), **{name: value for name, value in os.environ.items() if value}}
+
+
+def _log_module() -> ModuleType:
+    """Load app/log.py under another name, so that workers load their own."""
+    spec = importlib.util.spec_from_file_location("_log_of_the_master", Path(_ROOT) / "app" / "log.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(_ROOT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+logconfig_dict = _log_module().dict_config(
+    gunicorn_conf.loglevel, "console" if _environment().get("APP_LOG_FORMAT") == "console" else "json"
+)
 
 
 def on_starting(server: Arbiter) -> None:
@@ -74,7 +97,7 @@ def on_exit(server: Arbiter) -> None:  # noqa: ARG001  gunicorn's signature
 
 def _prepare(server: Arbiter) -> None:
     """Set ``PROMETHEUS_MULTIPROC_DIR`` where metrics are wanted; workers inherit it."""
-    environment = {**dotenv_values(".env"), **{name: value for name, value in os.environ.items() if value}}
+    environment = _environment()
     if (environment.get("APP_METRICS") or "").strip().lower() not in _TRUE:
         return
     directory = environment.get(_DIRECTORY) or ""

@@ -15,10 +15,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from app import placeholders
+from app.root_path import checked
 from gunicorn_conf import settings as ladder
 {%- else %}
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app import placeholders
+from app.root_path import checked
 {%- endif %}
 
 __all__ = ["Settings", "load"]
@@ -67,6 +72,9 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
+    environment: Literal["production", "development"] = "production"
+    """``production`` does not start with a placeholder for a secret; see app/placeholders.py."""
+
     docs: bool = False
     """Whether /docs and /openapi.json exist. Off unless asked for."""
 
@@ -90,8 +98,14 @@ class Settings(BaseSettings):
     metrics: bool = False
     """Whether /metrics exists, for Prometheus and for callers inside only. See app/metrics.py."""
 
-    root_path: str = ""
-    """The path that a proxy strips, such as ``/api``, when the service does not live at the root of its host."""
+    requests_in_flight: int = Field(default=100, ge=0, le=100_000)
+    """How many requests one worker serves at a time; more get 503 with Retry-After at once. 0: no bound.
+
+    Choose it from what a worker answers within the deadline: requests per second times seconds. See app/overload.py.
+    """
+
+    root_path: Annotated[str, AfterValidator(checked)] = ""
+    """The path that a proxy strips, such as ``/billing``, when the service does not live at the root of its host."""
 {%- if cookiecutter.database == 'postgresql' %}
 
     database_url: Annotated[SecretStr, AfterValidator(_postgresql)] = Field(validation_alias="DATABASE_URL")
@@ -119,10 +133,16 @@ def load() -> Settings:
         problems += [f"{_variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors()]
 {%- if cookiecutter.database == 'postgresql' %}
     else:
+        if settings.environment == "production":
+            problems += [f"{_variable(name)}: {problem}" for name, problem in placeholders.problems(settings)]
         needed = 2 * (2 * ladder.workers + 1)
         if settings.database_connections < needed:
             why = f"2 for each of 2 * {ladder.workers} + 1 workers; WEB_CONCURRENCY={ladder.workers}"
             problems.append(f"APP_DATABASE_CONNECTIONS: Input should be at least {needed} ({why})")
+{%- else %}
+    else:
+        if settings.environment == "production":
+            problems += [f"{_variable(name)}: {problem}" for name, problem in placeholders.problems(settings)]
 {%- endif %}
     if problems:
         sys.stderr.write("".join(f"settings: {problem}\n" for problem in problems))
@@ -132,7 +152,8 @@ def load() -> Settings:
 
 def _variable(name: str) -> str:
     """Return the environment variable of a field, which pydantic names by its alias where it has one."""
-    return f"{_PREFIX}{name.upper()}" if name in Settings.model_fields else name
+    field = Settings.model_fields.get(name)
+    return name if field is None else str(field.validation_alias or f"{_PREFIX}{name.upper()}")
 
 
 def _unknown(names: list[str]) -> list[str]:

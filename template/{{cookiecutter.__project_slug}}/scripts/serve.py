@@ -127,6 +127,7 @@ def nginx_variables(port: int, upstream: str) -> dict[str, str]:
     """Return what the files in ``nginx/`` need, from the ladder and from the environment."""
     return {
         "NGINX_CLIENT_MAX_BODY_SIZE": "10m",
+        "NGINX_REQUESTS_IN_FLIGHT": "256",
         **{name: value for name, value in os.environ.items() if name.startswith("NGINX_")},
         "NGINX_LISTEN": f"127.0.0.1:{port}",
         "NGINX_SERVER_NAME": "{{ cookiecutter.domain }} localhost 127.0.0.1",

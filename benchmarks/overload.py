@@ -1,0 +1,213 @@
+"""What a generated service does with several times the load that it can serve, with and without its two bounds.
+
+The service is generated for this run and served as it would be in production: its gunicorn configuration, its
+middleware, nginx with the project's own files. One route is added; it waits for one of a few places and keeps it for a
+fixed time, as a pool of database connections would. So the capacity is known and does not depend on the machine: places
+divided by seconds, times workers.
+
+    python benchmarks/overload.py --factor 4 --seconds 20
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from _load import Plan, run
+from _neighbours import Neighbours
+from _nginx import find_nginx, nginx_version
+from _options import number, parser, whole_number
+from _process import Process, free_port, wait_for
+from _report import Report, table
+
+from no502.new import scaffold
+from no502.nginx import render
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from _outcome import Outcome
+
+__all__ = ["main"]
+
+_READ_TIMEOUT = 10  # the shortest that the ladder allows: the request deadline is 5 s then
+_APPLICATION = """\
+import asyncio
+import os
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.main import create_app
+
+app = create_app()
+places = asyncio.Semaphore(int(os.environ["BENCH_PLACES"]))
+
+
+@app.post("/")
+async def work(request: Request) -> Response:
+    body = await request.body()
+    async with places:
+        await asyncio.sleep(float(os.environ["BENCH_SECONDS"]))
+    return Response(body)
+"""
+
+
+@dataclass(frozen=True)
+class Overload:
+    """What one load gave.
+
+    Attributes:
+        bounds: Whether the service had its bounds.
+        offered: Requests per second.
+        outcome: What became of them.
+        workers_mib: The most memory that all workers together have had.
+        nginx_mib: The same of nginx.
+        neighbours: Processors that others kept busy meanwhile; None if unknown.
+    """
+
+    bounds: bool
+    offered: float
+    outcome: Outcome
+    workers_mib: float
+    nginx_mib: float
+    neighbours: float | None
+
+    def count(self, status: int) -> int:
+        """Return how many requests ended with this status."""
+        return self.outcome.lost_by_reason.get(f"status {status}", 0)
+
+
+def main() -> int:
+    """Measure, write the report, and return 0."""
+    options = _options()
+    capacity = options.workers * options.places / options.service_seconds
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+        private = Path(temporary)
+        private.chmod(0o755)
+        project = scaffold(private / "service", {"proxy_read_timeout": str(_READ_TIMEOUT)})
+        (project / "bench_app.py").write_text(_APPLICATION, encoding="utf-8")
+        report = Report("overload", options, find_nginx(options.nginx))
+        results = []
+        for repeat in range(options.repeats):
+            for bounds in (True, False):
+                for factor in (0.8, options.factor):
+                    where = private / f"{repeat}-{bounds}-{factor}"
+                    print(f"{factor:g} times the capacity, {'with' if bounds else 'without'} bounds", file=sys.stderr)
+                    results.append(_measure(options, project, where, bounds=bounds, offered=capacity * factor))
+    figures = {"capacity": capacity, "goodput": [round(result.outcome.rate / capacity, 3) for result in results]}
+    text = f"Capacity: {capacity:g} requests a second ({options.places} places of {options.service_seconds:g} s)."
+    sections = [("Goodput under overload", f"{text}\n\n{_table(results, capacity)}")]
+    print(report.write(sections=sections, figures=figures, results=results).read_text(encoding="utf-8"))
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    arguments = parser("Several times the load that a service can serve.", seconds=20.0, rate=0.0)
+    add = arguments.add_argument
+    add("--factor", type=number, default=4.0, help="offered load, in capacities")
+    add("--workers", type=whole_number, default=1, help="worker processes")
+    add("--places", type=whole_number, default=10, help="requests that one worker really works on at a time")
+    add("--service-seconds", type=number, default=0.05, help="how long each takes then")
+    add("--app-bound", type=whole_number, default=100, help="APP_REQUESTS_IN_FLIGHT")
+    add("--nginx-bound", type=whole_number, default=256, help="NGINX_REQUESTS_IN_FLIGHT")
+    arguments.set_defaults(app="the generated service")
+    return arguments.parse_args()
+
+
+def _measure(options: argparse.Namespace, project: Path, where: Path, *, bounds: bool, offered: float) -> Overload:
+    """Start the service and nginx, run one load, stop them."""
+    where.mkdir(mode=0o755)
+    port, upstream, neighbours = free_port(), free_port(), Neighbours()
+    with ExitStack() as stack:
+        server = _service(options, project, where, upstream, bounds=bounds)
+        proxy = _proxy(options, where, (port, upstream), bounds=bounds)
+        for process, what, text in ((server, "the service", "is ready"), (proxy, "nginx", "")):
+            process.start()
+            stack.callback(process.stop)
+            wait_for(lambda process=process, text=text: _up(process, text), seconds=60.0, what=what)  # type: ignore[misc]
+        wait_for((where / "nginx" / "nginx.pid").exists, seconds=30.0, what="nginx")
+        outcome = run(Plan(port=port, seconds=options.seconds, rate=offered, processes=options.processes))
+        workers_mib, nginx_mib = _peak_mib(server.pid), _peak_mib(proxy.pid)
+    return Overload(bounds, offered, outcome, workers_mib, nginx_mib, neighbours.cores())
+
+
+def _service(options: argparse.Namespace, project: Path, where: Path, port: int, *, bounds: bool) -> Process:
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(where),
+        "PYTHONUNBUFFERED": "1",
+        "APP_ALLOWED_HOSTS": "bench",
+        "APP_REQUESTS_IN_FLIGHT": str(options.app_bound if bounds else 0),
+        "BENCH_PLACES": str(options.places),
+        "BENCH_SECONDS": str(options.service_seconds),
+        "GUNICORN_BIND": f"127.0.0.1:{port}",
+        "GUNICORN_MAX_REQUESTS": "0",
+        "LOG_LEVEL": "info",
+        "WEB_CONCURRENCY": str(options.workers),
+    }
+    command = [sys.executable, "-m", "gunicorn", "-c", "app/server.py", "bench_app:app"]
+    return Process(command, log=where / "server.log", env=environment, cwd=project)
+
+
+def _proxy(options: argparse.Namespace, where: Path, ports: tuple[int, int], *, bounds: bool) -> Process:
+    nginx, (port, upstream) = find_nginx(options.nginx), ports
+    variables = {
+        "PROXY_READ_TIMEOUT": str(_READ_TIMEOUT),
+        "PROXY_KEEPALIVE_TIMEOUT": str(options.proxy_keepalive),
+        "PROXY_CONNECT_TIMEOUT": "2",
+        "NGINX_LISTEN": f"127.0.0.1:{port}",
+        "NGINX_SERVER_NAME": "bench",
+        "NGINX_UPSTREAM": f"127.0.0.1:{upstream}",
+        "NGINX_CLIENT_MAX_BODY_SIZE": "1m",
+        "NGINX_REQUESTS_IN_FLIGHT": str(options.nginx_bound if bounds else 65535),
+    }
+    version = [int(part) for part in re.findall(r"\d+", nginx_version(nginx))[:3]]
+    render(where / "nginx", variables, nginx_version=(version[0], version[1], version[2]), standalone=True)
+    command = [nginx, "-e", "stderr", "-p", f"{where / 'nginx'}{os.sep}", "-c", "nginx.conf"]
+    return Process(command, log=where / "nginx.log", cwd=where)
+
+
+def _up(process: Process, text: str) -> bool:
+    process.check()
+    return text in process.log()
+
+
+def _peak_mib(master: int) -> float:
+    """Return the sum of the peaks of the resident memory of a process's children."""
+    children = Path(f"/proc/{master}/task/{master}/children").read_text(encoding="ascii").split()
+    peaks = (re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text("utf-8")) for pid in children)
+    return sum(int(peak[1]) for peak in peaks if peak) / 1024
+
+
+def _table(results: Sequence[Overload], capacity: float) -> str:
+    header = (
+        *("bounds", "offered/s", "answered/s", "of capacity", "p99 ms", "503", "503 p99 ms", "504", "502", "others"),
+        *("workers MiB", "nginx MiB"),
+    )
+    return table(header, (_row(result, capacity) for result in results))
+
+
+def _row(result: Overload, capacity: float) -> tuple[str, ...]:
+    outcome = result.outcome
+    counts = {status: result.count(status) for status in (502, 503, 504)}
+    refusal = outcome.lost_p99_ms.get("status 503")
+    return (
+        *("with" if result.bounds else "without", f"{result.offered:,.0f}", f"{outcome.rate:,.0f}"),
+        *(f"{min(outcome.rate, capacity) / capacity:.0%}", f"{outcome.p99_ms:,.0f}", f"{counts[503]:,}"),
+        *("-" if refusal is None else f"{refusal:,.0f}", f"{counts[504]:,}", f"{counts[502]:,}"),
+        *(f"{outcome.lost - sum(counts.values()):,}", f"{result.workers_mib:,.0f}", f"{result.nginx_mib:,.0f}"),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Run the rules over a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from no502.doctor.finding import Finding, Severity
+from no502.doctor.links import unlinked
+from no502.doctor.model import Deployment, NotChecked
+from no502.doctor.registry import AREAS, Rule
+from no502.doctor.suppress import apply, read_suppressions
+from no502.doctor.unknown import unknown
+
+__all__ = ["Result", "check", "findings_of", "merge"]
+
+
+_CORRECT = "Correct the file as the message says."
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What a run found out."""
+
+    deployment: Deployment
+    findings: list[Finding]
+    not_checked: list[NotChecked]
+    suppressed: int = 0
+    known: int = 0
+    """Findings that the baseline holds already."""
+
+    def worst(self) -> Severity | None:
+        """Return the most severe outcome."""
+        return min((finding.severity for finding in self.findings), key=lambda s: s.rank, default=None)
+
+    def count(self, severity: Severity) -> int:
+        """Return how many findings there are of one severity."""
+        return sum(finding.severity is severity for finding in self.findings)
+
+
+def findings_of(deployment: Deployment, selected: Iterable[Rule]) -> list[Finding]:
+    """Return what the selected rules find, the readers' own problems included, in the order of the report."""
+    chosen = {rule.id: rule for rule in selected}
+    found: list[Finding] = []
+    for rule in chosen.values():
+        if rule.check is not None:
+            found += rule.check(deployment)
+    for problem in deployment.problems:
+        rule_of = chosen.get(problem.rule)
+        if rule_of is not None:
+            found.append(rule_of.finding(problem.message, problem.origin, fix=problem.fix or _CORRECT))
+    return _in_order(found)
+
+
+def _in_order(findings: Iterable[Finding]) -> list[Finding]:
+    areas = list(AREAS)
+    return sorted(
+        dict.fromkeys(findings),
+        key=lambda f: (areas.index(f.rule[0]), f.severity.rank, f.rule, f.where.file, f.where.line or 0, f.message),
+    )
+
+
+def merge(results: Sequence[Result]) -> Result:
+    """Return the results of several deployments as one."""
+    whole = Deployment()
+    for result in results:
+        part = result.deployment
+        whole.nginx += part.nginx
+        whole.servers += part.servers
+        whole.services += part.services
+        whole.looked_at += [file for file in part.looked_at if file not in whole.looked_at]
+    return Result(
+        deployment=whole,
+        findings=_in_order(finding for result in results for finding in result.findings),
+        not_checked=list(dict.fromkeys(gap for result in results for gap in result.not_checked)),
+        suppressed=sum(result.suppressed for result in results),
+    )
+
+
+def check(
+    deployment: Deployment, selected: Sequence[Rule], text_of: Callable[[str], str | None] = lambda _: None
+) -> Result:
+    """Return the result of the selected rules.
+
+    Args:
+        deployment: What the readers found.
+        selected: Rules to look for.
+        text_of: Gives a file's text by the name that origins use, for suppression comments; None for none.
+    """
+    found = findings_of(deployment, selected)
+    asked = {rule.id for rule in selected}
+    comments = []
+    for file in deployment.looked_at:
+        text = text_of(file)
+        if text is not None:
+            comments += list(read_suppressions(file, text))
+    left, covered = apply(found, comments, asked.__contains__)
+    left = [finding for finding in left if finding.rule in asked]
+    gaps: dict[tuple[str, int | None, str], NotChecked] = {}
+    for gap in [*deployment.not_checked, *unlinked(deployment), *unknown(deployment)]:
+        gaps.setdefault((gap.origin.file, gap.origin.line, gap.what.split(" of location ")[0]), gap)
+    return Result(deployment=deployment, findings=left, not_checked=list(gaps.values()), suppressed=covered)

@@ -1,0 +1,57 @@
+"""Edits that several rules propose: a setting of gunicorn or uvicorn, a number on its line."""
+
+from __future__ import annotations
+
+import re
+
+from no502.doctor.finding import Edit
+from no502.doctor.model import AppServer, Fact, Origin, Source
+
+__all__ = ["replace_number", "set_option"]
+
+
+def replace_number(origin: Origin, new: str, *, after: str = "") -> tuple[Edit, ...]:
+    """Propose another number on the line of ``origin``: the first one behind the regular expression ``after``."""
+    if origin.line is None or origin.source is not Source.WRITTEN:
+        return ()
+    pattern = rf"({after}[\s=:\"',]*)[0-9][0-9.]*(?:m?s|m|h)?"
+    return (Edit(file=origin.file, line=origin.line, substitutions=((pattern, rf"\g<1>{new}"),), within=12),)
+
+
+def set_option(server: AppServer, setting: str, flag: str, new: str) -> tuple[Edit, ...]:
+    """Propose a value for a setting: where it is written, else in the configuration file, else on the command line."""
+    fact: Fact[object] | None = server.settings.get(setting)
+    if fact is not None and fact.origin.source is Source.WRITTEN and fact.origin.line is not None:
+        name = setting if fact.origin.file.endswith(".py") else re.escape(flag)
+        return replace_number(fact.origin, new, after=rf"(?:{name}|{setting})")
+    if server.conf_file is not None and server.conf_file.known and str(server.conf_file.value).endswith(".py"):
+        place = _conf_path(server)
+        if place is not None:
+            return (Edit(file=place, line=None, insert=f"{setting} = {new}"),)
+    if server.origin.file.endswith(".py"):
+        return (Edit(file=server.origin.file, line=None, insert=f"{setting} = {new}"),)
+    if server.origin.line is None:
+        return ()
+    program = server.program
+    return (
+        Edit(
+            file=server.origin.file,
+            line=server.origin.line,
+            substitutions=(
+                (rf"([\"']){program}\1,", rf'\1{program}\1, "{flag}", "{new}",'),
+                (rf"^(\s*- ){program}\s*$", rf'\g<1>{program}\n\g<1>{flag}\n\g<1>"{new}"'),
+                (rf"\b{program}(?=\s)(?! *[:=])", f"{program} {flag} {new}"),
+            ),
+            within=12,
+        ),
+    )
+
+
+def _conf_path(server: AppServer) -> str | None:
+    """Return the configuration file as a path of this deployment: some setting must come from it."""
+    name = str(server.conf_file.value).removeprefix("file:") if server.conf_file else ""
+    base = name.rsplit("/", 1)[-1]
+    for fact in server.settings.values():
+        if fact.origin.file.rsplit("/", 1)[-1] == base:
+            return fact.origin.file
+    return None

@@ -1,0 +1,203 @@
+"""Who serves what nginx passes on: the pairs that the rules compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from no502.doctor.facts import in_container, value
+from no502.doctor.finding import Confidence
+from no502.doctor.model import (
+    Address,
+    AppServer,
+    Deployment,
+    Location,
+    NginxConfig,
+    NotChecked,
+    Service,
+    ServiceKind,
+    Source,
+    Upstream,
+    UpstreamServer,
+)
+
+__all__ = ["Link", "binds_of", "candidates", "is_loopback", "links", "same_socket", "targets", "unlinked"]
+
+_LOOPBACK = {"localhost", "::1", "0.0.0.0"}  # noqa: S104 nginx connects to itself there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """A location of nginx and the application server that answers it."""
+
+    nginx: NginxConfig
+    location: Location
+    upstream: Upstream
+    peer: UpstreamServer
+    server: AppServer
+    confidence: Confidence = Confidence.CERTAIN
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host is this machine itself."""
+    return host is not None and (host in _LOOPBACK or host.startswith("127."))
+
+
+def binds_of(server: AppServer) -> Sequence[Address] | None:
+    """Return where a server listens, or None if any part of that is not known."""
+    found = value(server.settings, "bind")
+    if found is None or any(a.socket is None and a.port is None for a in found):
+        return None
+    return tuple(found)
+
+
+def targets(deployment: Deployment) -> Iterator[tuple[Location, Upstream, UpstreamServer, Address]]:
+    """Yield every address that a location passes requests to, as far as it is known."""
+    for nginx in deployment.nginx:
+        for location in nginx.locations:
+            if location.upstream is None:
+                continue
+            for peer in location.upstream.servers:
+                address = peer.address.value
+                if peer.address.known and address is not None:
+                    yield location, location.upstream, peer, address
+
+
+def candidates(deployment: Deployment, nginx: NginxConfig, address: Address) -> list[AppServer] | None:
+    """Return the servers behind an address's host, whatever their port; None if the files do not tell whose it is."""
+    here = deployment.service(nginx.service)
+    if address.socket is not None:
+        return [s for s in deployment.servers if any(same_socket(deployment, nginx, s, address, b) for b in _known(s))]
+    if is_loopback(address.host):
+        return [s for s in deployment.servers if _same_network(here, deployment.service(s.service))]
+    services = [s.name for s in deployment.services if address.host in {s.name, *s.aliases}]
+    if services:
+        return [s for s in deployment.servers if s.service in services]
+    return None
+
+
+def _known(server: AppServer) -> Sequence[Address]:
+    return binds_of(server) or ()
+
+
+def _same_network(one: Service | None, other: Service | None) -> bool:
+    if not in_container(one) and not in_container(other):
+        return True
+    if one is None or other is None:
+        return False
+    if one is other or one.name == other.name:
+        return True
+    modes = {str(value(one.settings, "network_mode")), str(value(other.settings, "network_mode"))}
+    if f"service:{one.name}" in modes or f"service:{other.name}" in modes:
+        return True
+    pods = [value(s.settings, "pod") for s in (one, other)]
+    return pods[0] is not None and pods[0] == pods[1]
+
+
+def same_socket(deployment: Deployment, nginx: NginxConfig, server: AppServer, one: Address, other: Address) -> bool:
+    """Whether nginx's unix path and a server's are the same file, through the volumes of both."""
+    if one.socket is None or other.socket is None:
+        return False
+    left = _on_volume(deployment.service(nginx.service), one.socket)
+    right = _on_volume(deployment.service(server.service), other.socket)
+    return left == right
+
+
+def _on_volume(service: Service | None, path: str) -> tuple[str, str]:
+    """Return the volume and the path on it: equal for the same file of two containers."""
+    if service is None or not in_container(service):
+        return "", path
+    best: tuple[int, tuple[str, str]] | None = None
+    for source, target in service.volumes:
+        root = target.rstrip("/") or "/"
+        if path.startswith(root + "/") and source.known and (best is None or len(root) > best[0]):
+            name, rest = str(source.value).rstrip("/"), path[len(root) :]
+            best = len(root), ("", name + rest) if name.startswith("/") else (name, rest)
+    return best[1] if best else (f"container {service.name}", path)
+
+
+@lru_cache(maxsize=4)
+def links(deployment: Deployment) -> tuple[Link, ...]:
+    """Return every pair, in nginx's order."""
+    found: list[Link] = []
+    for location, upstream, peer, address in targets(deployment):
+        nginx = location.config
+        certain = candidates(deployment, nginx, address)
+        servers = [s for s in certain or () if _answers(deployment, nginx, s, address)]
+        confidence = Confidence.CERTAIN
+        if not servers and not certain:
+            servers, confidence = _likely(deployment, nginx, address, resolved=certain is not None), Confidence.LIKELY
+        found += [
+            Link(nginx=nginx, location=location, upstream=upstream, peer=peer, server=s, confidence=confidence)
+            for s in servers
+        ]
+    return tuple(found)
+
+
+def _answers(deployment: Deployment, nginx: NginxConfig, server: AppServer, address: Address) -> bool:
+    binds = binds_of(server)
+    if binds is None:
+        return address.socket is None and _only_one(deployment, server)
+    if address.socket is not None:
+        return any(same_socket(deployment, nginx, server, address, bind) for bind in binds)
+    return any(bind.socket is None and bind.port == address.port for bind in binds)
+
+
+def _only_one(deployment: Deployment, server: AppServer) -> bool:
+    """Whether nothing else could be meant: the service runs one server."""
+    return sum(s.service == server.service for s in deployment.servers) == 1
+
+
+def _likely(deployment: Deployment, nginx: NginxConfig, address: Address, *, resolved: bool) -> list[AppServer]:
+    """Return the only server of the deployment where a host is not among the files but the port is that server's."""
+    if len(deployment.servers) == 1 and (not resolved or is_loopback(address.host) or address.socket is not None):
+        (server,) = deployment.servers
+        service = deployment.service(server.service)
+        apart = in_container(deployment.service(nginx.service))
+        elsewhere = service is not None and service.kind is not ServiceKind.DOCKERFILE
+        if address.socket is not None:
+            return [server] if not apart and any(bind.socket == address.socket for bind in _known(server)) else []
+        if not elsewhere and not (apart and is_loopback(address.host)):
+            return [server] if any(bind.port == address.port is not None for bind in _known(server)) else []
+    return _published(deployment, nginx, address)
+
+
+def _published(deployment: Deployment, nginx: NginxConfig, address: Address) -> list[AppServer]:
+    """Return the servers whose container publishes the port of an nginx that runs on the host."""
+    if not is_loopback(address.host) or in_container(deployment.service(nginx.service)):
+        return []
+    found = []
+    for server in deployment.servers:
+        service = deployment.service(server.service)
+        ports = value(service.settings, "published") if service is not None else None
+        inside = dict(ports or ()).get(address.port)
+        if inside is not None and any(bind.port == inside for bind in _known(server)):
+            found.append(server)
+    return found
+
+
+def unlinked(deployment: Deployment) -> Iterator[NotChecked]:
+    """Yield what nginx passes requests to and no file here serves, once per address."""
+    linked = {id(link.peer) for link in links(deployment)}
+    seen: set[str] = set()
+    for _location, _upstream, peer, address in targets(deployment):
+        name = str(address)
+        if id(peer) in linked or name in seen:
+            continue
+        seen.add(name)
+        yield NotChecked(
+            what=f"what serves {name}",
+            why="no gunicorn or uvicorn that listens there was found in these files",
+            origin=peer.origin,
+        )
+    for nginx in deployment.nginx:
+        for location in nginx.locations:
+            pass_to = location.proxy_pass
+            if location.upstream is None and pass_to.origin.source is Source.WRITTEN and str(pass_to.value) not in seen:
+                seen.add(str(pass_to.value))
+                yield NotChecked(
+                    what=f"where {pass_to.value} leads",
+                    why="a variable decides it when a request comes",
+                    origin=pass_to.origin,
+                )

@@ -1,0 +1,111 @@
+"""The findings' edits as one patch for ``patch -p1`` or ``git apply``."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from no502.doctor.finding import Edit, Finding
+
+__all__ = ["Patch", "make_patch"]
+
+
+@dataclass
+class Patch:
+    """A patch and what it is about."""
+
+    text: str = ""
+    fixed: list[Finding] = field(default_factory=list)
+    """Findings whose edits are in it."""
+    left: list[Finding] = field(default_factory=list)
+    """Findings that need a person."""
+
+
+def make_patch(
+    findings: Iterable[Finding],
+    text_of: Callable[[str], str | None],
+    name_of: Callable[[str], str] = lambda file: file,
+) -> Patch:
+    """Return the edits of all findings as one patch; a finding counts as fixed only if all of its edits fit.
+
+    Args:
+        findings: What was found.
+        text_of: Gives a file's text by the name that origins use; None if it cannot be read.
+        name_of: Gives the name that the patch uses for a file.
+    """
+    patch = Patch()
+    before: dict[str, list[str]] = {}
+    after: dict[str, list[str]] = {}
+    for finding in findings:
+        trial = {file: list(lines) for file, lines in after.items()}
+        fits = bool(finding.edits)
+        for edit in finding.edits:
+            if edit.file not in trial:
+                text = text_of(edit.file)
+                if text is None:
+                    fits = False
+                    break
+                before[edit.file] = text.split("\n")
+                trial[edit.file] = text.split("\n")
+            fits = fits and _apply(edit, trial[edit.file])
+        if fits:
+            after = trial
+            patch.fixed.append(finding)
+        else:
+            patch.left.append(finding)
+    patch.text = "".join(_diff(name_of(file), before[file], after[file]) for file in sorted(after))
+    return patch
+
+
+def _apply(edit: Edit, lines: list[str]) -> bool:
+    """Apply one edit to the lines of its file; a line break inside of an entry keeps later line numbers valid."""
+    if edit.line is None:
+        return _append(edit, lines)
+    if not 0 < edit.line <= len(lines):
+        return False
+    if edit.insert:
+        return _insert(edit, lines)
+    for index in range(edit.line - 1, min(edit.line - 1 + edit.within, len(lines))):
+        for pattern, new in edit.substitutions:
+            changed, count = re.subn(pattern, new, lines[index], count=1)
+            if count:
+                done = changed != lines[index]
+                lines[index] = changed
+                return done
+    return False
+
+
+def _append(edit: Edit, lines: list[str]) -> bool:
+    """Add a line at the end, unless one sets the name already: under a condition, so that a person must decide."""
+    end = len(lines) - 1 if not lines[-1] else len(lines)
+    name = edit.insert.split(" =", maxsplit=1)[0]
+    if end == 0 or any(line.split("=", maxsplit=1)[0].strip() == name for line in "\n".join(lines).split("\n")):
+        return False
+    lines[end - 1] += "\n" + edit.insert
+    return True
+
+
+def _insert(edit: Edit, lines: list[str]) -> bool:
+    index = (edit.line or 1) - 1
+    line = lines[index].split("\n")[0]
+    indent = line[: len(line) - len(line.lstrip())]
+    following = next((text for text in lines[index + 1 :] if text.strip() and not text.lstrip().startswith("#")), "")
+    deeper = following[: len(following) - len(following.lstrip())]
+    step = deeper[len(indent) :] if deeper.startswith(indent) and len(deeper) > len(indent) else "  "
+    if line.rstrip().endswith("}"):
+        return False  # a mapping in braces
+    lines[index] += "\n" + edit.insert.replace("{indent}", indent).replace("{step}", step)
+    return True
+
+
+def _diff(file: str, old: list[str], new: list[str]) -> str:
+    lines = difflib.unified_diff(_lines(old), _lines(new), f"a/{file}", f"b/{file}")
+    return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
+
+
+def _lines(entries: list[str]) -> list[str]:
+    """Return lines with their ends; only a line feed ends one, as for patch."""
+    lines = "\n".join(entries).split("\n")
+    return [line + "\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])

@@ -1,0 +1,202 @@
+"""A gunicorn or uvicorn into the model: what its command line, variables and configuration file add up to."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from no502.doctor.model import AppServer, Deployment, Fact, Origin, Problem, Source
+from no502.doctor.readers.bind import parse_bind
+from no502.doctor.readers.gunicorn_defaults import GUNICORN, closest, convert, gunicorn_options
+from no502.doctor.readers.ladder import ladder_settings
+from no502.doctor.readers.python_conf import read_python_conf
+from no502.doctor.readers.server_words import Place, note_problem, put, unknown
+from no502.doctor.readers.shell_words import Command, expand
+from no502.doctor.readers.uvicorn_words import read_uvicorn
+
+__all__ = ["add_server"]
+
+_LARGEST = 1_000_000
+
+
+def add_server(command: Command, place: Place, deployment: Deployment) -> AppServer:
+    """Read one server and add it to the deployment, its problems included."""
+    environment = {**place.environment, **command.environment}
+    words = tuple(expand(word, environment) for word in command.words)
+    conf: Fact[str] | None = None
+    if command.program == "gunicorn":
+        settings, conf = _gunicorn(words, place, environment, deployment)
+    else:
+        settings = read_uvicorn(words, place, environment, deployment)
+    server = AppServer(
+        program=command.program,
+        origin=place.origin,
+        command=Fact((command.program, *words), place.origin),
+        settings=settings,
+        service=place.service,
+        conf_file=conf,
+        shell=command.shell,
+    )
+    deployment.servers.append(server)
+    return server
+
+
+def _gunicorn(
+    words: Sequence[str], place: Place, environment: Mapping[str, str], deployment: Deployment
+) -> tuple[dict[str, Fact[Any]], Fact[str] | None]:
+    typed = _options(words, place.origin, deployment)
+    extra = environment.get("GUNICORN_CMD_ARGS", "")
+    origin = Origin(file=place.origin.file, line=place.origin.line, note="GUNICORN_CMD_ARGS")
+    from_environment = _options(_split(extra), origin, deployment) if extra else {}
+    wanted = typed.get("config") or from_environment.get("config")
+    conf, path = _conf_file(wanted, place)
+    default = Origin(file=place.origin.file, line=place.origin.line, source=Source.DEFAULT, note="gunicorn's default")
+    settings: dict[str, Fact[Any]] = {name: Fact(value, default) for name, value in GUNICORN.items()}
+    settings |= _from_variables(environment, default)
+    if conf is not None and path is None:
+        settings |= _without_file(conf, environment, place)
+    elif path is not None:
+        shown = _shown(path, place.base)
+        if shown not in deployment.looked_at:
+            deployment.looked_at.append(shown)
+        read = read_python_conf(_text(path), shown, environment)
+        deployment.problems += [one for one in read.problems if one not in deployment.problems]
+        if read.imports_ladder or (path.name == "gunicorn_conf.py" and "class ServerSettings" in _text(path)):
+            settings |= ladder_settings(environment, Origin(file=shown, line=1))
+        settings |= read.settings
+        _overridden(read.settings, typed, deployment)
+        conf = Fact(shown, conf.origin) if conf else Fact(shown, Origin(file=shown, line=1))
+    for name, fact in {**from_environment, **typed}.items():
+        if name != "config":
+            settings[name] = fact
+    settings["bind"] = _bind(settings["bind"])
+    return settings, conf
+
+
+def _from_variables(environment: Mapping[str, str], default: Origin) -> dict[str, Fact[Any]]:
+    """Return the defaults that gunicorn itself takes from variables."""
+    found: dict[str, Fact[Any]] = {}
+    names = {"WEB_CONCURRENCY": "workers", "FORWARDED_ALLOW_IPS": "forwarded_allow_ips"}
+    for variable, name in names.items():
+        value = convert(name, environment.get(variable))
+        if value is not None:
+            found[name] = Fact(value, Origin(file=default.file, line=default.line, note=variable))
+    if environment.get("PORT", "").isdecimal():
+        origin = Origin(file=default.file, line=default.line, note="PORT")
+        found["bind"] = Fact((f"0.0.0.0:{environment['PORT']}",), origin)
+    return found
+
+
+def _options(words: Sequence[str], origin: Origin, deployment: Deployment) -> dict[str, Fact[Any]]:
+    """Read gunicorn's options as argparse does, unambiguous abbreviations included."""
+    known, index = gunicorn_options(), 0
+    found: dict[str, Fact[Any]] = {}
+    while index < len(words):
+        word = words[index]
+        index += 1
+        if word.startswith(("\u2013", "\u2014")):
+            note_problem(deployment, f"{word!r} begins with a dash that is no hyphen", origin, f"Write --{word[1:]}.")
+            continue
+        if not word.startswith("-") or word in {"-", "--"}:
+            continue
+        typed, equals, value = word.partition("=")
+        flag, glued = _flag(typed, word, known)
+        if flag is None:
+            near = closest(typed, dict(known))
+            hint, fix = (f"; did you mean {near}?", f"Write {near}.") if near else ("", "")
+            note_problem(deployment, f"gunicorn has no option {typed}{hint}", origin, fix)
+            index += not equals and index < len(words) and not words[index].startswith("-")
+            continue
+        name, takes = known[flag]
+        text: str | None = glued if glued is not None else value if equals else None
+        if takes and text is None and index < len(words):
+            text = words[index]
+            index += 1
+        put(found, name, text if takes else True, origin)
+    return found
+
+
+def _flag(flag: str, word: str, known: Mapping[str, object]) -> tuple[str | None, str | None]:
+    if flag in known:
+        return flag, None
+    if not word.startswith("--"):  # -w4
+        return (word[:2], word[2:]) if word[:2] in known and len(word) > 2 else (None, None)  # noqa: PLR2004
+    matches = [name for name in known if name.startswith(flag)]
+    return (matches[0], None) if len({known[name] for name in matches}) == 1 else (None, None)
+
+
+def _conf_file(wanted: Fact[Any] | None, place: Place) -> tuple[Fact[str] | None, Path | None]:
+    """Return the configuration file that gunicorn loads, and where it is here."""
+    if wanted is None:
+        for folder in place.folders:
+            path = folder / "gunicorn.conf.py"
+            if path.is_file():
+                return Fact("gunicorn.conf.py", Origin(file=_shown(path, place.base), line=1)), path
+        return None, None
+    if not wanted.known:
+        return Fact(None, wanted.origin), None
+    name = str(wanted.value)
+    relative = name.removeprefix("file:")
+    if name.startswith("python:"):
+        relative = name.removeprefix("python:").replace(".", "/") + ".py"
+    parts = Path(relative.lstrip("/")).parts
+    for folder in place.folders:
+        # An absolute path is one inside of an image: its end is looked for here.
+        for begin in range(len(parts) if relative.startswith("/") else 1):
+            path = folder.joinpath(*parts[begin:])
+            if path.is_file() and path.suffix == ".py":
+                return Fact(name, wanted.origin), path
+    return Fact(name, wanted.origin), None
+
+
+def _without_file(conf: Fact[str], environment: Mapping[str, str], place: Place) -> dict[str, Fact[Any]]:
+    """Return what is known of a configuration that is not among the files: nothing, or this project's ladder."""
+    if conf.value in {"python:gunicorn_conf", "gunicorn_conf.py"}:
+        return ladder_settings(environment, conf.origin)
+    note = f"{conf.value or 'its configuration file'} is not among the files"
+    return {name: unknown(place.origin, note) for name in GUNICORN}
+
+
+def _overridden(written: Mapping[str, Fact[Any]], typed: Mapping[str, Fact[Any]], deployment: Deployment) -> None:
+    for name, fact in written.items():
+        other = typed.get(name)
+        if other is None or other.value == fact.value or not (other.known and fact.known) or name == "bind":
+            continue
+        deployment.problems.append(
+            Problem(
+                rule="C006",
+                message=f"{name} = {fact.value} has no effect: the command line says {other.value} ({other.origin})",
+                origin=fact.origin,
+                fix="Say it in one place.",
+            )
+        )
+
+
+def _bind(fact: Fact[Any]) -> Fact[Any]:
+    if not fact.known:
+        return fact
+    addresses = parse_bind(fact.value or ())
+    return unknown(fact.origin, str(fact.value)) if addresses is None else Fact(addresses, fact.origin)
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def _shown(path: Path, base: Path) -> str:
+    try:
+        return path.resolve().relative_to(base.resolve()).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes()[:_LARGEST].decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,232 @@
+"""Kubernetes manifests: each container of a workload is a service, with its pod's times and its Service's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from no502.doctor.model import Deployment, Fact, Healthcheck, Origin, Problem, Service, ServiceKind, Source
+from no502.doctor.readers.durations import memory_bytes
+from no502.doctor.readers.texts import read_text, shown_path
+from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
+
+__all__ = ["Container", "is_manifest", "read_manifests"]
+
+_WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"}
+_GRACE = 30.0  # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
+
+
+@dataclass(kw_only=True)
+class Container:
+    """A container with what the other readers need of it."""
+
+    service: Service
+    argv: tuple[str, ...]
+    origin: Origin
+    overrides: bool
+    """``command`` is set: the image's own entrypoint does not count."""
+
+
+def is_manifest(text: str) -> bool:
+    """Whether a YAML text looks like a manifest."""
+    return "apiVersion:" in text and "kind:" in text
+
+
+def read_manifests(paths: Sequence[Path], *, base: Path, deployment: Deployment) -> list[Container]:
+    """Read manifests that belong together and add a service for each container."""
+    documents: list[tuple[Node, str]] = []
+    for path in paths:
+        text = read_text(path, base, deployment, rule="C003")
+        shown = shown_path(path, base)
+        if text is None or "{{" in text:
+            continue  # a chart's template: its values are not here
+        try:
+            documents += [(node, shown) for node in load_all(text)]
+        except YamlProblem as problem:
+            origin = Origin(file=shown, line=problem.line)
+            deployment.problems.append(Problem(rule="C003", message=f"not a manifest: {problem}", origin=origin))
+    config_maps = {_name(node): node for node, _ in documents if _kind(node) == "ConfigMap"}
+    services = [node for node, _ in documents if _kind(node) == "Service"]
+    found: list[Container] = []
+    for node, shown in documents:
+        if _kind(node) in _WORKLOADS:
+            found += _workload(node, shown, config_maps, services)
+    deployment.services += [container.service for container in found]
+    return found
+
+
+def _kind(node: Node) -> str:
+    kind = node.get("kind")
+    return (kind.text or "") if kind is not None else ""
+
+
+def _name(node: Node) -> str:
+    name = node.get("metadata", "name")
+    return (name.text or "") if name is not None else ""
+
+
+def _workload(node: Node, shown: str, maps: Mapping[str, Node], services: Sequence[Node]) -> Iterator[Container]:
+    kind = _kind(node)
+    paths = {"Pod": ("spec",), "CronJob": ("spec", "jobTemplate", "spec", "template", "spec")}
+    template = node.get(*paths.get(kind, ("spec", "template", "spec")))
+    containers = template.get("containers") if template is not None else None
+    if template is None or containers is None:
+        return
+    labels_path = ("metadata", "labels") if kind == "Pod" else ("spec", "template", "metadata", "labels")
+    labels = {key: value.text for key, value in labels.items()} if (labels := node.get(*labels_path)) else {}
+    names = [_name(one) for one in services if _selects(one, labels)]
+    side_cars = template.get("initContainers")
+    every = [*containers.elements(), *(side_cars.elements() if side_cars is not None else ())]
+    for container in every:
+        restart = container.get("restartPolicy")
+        if container not in containers.value and (restart is None or restart.text != "Always"):
+            continue
+        yield _container(container, node, template, shown, maps, names)
+
+
+def _selects(service: Node, labels: Mapping[str, str | None]) -> bool:
+    selector = service.get("spec", "selector")
+    pairs = dict(selector.items()) if selector is not None else {}
+    return bool(pairs) and all(labels.get(key) == value.text for key, value in pairs.items())
+
+
+def _container(  # noqa: PLR0913, PLR0917  private: what a container is read with
+    container: Node, workload: Node, template: Node, shown: str, maps: Mapping[str, Node], names: Sequence[str]
+) -> Container:
+    name_node = container.get("name")
+    name = (name_node.text or "") if name_node is not None else ""
+    origin = Origin(file=shown, line=name_node.line if name_node is not None else container.line)
+    command, arguments = container.get("command"), container.get("args")
+    argv = tuple(item.text or "" for part in (command, arguments) if part is not None for item in part.elements())
+    lines = [part.line for part in (command, arguments) if part is not None]
+    ports = container.get("ports")
+    found = []
+    for item in ports.elements() if ports is not None else ():
+        port = item.get("containerPort")
+        if port is not None and (port.text or "").isdecimal():
+            found.append(Fact(int(port.text or 0), Origin(file=shown, line=port.line)))
+    service = Service(
+        kind=ServiceKind.KUBERNETES,
+        name=name or _name(workload),
+        origin=origin,
+        settings=_settings(container, workload, template, shown),
+        healthchecks=tuple(_probes(container, shown)),
+        aliases=tuple(names),
+        ports=tuple(found),
+        volumes=_volumes(container, template, shown, _name(workload)),
+        environment=_environment(container, maps, shown),
+    )
+    place = Origin(file=shown, line=lines[0]) if lines else origin
+    return Container(service=service, argv=argv, origin=place, overrides=command is not None)
+
+
+def _settings(container: Node, workload: Node, template: Node, shown: str) -> dict[str, Fact[Any]]:
+    default = Origin(file=shown, line=container.line, source=Source.DEFAULT, note="Kubernetes' default")
+    found: dict[str, Fact[Any]] = {"stop_grace": Fact(_GRACE, default)}
+    origin = Origin(file=shown, line=container.line)
+    found["pod"] = Fact(f"{shown}:{_name(workload)}", origin)
+    found["controller"] = Fact(_kind(workload), Origin(file=shown, line=workload.line))
+    image = container.get("image")
+    if image is not None and image.text:
+        found["image"] = Fact(image.text, Origin(file=shown, line=image.line))
+    grace = template.get("terminationGracePeriodSeconds")
+    if grace is not None and (grace.text or "").isdecimal():
+        found["stop_grace"] = Fact(float(grace.text or 0), Origin(file=shown, line=grace.line))
+    found |= _pre_stop(container, shown, default)
+    replicas = workload.get("spec", "replicas")
+    if replicas is not None and (replicas.text or "").isdecimal():
+        found["replicas"] = Fact(int(replicas.text or 1), Origin(file=shown, line=replicas.line))
+    cpu, memory = (container.get("resources", "limits", name) for name in ("cpu", "memory"))
+    if cpu is not None and cpu.text:
+        cores = float(cpu.text[:-1]) / 1000 if cpu.text.endswith("m") else float(cpu.text)
+        found["cpus"] = Fact(cores, Origin(file=shown, line=cpu.line))
+    if memory is not None and (size := memory_bytes(memory.text or "")) is not None:
+        found["memory"] = Fact(size, Origin(file=shown, line=memory.line))
+    return found
+
+
+def _pre_stop(container: Node, shown: str, default: Origin) -> dict[str, Fact[Any]]:
+    node = container.get("lifecycle", "preStop")
+    if node is None:
+        return {"pre_stop": Fact(0.0, default)}
+    origin = Origin(file=shown, line=node.line)
+    seconds = node.get("sleep", "seconds")
+    if seconds is not None and (seconds.text or "").isdecimal():
+        return {"pre_stop": Fact(float(seconds.text or 0), origin)}
+    command = node.get("exec", "command")
+    words = [item.text or "" for item in command.elements()] if command is not None else []
+    text = " ".join(words).split()
+    for index, word in enumerate(text[:-1]):
+        if word.endswith("sleep") and text[index + 1].rstrip("s;&").isdecimal():
+            return {"pre_stop": Fact(float(text[index + 1].rstrip("s;&")), origin)}
+    note = "a preStop whose duration the file does not tell"
+    return {"pre_stop": Fact(None, Origin(file=shown, line=node.line, source=Source.UNKNOWN, note=note))}
+
+
+def _probes(container: Node, shown: str) -> Iterator[Healthcheck]:
+    for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
+        node = container.get(kind)
+        if node is None:
+            continue
+        path, command = node.get("httpGet", "path"), node.get("exec", "command")
+        words: tuple[str, ...] = ("GET", path.text or "/") if path is not None else ("tcp",)
+        if command is not None:
+            words = tuple(item.text or "" for item in command.elements())
+        origin = Origin(file=shown, line=node.line)
+        yield Healthcheck(
+            kind=kind,
+            origin=origin,
+            test=Fact(words, origin),
+            interval=_seconds(node, "periodSeconds", 10.0, origin),
+            timeout=_seconds(node, "timeoutSeconds", 1.0, origin),
+            retries=Fact(int(_seconds(node, "failureThreshold", 3.0, origin).value or 3), origin),
+            start_period=_seconds(node, "initialDelaySeconds", 0.0, origin),
+        )
+
+
+def _seconds(node: Node, name: str, default: float, origin: Origin) -> Fact[float]:
+    found = node.get(name)
+    if found is not None and (found.text or "").isdecimal():
+        return Fact(float(found.text or 0), Origin(file=origin.file, line=found.line))
+    note = "Kubernetes' default"
+    return Fact(default, Origin(file=origin.file, line=origin.line, source=Source.DEFAULT, note=note))
+
+
+def _volumes(container: Node, template: Node, shown: str, workload: str) -> tuple[tuple[Fact[str], str], ...]:
+    mounts = container.get("volumeMounts")
+    del template
+    found = []
+    for item in mounts.elements() if mounts is not None else ():
+        name, path = item.get("name"), item.get("mountPath")
+        if name is not None and path is not None and path.text:
+            found.append((Fact(f"{workload}-{name.text}", Origin(file=shown, line=item.line)), path.text))
+    return tuple(found)
+
+
+def _environment(container: Node, maps: Mapping[str, Node], shown: str) -> dict[str, Fact[str]]:
+    found: dict[str, Fact[str]] = {}
+    sources = container.get("envFrom")
+    for item in sources.elements() if sources is not None else ():
+        data = _data(maps, item.get("configMapRef", "name"))
+        for name, text in data.items() if data is not None else ():
+            found[name] = Fact(text.text, Origin(file=shown, line=item.line))
+    variables = container.get("env")
+    for item in variables.elements() if variables is not None else ():
+        called, value = item.get("name"), item.get("value")
+        if called is None or not called.text:
+            continue
+        key = item.get("valueFrom", "configMapKeyRef", "key")
+        if value is None and key is not None:
+            data = _data(maps, item.get("valueFrom", "configMapKeyRef", "name"))
+            value = data.get(key.text or "") if data is not None else None
+        if value is not None:
+            found[called.text] = Fact(value.text or "", Origin(file=shown, line=item.line))
+    return found
+
+
+def _data(maps: Mapping[str, Node], name: Node | None) -> Node | None:
+    """Return the values of the ConfigMap of that name."""
+    found = maps.get(name.text or "") if name is not None else None
+    return found.get("data") if found is not None else None

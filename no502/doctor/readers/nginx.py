@@ -1,0 +1,338 @@
+"""One nginx into the model: its upstreams, and every place that passes requests on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from no502.doctor.model import (
+    Address,
+    Deployment,
+    Fact,
+    Location,
+    NginxConfig,
+    NotChecked,
+    Origin,
+    Problem,
+    Source,
+    Upstream,
+    UpstreamServer,
+    Version,
+)
+from no502.doctor.readers.nginx_check import check_tree
+from no502.doctor.readers.nginx_effective import (
+    POOLS_BY_DEFAULT,
+    Level,
+    default_headers,
+    default_origin,
+    default_settings,
+)
+from no502.doctor.readers.nginx_files import Tree, read_tree
+from no502.doctor.readers.nginx_syntax import Directive
+from no502.doctor.readers.nginx_values import is_template, parse_address, parse_int, parse_time, shown
+
+__all__ = ["BOTH_SIDES", "find_versions", "read_nginx"]
+
+BOTH_SIDES: Sequence[Version] = ((1, 28, 0), (1, 31, 0))
+"""What to judge by where the version is not known: one on each side of 1.29.7."""
+
+_HTTP_ONLY = {"server", "upstream", "map", "geo", "log_format", "limit_req_zone", "limit_conn_zone"}
+_MOST_PROBLEMS = 200
+_MOST_LOCATIONS = 20_000
+_MOST_VARIABLES = 8
+_NESTED = {"location", "if", "limit_except"}
+
+
+def find_versions(tag: str | None) -> tuple[Sequence[Version], str]:
+    """Return the versions to judge by and a note, from an image's tag or a version number.
+
+    A floating tag (``stable``, ``latest``, ``alpine``, ``1``) is judged on both sides of 1.29.7.
+    """
+    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?![\d.])", tag or "")
+    if found is None:
+        why = f"nginx {tag}: a tag that moves" if tag else "nginx's version is not known"
+        return BOTH_SIDES, f"{why}; judged before and after 1.29.7"
+    version = (int(found[1]), int(found[2]), int(found[3] or 0))
+    if found[3] is None and version[:2] == POOLS_BY_DEFAULT[:2]:
+        return ((*version[:2], 0), POOLS_BY_DEFAULT), f"nginx {tag}: judged before and after 1.29.7"
+    return (version,), f"nginx {tag}"
+
+
+@dataclass
+class _Walk:
+    """Collects the places that pass requests on."""
+
+    config: NginxConfig
+    deployment: Deployment
+    upstreams: Mapping[str, Upstream]
+    constant: Mapping[str, str]
+    """Variables of maps that can have one value only."""
+    ordinary: Mapping[str, Fact[str]] = field(default_factory=dict)
+    """What a map of ``$http_upgrade`` gives for requests without that header."""
+    names: Sequence[str] = ()
+    found: list[Location] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._settings = default_settings(self.config.versions, self.config.version_origin)
+        self._headers = default_headers(self.config.versions, self.config.version_origin)
+
+    def server(self, one: Directive, outer: Level) -> None:
+        block = one.block or []
+        self.names = tuple(name for line in one.all("server_name") for name in line.args)
+        level = outer.enter(block)
+        self._passes(one, "/", block, level, outer)
+        self._nested(block, level, level)
+
+    def _nested(self, block: Sequence[Directive], level: Level, server: Level) -> None:
+        for one in block:
+            if one.name not in _NESTED or one.block is None:
+                continue
+            path = " ".join(one.args)
+            outer = server if one.name == "location" and path.startswith("@") else level
+            inside = outer.enter(one.block)
+            shown = path if one.name == "location" else f"{one.name} ({path})"
+            self._passes(one, shown, one.block, inside, outer)
+            self._nested(one.block, inside, server)
+
+    def _passes(self, place: Directive, path: str, block: Sequence[Directive], level: Level, outer: Level) -> None:
+        for one in (one for one in block if one.name == "proxy_pass" and one.args):
+            if len(self.found) >= _MOST_LOCATIONS:
+                return
+            own = any(line.name == "proxy_set_header" for line in block)
+            self.found.append(
+                Location(
+                    path=path,
+                    server_names=self.names,
+                    origin=Origin(file=place.file, line=place.line),
+                    proxy_pass=_text(one),
+                    upstream=self._upstream(one, level),
+                    settings={**self._settings, **level.settings},
+                    headers={**self._headers, **level.headers},
+                    dropped_headers={k: v for k, v in outer.headers.items() if k not in level.headers} if own else {},
+                    ordinary_connection=self._ordinary(level.headers.get("connection")),
+                    config=self.config,
+                )
+            )
+
+    def _ordinary(self, header: Fact[str] | None) -> Fact[str] | None:
+        """Return what a variable in a header is for requests without ``Upgrade``."""
+        return self.ordinary.get((header.value or "").replace("{", "").replace("}", "")) if header else None
+
+    def _upstream(self, one: Directive, level: Level) -> Upstream | None:
+        text = one.args[0]
+        if not is_template(text) and "$" in text.partition("://")[2].partition("/")[0] + text[:1]:
+            return self._through_variable(one, level)
+        return self._named(one, text)
+
+    def _named(self, one: Directive, text: str, *, variable: bool = False) -> Upstream:
+        secure = text.startswith("https:")
+        target = re.sub(r"^https?://", "", text)
+        name = target if target.startswith("unix:") else re.split(r"[/?$]", target, maxsplit=1)[0]
+        if is_template(target):
+            name = target.partition("/")[0]
+        explicit = self.upstreams.get(name.lower())
+        host, _, port = name.lower().rpartition(":")
+        if explicit is None and host in self.upstreams and port.isdigit() and not variable:
+            block = self.upstreams[host]
+            message = f"upstream {block.name} ({block.origin}) has ports of its own, so proxy_pass may not name {port}"
+            origin = Origin(file=one.file, line=one.line)
+            fix = f"leave out :{port}"
+            self.deployment.problems.append(Problem(rule="C001", message=message, origin=origin, fix=fix))
+            return block
+        return explicit or _implicit(one, name, 443 if secure else 80, variable=variable)
+
+    def _through_variable(self, one: Directive, level: Level) -> Upstream | None:
+        """Follow a variable in scheme, host or port of ``proxy_pass`` to the only value that it can have."""
+        text = one.args[0]
+        for _ in range(_MOST_VARIABLES):
+            scheme, host, rest = _parts(text)
+            found = re.search(r"\$\{?(\w+)\}?", host)
+            if found is None:
+                # A variable in the path or after the port is what is asked for, not where.
+                return self._named(one, f"{scheme}{host}{rest}", variable=True)
+            value = level.variables.get(f"${found[1]}", self.constant.get(f"${found[1]}"))
+            if value is None:
+                if host[: found.start()].rpartition(":")[2].isdigit() and ":" in host[: found.start()]:
+                    return self._named(one, f"{scheme}{host[: found.start()]}", variable=True)
+                break
+            text = f"{scheme}{host[: found.start()]}{value}{host[found.end() :]}{rest}"
+        origin = Origin(file=one.file, line=one.line)
+        what, why = f"proxy_pass {one.args[0]}", "a variable decides where it goes"
+        self.deployment.not_checked.append(NotChecked(what=what, why=why, origin=origin))
+        return None
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """Return scheme, host with port, and the rest of where ``proxy_pass`` goes."""
+    found = re.match(r"(https?://)?([^/?]*)(.*)$", text, re.DOTALL)
+    return (found[1] or "", found[2], found[3]) if found else ("", text, "")
+
+
+def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
+    path: Path,
+    *,
+    base: Path,
+    versions: Sequence[Version] = BOTH_SIDES,
+    version_note: str = "",
+    environment: Mapping[str, str] | None = None,
+    path_map: Mapping[str, str] | None = None,
+    service: str | None = None,
+    deployment: Deployment,
+) -> tuple[NginxConfig, Tree]:
+    """Read one nginx and add it to the deployment.
+
+    Args:
+        path: Its main file, a fragment (a file of ``conf.d``), a template, or the output of ``nginx -T``.
+        base: Paths are shown relative to it.
+        versions: What to judge by.
+        version_note: Where the version comes from.
+        environment: Values for ``${NAME}`` in templates.
+        path_map: Folders inside of nginx's container -> folders here.
+        service: The ``Service`` that runs it.
+        deployment: Takes the result, problems, and what could not be checked.
+
+    Returns:
+        The configuration, and the tree with the comments.
+
+    Raises:
+        UserError: The parser is not installed.
+    """
+    before = len(deployment.problems)
+    tree = read_tree(path, base=base, environment=environment or {}, path_map=path_map or {}, deployment=deployment)
+    if len(deployment.problems) == before:
+        found = {(str(one.file), one.line, message, fix): None for one, message, fix in check_tree(tree)}
+        for file, line, message, fix in list(found)[:_MOST_PROBLEMS]:
+            origin = Origin(file=file, line=line)
+            deployment.problems.append(Problem(rule="C001", message=message, origin=origin, fix=fix))
+    try:
+        shown = str(path.relative_to(base))
+    except ValueError:
+        shown = str(path)
+    note = Origin(file=shown, source=Source.DEFAULT, note=version_note or find_versions(None)[1])
+    config = NginxConfig(origin=Origin(file=shown), versions=tuple(versions), version_origin=note, service=service)
+    config.main = _main(tree.directives, default_origin(note, versions))
+    http = [one for one in tree.directives if one.name == "http" and one.block is not None]
+    levels = [(one.block or [], Level().enter(one.block or [])) for one in http]
+    loose = [one for one in tree.directives if one.name in _HTTP_ONLY or one.name not in {"http", "events", "stream"}]
+    if not http or any(one.name in _HTTP_ONLY for one in loose):
+        levels.append((loose, Level().enter(loose)))
+    for block, level in levels:
+        upstreams = {one.name.lower(): one for one in _upstreams(block, config)}
+        config.upstreams += upstreams.values()
+        walk = _Walk(config, deployment, upstreams, _constants(block), _ordinary(block))
+        for one in block:
+            if one.name == "server" and one.block is not None:
+                walk.server(one, level)
+        if not http and not any(one.name == "server" for one in block):
+            walk.server(Directive(name="server", args=(), file=shown, line=1, block=list(block)), Level())
+        config.locations += walk.found
+    deployment.nginx.append(config)
+    return config, tree
+
+
+def _main(directives: Sequence[Directive], default: Origin) -> dict[str, Fact[Any]]:
+    found: dict[str, Fact[Any]] = {}
+    events = [inner for one in directives if one.name == "events" for inner in one.block or []]
+    for one in [*directives, *events]:
+        if one.name in {"worker_connections", "worker_rlimit_nofile", "worker_processes"} and one.args:
+            value = parse_int(one.args[0]) if one.name != "worker_processes" else one.args[0]
+            source = Source.TEMPLATE if is_template(one.args[0]) else Source.WRITTEN if value else Source.UNKNOWN
+            found[one.name] = Fact(value, Origin(file=one.file, line=one.line, source=source))
+    if any(one.name in {"events", "http"} for one in directives):
+        for name, value in (("worker_connections", 512), ("worker_processes", "1")):
+            found.setdefault(name, Fact(value, default))
+    return found
+
+
+def _ordinary(block: Sequence[Directive]) -> dict[str, Fact[str]]:
+    """Return what each ``map $http_upgrade $name`` gives where there is no such header."""
+    found: dict[str, Fact[str]] = {}
+    for one in block:
+        if one.name != "map" or len(one.args) != 2 or one.args[0] != "$http_upgrade":  # noqa: PLR2004
+            continue
+        entries = {inner.name.lower(): inner for inner in one.block or [] if len(inner.args) == 1}
+        entry = entries.get("") or entries.get("default")
+        value = entry.args[0] if entry is not None else ""
+        if "$" not in value:
+            found[one.args[1]] = Fact(value, Origin(file=one.file, line=entry.line if entry is not None else one.line))
+    return found
+
+
+def _constants(block: Sequence[Directive]) -> dict[str, str]:
+    """Return the variables whose ``map`` can give one value only."""
+    found = {}
+    for one in block:
+        if one.name == "map" and len(one.args) == 2:  # noqa: PLR2004  source and variable
+            values = {inner.args[0] for inner in one.block or [] if len(inner.args) == 1}
+            if len(values) == 1:
+                found[one.args[1]] = values.pop()
+    return found
+
+
+def _upstreams(block: Sequence[Directive], config: NginxConfig) -> Iterator[Upstream]:
+    for one in block:
+        if one.name == "upstream" and one.args and one.block is not None:
+            servers = tuple(_server(line) for line in one.all("server") if line.args)
+            yield Upstream(
+                name=one.args[0],
+                origin=Origin(file=one.file, line=one.line),
+                servers=servers,
+                settings=_pool(one, config),
+            )
+
+
+def _server(one: Directive) -> UpstreamServer:
+    origin = Origin(file=one.file, line=one.line)
+    parameters = {name: value for name, _, value in (word.partition("=") for word in one.args[1:])}
+    return UpstreamServer(address=_address(one.args[0], origin), parameters=parameters, origin=origin)
+
+
+def _address(text: str, origin: Origin, default_port: int = 80) -> Fact[Address]:
+    address = None if is_template(text) or "$" in text else parse_address(text, default_port=default_port)
+    if address is not None:
+        return Fact(address, origin)
+    kind = Source.TEMPLATE if is_template(text) else Source.UNKNOWN
+    return Fact(None, Origin(file=origin.file, line=origin.line, source=kind, note=shown(text)))
+
+
+_POOL: Mapping[str, tuple[Any, Any]] = {
+    "keepalive": (parse_int, None),
+    "keepalive_timeout": (parse_time, 60.0),
+    "keepalive_requests": (parse_int, 1000),
+    "keepalive_time": (parse_time, 3600.0),
+}
+
+
+def _pool(upstream: Directive, config: NginxConfig) -> dict[str, Fact[Any]]:
+    default = replace(default_origin(config.version_origin, config.versions), file=upstream.file, line=upstream.line)
+    sizes = {32 if version >= POOLS_BY_DEFAULT else 0 for version in config.versions}
+    found: dict[str, Fact[Any]] = {"keepalive": Fact(sizes.pop() if len(sizes) == 1 else None, default)}
+    found |= {name: Fact(value, default) for name, (_, value) in _POOL.items() if value is not None}
+    for one in upstream.block or []:
+        origin = Origin(file=one.file, line=one.line)
+        if one.name in _POOL and one.args:
+            value = _POOL[one.name][0](one.args[0])
+            kind = Source.TEMPLATE if is_template(one.args[0]) else Source.UNKNOWN
+            unknown = Origin(file=one.file, line=one.line, source=kind, note=shown(one.args[0]))
+            found[one.name] = Fact(value, origin) if value is not None else Fact(None, unknown)
+        elif one.name in {"zone", "resolver"} and one.args:
+            found[one.name] = Fact(" ".join(one.args), origin)
+    return found
+
+
+def _text(one: Directive) -> Fact[str]:
+    origin = Origin(file=one.file, line=one.line)
+    if is_template(one.args[0]):
+        return Fact(None, Origin(file=one.file, line=one.line, source=Source.TEMPLATE, note=shown(one.args[0])))
+    return Fact(one.args[0], origin)
+
+
+def _implicit(one: Directive, name: str, port: int, *, variable: bool = False) -> Upstream:
+    origin = Origin(file=one.file, line=one.line)
+    # A name in a variable is looked up while nginx runs.
+    parameters = {"resolve": ""} if variable else {}
+    server = UpstreamServer(address=_address(name, origin, port), parameters=parameters, origin=origin)
+    return Upstream(name=shown(name), origin=origin, servers=(server,), explicit=False)

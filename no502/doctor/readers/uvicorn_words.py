@@ -1,0 +1,73 @@
+"""uvicorn's command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from no502.doctor.model import Address, Deployment, Fact, Origin, Source
+from no502.doctor.readers.bind import parse_bind
+from no502.doctor.readers.gunicorn_defaults import UVICORN, closest
+from no502.doctor.readers.server_words import Place, note_problem, put, unknown
+
+__all__ = ["read_uvicorn"]
+
+
+def read_uvicorn(
+    words: Sequence[str], place: Place, environment: Mapping[str, str], deployment: Deployment
+) -> dict[str, Fact[Any]]:
+    """Return what a uvicorn command line sets, defaults included, by gunicorn's names for the same things."""
+    default = Origin(file=place.origin.file, line=place.origin.line, source=Source.DEFAULT, note="uvicorn's default")
+    found: dict[str, Fact[Any]] = {name: Fact(value, default) for name, value in UVICORN.values()}
+    found |= {"proxy_headers": Fact(True, default), "reload": Fact(False, default)}
+    _variables(found, environment, place.origin)
+    _words(found, words, place.origin, deployment)
+    host, port, uds, fd = (found.pop(name) for name in ("host", "port", "uds", "fd"))
+    found["bind"] = _bind(host, port, uds, fd)
+    if found["graceful_timeout"].value is None and found["graceful_timeout"].origin.source is Source.DEFAULT:
+        del found["graceful_timeout"]  # without the option uvicorn waits for as long as it takes
+    return found
+
+
+def _variables(found: dict[str, Fact[Any]], environment: Mapping[str, str], origin: Origin) -> None:
+    for flag, (name, _) in UVICORN.items():
+        names = ["UVICORN_" + flag.removeprefix("--").upper().replace("-", "_")]
+        names += {"workers": ["WEB_CONCURRENCY"], "forwarded_allow_ips": ["FORWARDED_ALLOW_IPS"]}.get(name, [])
+        variable = next((one for one in names if environment.get(one)), None)
+        if variable is not None:
+            put(found, name, environment[variable], Origin(file=origin.file, line=origin.line, note=variable))
+
+
+def _words(found: dict[str, Fact[Any]], words: Sequence[str], origin: Origin, deployment: Deployment) -> None:
+    index = 0
+    while index < len(words):
+        flag, equals, value = words[index].partition("=")
+        index += 1
+        if flag in UVICORN:
+            if not equals and index < len(words):
+                value, index = words[index], index + 1
+            put(found, UVICORN[flag][0], value, origin)
+        elif flag in {"--proxy-headers", "--no-proxy-headers"}:
+            found["proxy_headers"] = Fact(flag == "--proxy-headers", origin)
+        elif flag == "--reload":
+            found["reload"] = Fact(True, origin)
+        elif flag.startswith("--") and (near := closest(flag, dict(UVICORN))) and flag not in _known():
+            note_problem(deployment, f"uvicorn has no option {flag}; did you mean {near}?", origin, f"Write {near}.")
+
+
+def _bind(host: Fact[Any], port: Fact[Any], uds: Fact[Any], fd: Fact[Any]) -> Fact[Any]:
+    if uds.value is not None:
+        return Fact((Address(socket=str(uds.value)),), uds.origin)
+    if fd.value is not None:
+        return unknown(fd.origin, "--fd")
+    for one in (port, host):
+        if not one.known:
+            return Fact(None, one.origin)
+    origin = next((one.origin for one in (port, host) if one.origin.source is Source.WRITTEN), port.origin)
+    return Fact(parse_bind([f"{host.value}:{port.value}"]), origin)
+
+
+def _known() -> set[str]:
+    from uvicorn.main import main  # noqa: PLC0415  only for a word that is not in the table
+
+    return {option for parameter in main.params for option in (*parameter.opts, *parameter.secondary_opts)}

@@ -1,0 +1,3 @@
+"""One module for each area; each lists its rules in ``RULES``."""
+
+__all__: list[str] = []

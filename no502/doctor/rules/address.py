@@ -1,0 +1,267 @@
+"""A: whether nginx connects to where the application listens."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from no502.doctor.facts import in_container, name_of, shown, value
+from no502.doctor.finding import Confidence, Edit, Finding, Severity
+from no502.doctor.links import binds_of, candidates, is_loopback, links, targets
+from no502.doctor.model import Address, AppServer, Deployment, Location, ServiceKind, Source, UpstreamServer
+from no502.doctor.registry import Rule
+
+__all__ = ["RULES"]
+
+_REFUSED = '502 for every request; nginx logs "connect() failed (111: Connection refused) while connecting to upstream"'
+_Target = tuple[Location, UpstreamServer, Address]
+
+
+def _every_target(deployment: Deployment) -> list[_Target]:
+    """Return each address once per nginx."""
+    found: dict[tuple[int, str], _Target] = {}
+    for location, _upstream, peer, address in targets(deployment):
+        found.setdefault((id(location.config), str(address)), (location, peer, address))
+    return list(found.values())
+
+
+def _listening(servers: list[AppServer]) -> str:
+    binds = [str(bind) for server in servers for bind in binds_of(server) or ()]
+    return ", ".join(dict.fromkeys(binds))
+
+
+def _a101(deployment: Deployment) -> Iterator[Finding]:
+    linked = {id(link.peer) for link in links(deployment)}
+    serving = {id(link.server) for link in links(deployment)}
+    open_targets: list[_Target] = []
+    for location, peer, address in _every_target(deployment):
+        if id(peer) in linked or (address.port is None and address.socket is None):
+            continue
+        found = candidates(deployment, location.config, address)
+        by_name = address.socket is None and not is_loopback(address.host) and found
+        if by_name and found and all(binds_of(server) is not None for server in found):
+            yield _wrong_address(peer, address, found, Confidence.CERTAIN)
+        elif not by_name:
+            open_targets.append((location, peer, address))
+    if len(open_targets) == 1 and len(deployment.servers) == 1:
+        location, peer, address = open_targets[0]
+        (server,) = deployment.servers
+        bind = server.settings.get("bind")
+        stated = bind is not None and bind.known and bind.origin.source is Source.WRITTEN
+        if id(server) not in serving and stated and _could_be(deployment, location, address, server):
+            yield _wrong_address(peer, address, [server], Confidence.LIKELY)
+
+
+def _could_be(deployment: Deployment, location: Location, address: Address, server: AppServer) -> bool:
+    """Whether the one address that nothing serves can only be meant for the one server that nothing reaches."""
+    binds = binds_of(server)
+    service = deployment.service(server.service)
+    here = deployment.service(location.config.service)
+    if not binds:
+        return False
+    if address.socket is not None:
+        if in_container(here) or in_container(service):
+            return False
+        return all(bind.socket != address.socket for bind in binds)
+    if all(bind.port == address.port for bind in binds):
+        return False
+    if is_loopback(address.host):
+        return not in_container(here) and not in_container(service)
+    known_place = service is not None and service.kind is not ServiceKind.DOCKERFILE
+    return candidates(deployment, location.config, address) is None and not known_place and "." not in str(address.host)
+
+
+def _wrong_address(peer: UpstreamServer, address: Address, servers: list[AppServer], confidence: Confidence) -> Finding:
+    where = _listening(servers)
+    server = servers[0]
+    bind = server.settings["bind"]
+    socket = address.socket is not None
+    reason = '502 for every request; nginx logs "connect() to unix:... failed (2: No such file or directory)"'
+    return A101.finding(
+        f"nginx passes requests to {address}, but {name_of(server)} listens on {where}",
+        peer.origin,
+        confidence=confidence,
+        related=[(bind.origin, f"{name_of(server)} listens on {where}{shown(server.settings, 'bind')}")],
+        consequence=reason if socket else _REFUSED,
+        fix="Make both the same address.",
+    )
+
+
+def _a102(deployment: Deployment) -> Iterator[Finding]:
+    seen: set[int] = set()
+    for location, peer, address in _every_target(deployment):
+        if address.socket is not None or is_loopback(address.host):
+            continue
+        here = deployment.service(location.config.service)
+        for server in candidates(deployment, location.config, address) or ():
+            service = deployment.service(server.service)
+            binds = binds_of(server)
+            if id(server) in seen or not binds or service is None or not in_container(service):
+                continue
+            if here is not None and here.name == service.name:
+                continue
+            if str(value(service.settings, "network_mode") or "").startswith(("service:", "container:")):
+                continue
+            reached = [bind for bind in binds if bind.socket is None]
+            if reached and all(is_loopback(bind.host) and bind.host != "0.0.0.0" for bind in reached):  # noqa: S104
+                seen.add(id(server))
+                yield _loopback(server, peer, address, reached[0])
+
+
+def _loopback(server: AppServer, peer: UpstreamServer, address: Address, bind: Address) -> Finding:
+    fact = server.settings["bind"]
+    edits = []
+    if fact.origin.source is Source.WRITTEN and fact.origin.line is not None:
+        host = str(bind.host).replace(".", r"\.")
+        edits = [Edit(file=fact.origin.file, line=fact.origin.line, substitutions=((host, "0.0.0.0"),), within=12)]  # noqa: S104
+    return A102.finding(
+        f"{name_of(server)} listens on {bind}{shown(server.settings, 'bind')}, which nothing outside of its container "
+        f"can reach; nginx connects to {address}",
+        fact.origin if fact.origin.line is not None else server.origin,
+        related=[(peer.origin, f"nginx passes requests to {address}")],
+        consequence=_REFUSED,
+        fix="Bind 0.0.0.0 (or [::]) inside of the container; what is published decides who reaches it from outside.",
+        edits=edits,
+    )
+
+
+def _a103(deployment: Deployment) -> Iterator[Finding]:
+    for location, peer, address in _every_target(deployment):
+        host = address.host
+        if host is None or is_loopback(host) or _is_ip(host) or "resolve" in peer.parameters:
+            continue
+        service = deployment.service(host)
+        if service is None or service.kind is not ServiceKind.COMPOSE:
+            continue
+        here = deployment.service(location.config.service)
+        if here is not None and (here.name == service.name or value(service.settings, "ipv4_address")):
+            continue
+        if here is not None and str(value(service.settings, "network_mode")).startswith("service:"):
+            continue
+        yield A103.finding(
+            f"nginx looks {host} up once, when it starts; the address of a recreated container can be another one",
+            peer.origin,
+            related=[(service.origin, f"{host} is a compose service")],
+            consequence="502 after `docker compose up -d` recreates the service, until nginx is reloaded; nginx logs "
+            '"connect() failed (111 or 113) ... upstream: http://OLD-ADDRESS"',
+            fix=f"nginx >= 1.27.3: in upstream{{}} `zone` and `server {address} resolve;` with `resolver 127.0.0.11 "
+            "valid=1s;`. Before: `resolver` and a variable in proxy_pass.",
+        )
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _a104(deployment: Deployment) -> Iterator[Finding]:
+    by_peer = {id(link.peer): link.server for link in links(deployment)}
+    for _location, peer, address in _every_target(deployment):
+        server = by_peer.get(id(peer))
+        if address.host != "localhost" or server is None:
+            continue
+        binds = binds_of(server)
+        if not binds:
+            continue
+        families = {":" in str(bind.host or "") for bind in binds if bind.port == address.port}
+        if len(families) != 1 or any(bind.host in {None, "localhost"} for bind in binds):
+            continue
+        if True in families and any(bind.host == "::" for bind in binds):
+            continue  # accepts IPv4 as well where the kernel's bindv6only is off
+        only = "IPv6" if True in families else "IPv4"
+        yield A104.finding(
+            f"localhost is two addresses, 127.0.0.1 and ::1, so nginx sees two peers; {name_of(server)} listens "
+            f"on {only} only ({_listening([server])})",
+            peer.origin,
+            related=[(server.settings["bind"].origin, f"listens on {_listening([server])}")],
+            consequence="every second connection is refused and tried again; after one slow response both peers count "
+            'as failed and all requests get 502, "no live upstreams", for 10 s',
+            fix=f"Write 127.0.0.1:{address.port}." if only == "IPv4" else f"Write [::1]:{address.port}.",
+            edits=[
+                Edit(
+                    file=peer.origin.file,
+                    line=peer.origin.line,
+                    substitutions=((r"\blocalhost\b", "127.0.0.1" if only == "IPv4" else "[::1]"),),
+                )
+            ]
+            if peer.origin.line is not None
+            else (),
+        )
+
+
+def _a107(deployment: Deployment) -> Iterator[Finding]:
+    linked = {id(link.peer) for link in links(deployment)}
+    for location, peer, address in _every_target(deployment):
+        if address.socket is None:
+            continue
+        here = deployment.service(location.config.service)
+        for server in deployment.servers:
+            there = deployment.service(server.service)
+            same_path = any(bind.socket == address.socket for bind in binds_of(server) or ())
+            if same_path and id(peer) not in linked and here is not None and in_container(here) and in_container(there):
+                yield A107.finding(
+                    f"nginx and {name_of(server)} both name {address}, but no volume that both mount holds that path",
+                    peer.origin,
+                    related=[
+                        (server.settings["bind"].origin, f"{name_of(server)} creates its socket in its own container")
+                    ],
+                    consequence='502 for every request; nginx logs "connect() to unix:... failed (2: No such file or '
+                    'directory)"',
+                    fix="Mount one named volume at the socket's directory in both services.",
+                )
+            private = there is not None and value(there.settings, "private_tmp") is True
+            if same_path and private and address.socket.startswith(("/tmp/", "/var/tmp/")):  # noqa: S108
+                yield A107.finding(
+                    f"{name_of(server)} runs with PrivateTmp=, so its {address} is not the one that nginx sees",
+                    peer.origin,
+                    related=[(there.origin if there else server.origin, "PrivateTmp=true")],
+                    consequence='502 for every request; nginx logs "connect() to unix:... failed (2: No such file or '
+                    'directory)"',
+                    fix="Use RuntimeDirectory= and a socket below /run.",
+                )
+
+
+A101 = Rule(
+    id="A101",
+    slug="wrong-address",
+    severity=Severity.ERROR,
+    summary="nginx connects to a port, host or socket where the application does not listen",
+    source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
+    check=_a101,
+)
+A102 = Rule(
+    id="A102",
+    slug="loopback-in-container",
+    severity=Severity.ERROR,
+    summary="the application listens on its container's loopback, nginx is in another one",
+    source="https://gunicorn.org/reference/settings/#bind",
+    check=_a102,
+)
+A103 = Rule(
+    id="A103",
+    slug="name-resolved-once",
+    severity=Severity.WARNING,
+    summary="nginx keeps the address that a service name had when nginx started",
+    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#resolve",
+    check=_a103,
+)
+A104 = Rule(
+    id="A104",
+    slug="localhost-two-peers",
+    severity=Severity.WARNING,
+    summary="localhost is an IPv4 and an IPv6 peer, and the application listens on one of them",
+    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#max_fails",
+    check=_a104,
+)
+A107 = Rule(
+    id="A107",
+    slug="socket-not-shared",
+    severity=Severity.ERROR,
+    summary="nginx and the application see different files under the socket's path",
+    source="https://gunicorn.org/deploy/#systemd",
+    check=_a107,
+)
+RULES = (A101, A102, A103, A104, A107)

@@ -1,0 +1,258 @@
+"""K: who closes an idle connection first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from no502.doctor.edits import set_option
+from no502.doctor.facts import kind_of, name_of, number, origin_of, seconds, shown, written
+from no502.doctor.finding import Confidence, Finding, Severity
+from no502.doctor.links import Link, links
+from no502.doctor.model import AppServer, Deployment, Fact, Location, Origin, Source
+from no502.doctor.pooling import POOL_BY_DEFAULT, Pooling, pooling
+from no502.doctor.registry import Rule
+
+__all__ = ["RULES", "races"]
+
+_WEBSOCKET_WORDS = (
+    "ws",
+    "socket",
+    "hmr",
+    "live",
+    "cable",
+    "stream",
+    "hub",
+    "sse",
+    "events",
+    "jupyter",
+    "notif",
+    "chat",
+)
+
+
+def _closes_after(server: AppServer) -> float | None:
+    """Return the seconds after which the application closes an idle connection; None: not known or never idle."""
+    kind = kind_of(server)
+    keepalive = number(server.settings, "keepalive")
+    if kind in {None, "other", "sync", "tornado"} or keepalive is None:
+        return None  # sync closes after every response and says so: no race
+    return None if keepalive == 0 and kind != "uvicorn" else keepalive
+
+
+def _first_of_each(deployment: Deployment) -> Iterator[tuple[Link, list[tuple[bool, Pooling]]]]:
+    """Yield each upstream and server once, preferring a location that pools; with (new nginx?, what it does)."""
+    best: dict[tuple[int, int], tuple[Link, list[tuple[bool, Pooling]]]] = {}
+    for link in links(deployment):
+        found = [(v >= POOL_BY_DEFAULT, pooling(link.location, link.upstream, v)) for v in link.nginx.versions]
+        key = (id(link.nginx), hash((link.upstream.name, id(link.server))))
+        old = best.get(key)
+        if old is None or sum(p.pools is True for _, p in found) > sum(p.pools is True for _, p in old[1]):
+            best[key] = (link, found)
+    yield from best.values()
+
+
+def races(deployment: Deployment) -> Iterator[tuple[Link, bool, bool]]:
+    """Yield each pair where the application closes first; whether every judged version does it; whether by default."""
+    for link, found in _first_of_each(deployment):
+        limit = _closes_after(link.server)
+        if limit is None:
+            continue
+        racing = [p for _, p in found if p.pools and p.idle is not None and limit <= p.idle]
+        if racing:
+            yield link, len(racing) == len(found), any(p.by_default for p in racing)
+
+
+def _race(deployment: Deployment, *, certain: bool) -> Iterator[Finding]:
+    for link, always, by_default in races(deployment):
+        if always is not certain:
+            continue
+        server = link.server
+        limit = _closes_after(server)
+        pool = link.upstream.settings
+        idle = number(pool, "keepalive_timeout") or 60.0
+        value = max(int(idle) + 15, 20)
+        flag = "--timeout-keep-alive" if server.program == "uvicorn" else "--keep-alive"
+        idle_at = origin_of(pool, "keepalive_timeout", link.upstream.origin)
+        other = _at_block(idle_at, link.upstream.origin)
+        why = " (nginx >= 1.29.7 pools connections of every upstream{})" if by_default else ""
+        rule = K201 if certain else K202
+        yield rule.finding(
+            f"{name_of(server)} closes idle connections after "
+            f"{seconds(limit or 0)}{shown(server.settings, 'keepalive')}, "
+            f"nginx keeps them in upstream {link.upstream.name} for {seconds(idle)}"
+            f"{shown(pool, 'keepalive_timeout')}{why}",
+            _own(server, "keepalive"),
+            confidence=link.confidence if certain else Confidence.VERSION,
+            related=[(other, f"upstream {link.upstream.name}: keepalive_timeout {seconds(idle)}")],
+            consequence='POST gets 502 when the connection closes as the request arrives; nginx logs "upstream '
+            "prematurely "
+            'closed connection" or "recv() failed (104"; GET is tried again without anybody noticing',
+            fix=f"Keep connections longer than nginx: {flag} {value}; or shorten nginx's side: "
+            "`keepalive_timeout` inside "
+            "of upstream{}.",
+            edits=set_option(server, "keepalive", flag, str(value)),
+        )
+
+
+def _own(server: AppServer, setting: str) -> Origin:
+    """Return where the application's side is written, else where the server is started."""
+    fact: Fact[object] | None = server.settings.get(setting)
+    return fact.origin if fact is not None and fact.origin.source is Source.WRITTEN else server.origin
+
+
+def _at_block(origin: Origin, block: Origin) -> Origin:
+    return origin if origin.source is Source.WRITTEN else block
+
+
+def _k201(deployment: Deployment) -> Iterator[Finding]:
+    yield from _race(deployment, certain=True)
+
+
+def _k202(deployment: Deployment) -> Iterator[Finding]:
+    yield from _race(deployment, certain=False)
+
+
+def _k203(deployment: Deployment) -> Iterator[Finding]:
+    seen: set[tuple[int, str]] = set()
+    for nginx in deployment.nginx:
+        for location in nginx.locations:
+            upstream = location.upstream
+            if upstream is None or (id(nginx), upstream.name) in seen:
+                continue
+            if not written(upstream.settings, "keepalive") or not number(upstream.settings, "keepalive"):
+                continue
+            users = [
+                other
+                for other in nginx.locations
+                if other.upstream is not None and other.upstream.name == upstream.name
+            ]
+            judged = [pooling(other, upstream, v) for other in users for v in nginx.versions]
+            if any(p.pools is not False for p in judged):
+                continue
+            seen.add((id(nginx), upstream.name))
+            where = origin_of(upstream.settings, "keepalive", upstream.origin)
+            yield K203.finding(
+                f"keepalive in upstream {upstream.name} does nothing: nginx sends {judged[0].reason}",
+                where,
+                related=[(location.origin, f"location {location.path} passes requests to it")],
+                consequence="a new connection for every request; under load the ports for them run out (TIME_WAIT)",
+                fix='Set `proxy_http_version 1.1;` and `proxy_set_header Connection "";` there (and see K201).',
+            )
+
+
+def _k204(deployment: Deployment) -> Iterator[Finding]:
+    for link, _always, _default in races(deployment):
+        limit = _closes_after(link.server)
+        client = number(link.location.settings, "keepalive_timeout")
+        own = written(link.upstream.settings, "keepalive_timeout")
+        if own or client is None or limit is None or not written(link.location.settings, "keepalive_timeout"):
+            continue
+        if 0 < client < limit:
+            yield K204.finding(
+                f"keepalive_timeout {seconds(client)} is for clients; towards the application upstream "
+                f"{link.upstream.name} keeps connections for 60 s",
+                origin_of(link.location.settings, "keepalive_timeout", link.location.origin),
+                related=[(link.upstream.origin, "keepalive_timeout inside of upstream{} is the one that counts")],
+                consequence="the race of K201, although the numbers look as if they were in order",
+                fix="Set `keepalive_timeout` inside of upstream{}.",
+            )
+
+
+def _k205(deployment: Deployment) -> Iterator[Finding]:
+    seen: set[tuple[str, int | None]] = set()
+    for nginx in deployment.nginx:
+        for location in nginx.locations:
+            header = location.headers.get("connection")
+            if header is None or not header.known or (header.value or "").strip().lower() != "upgrade":
+                continue
+            if any(word in location.path.lower() for word in _WEBSOCKET_WORDS) or not _is_wide(location):
+                continue
+            key = (header.origin.file, header.origin.line)
+            if key in seen:
+                continue
+            seen.add(key)
+            yield K205.finding(
+                f'location {location.path} sends "Connection: upgrade" with every request, not only with WebSockets',
+                header.origin,
+                related=[(location.origin, f"location {location.path}")],
+                consequence="before nginx 1.29.7 no connection to the application is ever reused",
+                fix='Use a map: `map $http_upgrade $connection_upgrade { default upgrade; "" ""; }`.',
+            )
+
+
+def _is_wide(location: Location) -> bool:
+    """Whether a location takes ordinary requests as well: the root, or a named one."""
+    return location.path in {"/", "/api", "/api/", "= /", "^~ /", "~ ^/", "~ /"} or location.path.startswith("@")
+
+
+def _k206(deployment: Deployment) -> Iterator[Finding]:
+    front = deployment.front
+    if front is None or front.idle is None:
+        return
+    seen: set[int] = set()
+    for nginx in deployment.nginx:
+        for location in nginx.locations:
+            client = number(location.settings, "keepalive_timeout")
+            if client is None or id(nginx) in seen or client > front.idle or location.path.startswith("@"):
+                continue
+            seen.add(id(nginx))
+            where = origin_of(location.settings, "keepalive_timeout", location.origin)
+            yield K206.finding(
+                f"nginx closes idle connections of {front.name} after {seconds(client)}"
+                f"{shown(location.settings, 'keepalive_timeout')}, {front.name} reuses them for {seconds(front.idle)}",
+                where if where.source is Source.WRITTEN else location.origin,
+                related=[(front.origin, front.note)],
+                consequence=f"502 from {front.name} that no log of nginx shows",
+                fix=f"`keepalive_timeout {int(front.idle) + 20}s;` in http{{}}.",
+            )
+
+
+K201 = Rule(
+    id="K201",
+    slug="keepalive-shorter-than-proxy",
+    severity=Severity.ERROR,
+    summary="the application closes idle connections before nginx does",
+    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout",
+    check=_k201,
+)
+K202 = Rule(
+    id="K202",
+    slug="keepalive-race-after-upgrade",
+    severity=Severity.WARNING,
+    summary="nginx 1.29.7 and later would keep connections longer than the application, older versions do not",
+    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
+    check=_k202,
+)
+K203 = Rule(
+    id="K203",
+    slug="keepalive-inert",
+    severity=Severity.INFO,
+    summary="keepalive is written, but HTTP/1.0 or the Connection header closes every connection",
+    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
+    check=_k203,
+)
+K204 = Rule(
+    id="K204",
+    slug="keepalive-of-clients",
+    severity=Severity.WARNING,
+    summary="keepalive_timeout outside of upstream{} does not apply to the application",
+    source="https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_timeout",
+    check=_k204,
+)
+K205 = Rule(
+    id="K205",
+    slug="connection-upgrade-everywhere",
+    severity=Severity.INFO,
+    summary='"Connection: upgrade" is sent with ordinary requests',
+    source="https://nginx.org/en/docs/http/websocket.html",
+    check=_k205,
+)
+K206 = Rule(
+    id="K206",
+    slug="front-keeps-longer-than-nginx",
+    severity=Severity.WARNING,
+    summary="what stands before nginx reuses connections that nginx closes",
+    source="https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_timeout",
+    check=_k206,
+)
+RULES = (K201, K202, K203, K204, K205, K206)

@@ -1,0 +1,241 @@
+"""T: the order in which the sides give up, by what the worker class makes of gunicorn's timeout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from no502.doctor.edits import set_option
+from no502.doctor.facts import kind_of, name_of, number, origin_of, seconds, shown, value, written
+from no502.doctor.finding import Finding, Severity
+from no502.doctor.links import Link, links
+from no502.doctor.model import Deployment, Location, Origin, Source
+from no502.doctor.registry import Rule
+
+__all__ = ["RULES"]
+
+_DEFAULT_READ = 60.0
+_BOUND_BY_TIMEOUT = {"sync"}
+"""Worker classes whose requests end after gunicorn's timeout; for the others it bounds a blocked loop only."""
+
+
+def _pairs(deployment: Deployment) -> Iterator[tuple[Link, float, float, str]]:
+    """Yield each server with nginx's wait, gunicorn's timeout and the worker class, all of them known."""
+    seen: set[tuple[int, float]] = set()
+    for link in links(deployment):
+        wait = number(link.location.settings, "proxy_read_timeout")
+        timeout = number(link.server.settings, "timeout")
+        kind = kind_of(link.server)
+        if link.server.program != "gunicorn" or wait is None or timeout is None or kind is None:
+            continue
+        if (id(link.server), wait) not in seen:
+            seen.add((id(link.server), wait))
+            yield link, wait, timeout, kind
+
+
+def _wait_at(location: Location) -> Origin:
+    origin = origin_of(location.settings, "proxy_read_timeout", location.origin)
+    return origin if origin.source is Source.WRITTEN else location.origin
+
+
+def _t301(deployment: Deployment) -> Iterator[Finding]:
+    worst: dict[int, tuple[Link, float, float, str]] = {}
+    for link, wait, timeout, kind in _pairs(deployment):
+        if kind == "other" or 0 < timeout < wait or (timeout == 0 and kind not in _BOUND_BY_TIMEOUT):
+            continue
+        old = worst.get(id(link.server))
+        if old is None or wait < old[1]:
+            worst[id(link.server)] = (link, wait, timeout, kind)
+    for link, wait, timeout, kind in worst.values():
+        bound = kind in _BOUND_BY_TIMEOUT
+        never = "never gives up (timeout 0)" if timeout == 0 else f"gives up after {seconds(timeout)}"
+        after = (
+            "the worker goes on with a request that nobody waits for"
+            if bound
+            else f"gunicorn's timeout does not end requests of {kind} workers, only a blocked event loop or a "
+            "hung worker; "
+            "that one is noticed after nginx has answered 504"
+        )
+        where = origin_of(link.server.settings, "timeout", link.server.origin)
+        yield T301.finding(
+            f"nginx waits {seconds(wait)}{shown(link.location.settings, 'proxy_read_timeout')} at "
+            f"{link.location.path}, "
+            f"{name_of(link.server)} {never}{shown(link.server.settings, 'timeout')}",
+            where if where.source is Source.WRITTEN else link.server.origin,
+            severity=Severity.WARNING if bound else Severity.INFO,
+            confidence=link.confidence,
+            related=[(_wait_at(link.location), f"proxy_read_timeout {seconds(wait)}")],
+            consequence=f'504 from nginx, "upstream timed out (110 ... while reading response header"; {after}',
+            fix=f"gunicorn --timeout {max(1, int(wait) * 2 // 3)}"
+            + ("." if bound else "; bound the request itself in the application."),
+            edits=set_option(link.server, "timeout", "--timeout", str(max(1, int(wait) * 2 // 3))) if bound else (),
+        )
+
+
+def _t303(deployment: Deployment) -> Iterator[Finding]:
+    for link, wait, timeout, kind in _pairs(deployment):
+        raised = written(link.location.settings, "proxy_read_timeout") and wait > _DEFAULT_READ
+        if kind not in _BOUND_BY_TIMEOUT or not raised or timeout == 0 or timeout >= wait * 0.6:
+            continue
+        yield T303.finding(
+            f"nginx was told to wait {seconds(wait)} at {link.location.path}, but gunicorn kills a sync worker that is "
+            f"busy for {seconds(timeout)}{shown(link.server.settings, 'timeout')}",
+            _wait_at(link.location),
+            confidence=link.confidence,
+            related=[(origin_of(link.server.settings, "timeout", link.server.origin), f"timeout {seconds(timeout)}")],
+            consequence=f'requests longer than {seconds(timeout)} end in 500 or 502; gunicorn logs "WORKER TIMEOUT"',
+            fix=f"Raise gunicorn's timeout just below nginx's (--timeout {max(1, int(wait) * 2 // 3)}), or do "
+            "not wait so "
+            "long for an answer that cannot come.",
+        )
+
+
+def _literal_start(regex: str) -> str | None:
+    """Return what every match starts with, or None where it may match in the middle of a path."""
+    if not regex.startswith("^"):
+        return None
+    found = re.match(r"\^((?:[A-Za-z0-9_/-]|\\[./-])*)", regex)
+    return found[1].replace("\\", "") if found else ""
+
+
+def _t302(deployment: Deployment) -> Iterator[Finding]:
+    for nginx in deployment.nginx:
+        for prefix in nginx.locations:
+            if not prefix.path.startswith("/") or not written(prefix.settings, "proxy_read_timeout"):
+                continue
+            if prefix.path == "/":
+                continue
+            wait = number(prefix.settings, "proxy_read_timeout") or 0
+            for other in nginx.locations:
+                words = other.path.split(maxsplit=1)
+                if words[0] not in {"~", "~*"} or len(words) == 1 or other.server_names != prefix.server_names:
+                    continue
+                if other.origin.file != prefix.origin.file:
+                    continue
+                start = _literal_start(words[1])
+                shorter = number(other.settings, "proxy_read_timeout")
+                path = prefix.path
+                if start is None or not start or not (start.startswith(path) or path.startswith(start)):
+                    continue
+                if shorter is None or shorter >= wait:
+                    continue
+                yield T302.finding(
+                    f"location {path} waits {seconds(wait)}, but a request that also matches {other.path} gets "
+                    f"{seconds(shorter)}{shown(other.settings, 'proxy_read_timeout')}: a regular expression wins "
+                    "over a prefix",
+                    other.origin,
+                    related=[(_wait_at(prefix), f"location {path}: proxy_read_timeout {seconds(wait)}")],
+                    consequence='504 after the shorter time, "upstream timed out (110"',
+                    fix=f"Set proxy_read_timeout in {other.path} as well, or write `location ^~ {path}`.",
+                )
+
+
+def _t304(deployment: Deployment) -> Iterator[Finding]:
+    front = deployment.front
+    if front is None or front.read is None:
+        return
+    seen: set[float] = set()
+    for nginx in deployment.nginx:
+        for location in nginx.locations:
+            wait = number(location.settings, "proxy_read_timeout")
+            if wait is None or wait < front.read or wait in seen or location.upstream is None:
+                continue
+            seen.add(wait)
+            yield T304.finding(
+                f"{front.name} waits {seconds(front.read)} for a response, nginx waits {seconds(wait)}"
+                f"{shown(location.settings, 'proxy_read_timeout')} at {location.path}",
+                _wait_at(location),
+                related=[(front.origin, f"{front.name}: {seconds(front.read)}, {front.note}")],
+                consequence=f"{front.name} answers 504 (524 or H12 by vendor); nginx logs 499 and the worker goes on",
+                fix=f"proxy_read_timeout below {seconds(front.read)}, with room for proxy_connect_timeout, or "
+                "raise the "
+                "front's limit.",
+            )
+
+
+def _t305(deployment: Deployment) -> Iterator[Finding]:
+    for nginx in deployment.nginx:
+        seen: set[tuple[str, int | None]] = set()
+        for location in nginx.locations:
+            connect = number(location.settings, "proxy_connect_timeout")
+            origin = origin_of(location.settings, "proxy_connect_timeout", location.origin)
+            if connect is None or connect <= _CONNECT_CEILING or (origin.file, origin.line) in seen:
+                continue
+            seen.add((origin.file, origin.line))
+            yield T305.finding(
+                f"proxy_connect_timeout {seconds(connect)} at {location.path}: the kernel usually gives up after 75 s",
+                origin,
+                consequence="504 later than necessary when the application's host is gone; slow requests need "
+                "proxy_read_timeout, which this does not change",
+                fix="`proxy_connect_timeout 2s;` A healthy application accepts within milliseconds.",
+            )
+
+
+_CONNECT_CEILING = 75
+"""https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_connect_timeout"""
+
+
+def _b706(deployment: Deployment) -> Iterator[Finding]:
+    for server in deployment.servers:
+        timeout = number(server.settings, "timeout")
+        if server.program != "gunicorn" or timeout != 0 or value(server.settings, "reload") is True:
+            continue
+        where = origin_of(server.settings, "timeout", server.origin)
+        yield B706.finding(
+            f"{name_of(server)} has timeout 0: a worker whose event loop is blocked, or that hangs, is never replaced",
+            where,
+            consequence="every request that reaches that worker ends in 504, until somebody restarts it",
+            fix="Set a timeout below nginx's proxy_read_timeout (--timeout 40 for 60 s).",
+            edits=set_option(server, "timeout", "--timeout", "40"),
+        )
+
+
+T301 = Rule(
+    id="T301",
+    slug="timeout-order",
+    severity=Severity.WARNING,
+    summary="nginx gives up before gunicorn does",
+    source="https://gunicorn.org/reference/settings/#timeout",
+    check=_t301,
+)
+T302 = Rule(
+    id="T302",
+    slug="regex-location-wins",
+    severity=Severity.INFO,
+    summary="a raised timeout does not apply where a regular expression matches as well",
+    source="https://nginx.org/en/docs/http/ngx_http_core_module.html#location",
+    check=_t302,
+)
+T303 = Rule(
+    id="T303",
+    slug="sync-worker-killed-first",
+    severity=Severity.WARNING,
+    summary="nginx was told to wait longer than a sync worker may work",
+    source="https://gunicorn.org/reference/settings/#timeout",
+    check=_t303,
+)
+T304 = Rule(
+    id="T304",
+    slug="front-gives-up-first",
+    severity=Severity.WARNING,
+    summary="what stands before nginx waits no longer than nginx",
+    source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
+    check=_t304,
+)
+T305 = Rule(
+    id="T305",
+    slug="connect-timeout-too-long",
+    severity=Severity.INFO,
+    summary="proxy_connect_timeout is longer than the kernel waits",
+    source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_connect_timeout",
+    check=_t305,
+)
+B706 = Rule(
+    id="B706",
+    slug="blocked-worker-never-replaced",
+    severity=Severity.WARNING,
+    summary="gunicorn's timeout is off, so a blocked worker stays",
+    source="https://gunicorn.org/reference/settings/#timeout",
+    check=_b706,
+)
+RULES = (T301, T302, T303, T304, T305, B706)

@@ -1,0 +1,122 @@
+"""One run of the doctor: read, check, print, and the exit code."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import typer
+
+from no502.doctor.baseline import read_baseline, write_baseline
+from no502.doctor.check import Result, check, merge
+from no502.doctor.files import Files
+from no502.doctor.front import front_of
+from no502.doctor.model import Deployment
+from no502.doctor.options import Configured, fails, read_configured, select_rules
+from no502.doctor.patch import make_patch
+from no502.doctor.readers.deployment import Options, read_deployments
+from no502.doctor.registry import Rule
+from no502.doctor.reports.github import to_github
+from no502.doctor.reports.json_report import to_json
+from no502.doctor.reports.sarif import to_sarif
+from no502.doctor.reports.text import concise, text
+from no502.errors import FAILED, USAGE, UserError
+
+__all__ = ["Request", "run_doctor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asks for; None and empty where it says nothing."""
+
+    paths: tuple[Path, ...]
+    output_format: str = "text"
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    fail_on: str | None = None
+    front: str | None = None
+    nginx_version: str | None = None
+    diff: bool = False
+    baseline: Path | None = None
+    write_baseline: Path | None = None
+    exec_config: bool = False
+    show: str | None = None
+    location: str | None = None
+
+
+def _with_configuration(request: Request) -> Request:
+    """Fill in what the configuration file says where the command line says nothing."""
+    directory = next((path for path in request.paths if path.is_dir()), Path())
+    said: Configured = read_configured(directory)
+    baseline = request.baseline
+    if baseline is None and said.baseline is not None:
+        baseline = directory / said.baseline
+    return replace(
+        request,
+        select=request.select or tuple(said.select or ()),
+        ignore=request.ignore or tuple(said.ignore or ()),
+        fail_on=request.fail_on or said.fail_on or "error",
+        front=request.front or said.front,
+        nginx_version=request.nginx_version or said.nginx_version,
+        baseline=None if request.write_baseline else baseline,
+    )
+
+
+def _unknown_paths(paths: tuple[Path, ...]) -> None:
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        message = "\n".join(f"{path}: no such file or directory" for path in missing)
+        raise UserError(message, USAGE)
+
+
+def run_doctor(request: Request) -> int:
+    """Read, check and print; return the exit code 0 or 1.
+
+    Raises:
+        UserError: The command line or the configuration is wrong, or an input cannot be read.
+    """
+    _unknown_paths(request.paths)
+    request = _with_configuration(request)
+    selected = select_rules(request.select, request.ignore)
+    files = Files(request.paths)
+    result = merge([check(deployment, selected, files.text) for deployment in _read(request)])
+    if request.write_baseline is not None:
+        count = write_baseline(request.write_baseline, result.findings)
+        typer.echo(f"{request.write_baseline}: {count} findings are known from now on")
+        return 0
+    if request.baseline is not None:
+        known = read_baseline(request.baseline)
+        new = [finding for finding in result.findings if finding.fingerprint not in known]
+        result.known, result.findings = len(result.findings) - len(new), new
+    _print(request, result, selected, files)
+    return FAILED if fails(result.worst(), request.fail_on or "error") else 0
+
+
+def _print(request: Request, result: Result, selected: list[Rule], files: Files) -> None:
+    if request.diff:
+        patch = make_patch(result.findings, files.text, files.shown)
+        typer.echo(patch.text.encode("utf-8", "surrogateescape"), nl=False)
+        for finding in patch.left:
+            typer.echo(f"not in the patch: {finding.where}: {finding.rule}: {finding.fix}", err=True)
+        return
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    shown = {
+        "text": lambda: text(result, selected, unicode=unicode),
+        "concise": lambda: concise(result),
+        "json": lambda: to_json(result),
+        "sarif": lambda: to_sarif(result, files.shown),
+        "github": lambda: to_github(result, files.shown),
+    }[request.output_format]()
+    typer.echo(shown.encode("utf-8", "replace") if unicode else shown, nl=False)
+
+
+def _read(request: Request) -> list[Deployment]:
+    try:
+        front = front_of(request.front) if request.front is not None else None
+    except ValueError as error:
+        raise UserError(str(error), USAGE) from None
+    deployments = read_deployments(request.paths, Options(nginx_version=request.nginx_version))
+    for deployment in deployments:
+        deployment.front = front
+    return deployments

@@ -1,0 +1,59 @@
+"""A kept-alive connection that the worker closes while nginx sends the next request on it."""
+
+import time
+
+from no502.lab.scenario import Event, Scenario, Side
+from no502.lab.stage import Stage
+from no502.lab.traffic import Client
+
+__all__ = ["SCENARIO"]
+
+_CONNECTIONS = 256
+# Seconds between rounds: just before gunicorn's default keepalive (2) ends for connections that became idle one by one.
+_PAUSES = (1.96, 1.97, 1.98, 1.99, 1.975, 0.0)
+
+
+def _wild(stage: Stage) -> Side:
+    _, address = stage.gunicorn("-w 1 -k uvicorn_worker.UvicornWorker --timeout 30")
+    url = stage.wild_nginx(
+        upstream=f"server {address}; keepalive 256;",
+        location='proxy_http_version 1.1; proxy_set_header Connection ""; proxy_read_timeout 180s;',
+    )
+    return stage.side(
+        "gunicorn -w 1 -k uvicorn_worker.UvicornWorker --timeout 30; nginx: keepalive 256", _play(stage, url)
+    )
+
+
+def _fixed(stage: Stage) -> Side:
+    variables = {"PROXY_KEEPALIVE_TIMEOUT": "2"}
+    _, address = stage.no502_gunicorn(**variables)
+    url = stage.no502_nginx(address, **variables)
+    return stage.side("PROXY_KEEPALIVE_TIMEOUT=2: nginx closes after 2 s, the worker after 17 s", _play(stage, url))
+
+
+def _play(stage: Stage, url: str) -> list[Event]:
+    """POST on every connection at once, again when all have been idle for as long as the worker keeps them."""
+    clients = [Client(url, began=stage.began) for _ in range(_CONNECTIONS)]
+    events: list[Event] = []
+    for pause in _PAUSES:
+        for client in clients:
+            client.send("POST", "/sleep?seconds=0.2")
+        events += [client.answer() for client in clients]
+        time.sleep(pause)
+    for client in clients:
+        client.close()
+    return events
+
+
+SCENARIO = Scenario(
+    name="idle-race",
+    title="The idle keep-alive race",
+    cause="gunicorn closes an idle connection after 2 s (its default keepalive), nginx keeps it in its pool for 60 s. "
+    "A POST that arrives at that moment is sent on a connection that is just being closed. nginx repeats GET and PUT "
+    "silently, but never a POST.",
+    change="Whoever sends requests closes idle connections: nginx after PROXY_KEEPALIVE_TIMEOUT, the worker 15 s "
+    "later.",
+    logged=r"recv\(\) failed \(104|prematurely closed connection",
+    wild=_wild,
+    fixed=_fixed,
+)

@@ -1,0 +1,68 @@
+"""Two instances that are away for a moment, and nginx that leaves both out for ten seconds."""
+
+import time
+
+from no502.lab.dns import NameServer
+from no502.lab.scenario import Scenario, Side
+from no502.lab.stage import Stage, stop
+from no502.lab.traffic import Load
+
+__all__ = ["SCENARIO"]
+
+_QUICK = {"PROXY_KEEPALIVE_TIMEOUT": "1", "WEB_CONCURRENCY": "1"}  # a stop waits for idle connections
+_HOSTS = ("127.0.0.2", "127.0.0.3")
+_RATE = 20.0
+_AFTER = 3.0
+
+
+def _wild(stage: Stage) -> Side:
+    flags = "-w 1 -k uvicorn_worker.UvicornWorker"
+    first, address = stage.gunicorn(flags, address=f"{_HOSTS[0]}:{stage.free_port()}")
+    second, other = stage.gunicorn(flags, address=f"{_HOSTS[1]}:{stage.free_port()}")
+    url = stage.wild_nginx(upstream=f"server {address}; server {other};")
+    with Load(url, rate=_RATE, connections=10, began=stage.began, method="GET") as load:
+        time.sleep(1.0)
+        stop(first)
+        stop(second)
+        time.sleep(0.5)
+        stage.gunicorn(flags, address=address)
+        stage.gunicorn(flags, address=other)
+        back = time.monotonic() - stage.began
+        time.sleep(_AFTER)
+    return _from(stage, load, back, "two servers with nginx's defaults: max_fails=1 fail_timeout=10s")
+
+
+def _fixed(stage: Stage) -> Side:
+    port = stage.free_port()
+    first, address = stage.no502_gunicorn(**_QUICK, address=f"{_HOSTS[0]}:{port}")
+    second, other = stage.no502_gunicorn(**_QUICK, address=f"{_HOSTS[1]}:{port}")
+    with NameServer(*_HOSTS) as names:
+        url = stage.no502_nginx(f"app.lab:{port}", NGINX_RESOLVER=names.address, **_QUICK)
+        with Load(url, rate=_RATE, connections=10, began=stage.began, method="GET") as load:
+            time.sleep(1.0)
+            stop(first)
+            stop(second)
+            time.sleep(0.5)
+            stage.no502_gunicorn(**_QUICK, address=address)
+            stage.no502_gunicorn(**_QUICK, address=other)
+            back = time.monotonic() - stage.began
+            time.sleep(_AFTER)
+    return _from(stage, load, back, "the same with max_fails=1 fail_timeout=1s")
+
+
+def _from(stage: Stage, load: Load, back: float, setup: str) -> Side:
+    """Count only what was sent when both instances had been back for more than a second: nobody can serve before."""
+    events = [event for event in load.events if event.at > back + 1.5]
+    return stage.side(f"{setup}; both restart; requests from 1.5 s after their return on", events)
+
+
+SCENARIO = Scenario(
+    name="no-live-upstreams",
+    title="no live upstreams: healthy again, and still 502",
+    cause="With two or more servers one failure takes a server out for fail_timeout, 10 s by default. When both failed "
+    "once, nginx asks neither and answers 502 to everything, although both are back.",
+    change="fail_timeout=1s where a name may have several addresses, fail_timeout=0 where there is only one server.",
+    logged=r"no live upstreams",
+    wild=_wild,
+    fixed=_fixed,
+)

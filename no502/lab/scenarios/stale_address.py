@@ -1,0 +1,59 @@
+"""A backend that comes back with another address."""
+
+import time
+
+from no502.lab.dns import NameServer
+from no502.lab.scenario import Scenario, Side
+from no502.lab.stage import Stage, stop
+from no502.lab.traffic import Load
+
+__all__ = ["SCENARIO"]
+
+_QUICK = {"PROXY_KEEPALIVE_TIMEOUT": "1", "WEB_CONCURRENCY": "1"}  # a stop waits for idle connections
+_OLD, _NEW = "127.0.0.2", "127.0.0.3"
+_RATE, _SETTLE, _AFTER = 20.0, 6.5, 1.5
+
+
+def _wild(stage: Stage) -> Side:
+    flags = "-w 1 -k uvicorn_worker.UvicornWorker"
+    port = stage.free_port()
+    server, _ = stage.gunicorn(flags, address=f"{_OLD}:{port}")
+    with NameServer(_OLD) as names:
+        # A lookup that is valid for an hour behaves as one made once, when nginx starts.
+        url = stage.wild_nginx(
+            upstream=f"zone app 64k; resolver {names.address} valid=1h ipv6=off; server app.lab:{port} resolve;"
+        )
+        stop(server)
+        stage.gunicorn(flags, address=f"{_NEW}:{port}")
+        names.addresses = [_NEW]
+        return _play(stage, url, "a name that is looked up once")
+
+
+def _fixed(stage: Stage) -> Side:
+    port = stage.free_port()
+    server, _ = stage.no502_gunicorn(**_QUICK, address=f"{_OLD}:{port}")
+    with NameServer(_OLD) as names:
+        url = stage.no502_nginx(f"app.lab:{port}", NGINX_RESOLVER=names.address, **_QUICK)
+        stop(server)
+        stage.no502_gunicorn(**_QUICK, address=f"{_NEW}:{port}")
+        names.addresses = [_NEW]
+        return _play(stage, url, "server NAME resolve, resolver valid=5s")
+
+
+def _play(stage: Stage, url: str, setup: str) -> Side:
+    time.sleep(_SETTLE)
+    with Load(url, rate=_RATE, connections=10, began=stage.began) as load:
+        time.sleep(_AFTER)
+    return stage.side(f"{setup}; the backend moved {_SETTLE:.0f} s ago", load.events)
+
+
+SCENARIO = Scenario(
+    name="stale-address",
+    title="The backend has a new address",
+    cause="nginx looks a name up once, when it starts. After docker compose up --force-recreate the container may have "
+    "another address, and every request goes to the old one until somebody reloads nginx.",
+    change="server NAME resolve with a resolver whose answers are valid for 5 s (nginx 1.27.3 or newer).",
+    logged=r"connect\(\) failed \(1(?:11|13)",
+    wild=_wild,
+    fixed=_fixed,
+)

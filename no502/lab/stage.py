@@ -1,0 +1,228 @@
+"""Where a scenario plays: real nginx and real gunicorn on loopback, in a directory that goes with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+from dotenv import dotenv_values
+
+from no502.children import Child
+from no502.data import data_path
+from no502.errors import UserError
+from no502.lab.scenario import Event, Side, WorkerEvent
+from no502.nginx_files import render
+from no502.ports import choose_port
+from no502.proxy import foreground_command
+
+__all__ = ["Stage", "stop"]
+
+_BOOT_SECONDS = 30.0
+_POLL_SECONDS = 0.02
+_KEPT_LINES = 5000
+_FOREIGN = ("PROXY_", "GUNICORN_", "NGINX_", "FRONT_", "LAB_")
+_FOREIGN_NAMES = {"WEB_CONCURRENCY", "PORT", "FORWARDED_ALLOW_IPS", "LOG_LEVEL", "UVICORN_LOG_LEVEL"}
+_NGINX_LINE = re.compile(r"^\S+ \S+ (\[(?:warn|error|crit|alert|emerg)\]) \S+ (?:\*\d+ )?(.*)$")
+_NOISE = re.compile(r', client: .*| "http://.*')
+_GUNICORN_WORTH = re.compile(r"WORKER TIMEOUT|SIGKILL|SIGABRT|Autorestarting|Maximum request limit|handover:")
+
+_WILD_NGINX = """
+daemon off;
+pid nginx.pid;
+worker_processes 1;
+error_log stderr warn;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    client_body_temp_path temp_body; proxy_temp_path temp_proxy;
+    fastcgi_temp_path temp_fastcgi; uwsgi_temp_path temp_uwsgi; scgi_temp_path temp_scgi;
+    upstream app {{ {upstream} }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://app; {location} }}
+    }}
+}}
+"""
+
+
+class Stage:
+    """One side's servers, while the ``with`` block runs.
+
+    Args:
+        directory: An empty directory; servers run and write there.
+        binary: The nginx program.
+        release: Its version.
+    """
+
+    def __init__(self, directory: Path, binary: str, release: tuple[int, int, int]) -> None:
+        self.directory, self.release = directory, release
+        self._binary = binary
+        self._children: list[Child] = []
+        self._workers_file = directory / "workers"
+        self._epoch = time.time()
+        self.began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Note the beginning."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End every server and what it has started."""
+        for child in reversed(self._children):
+            child.kill()
+
+    def gunicorn(self, arguments: str, *, address: str | None = None, **environment: str) -> tuple[Child, str]:
+        """Start gunicorn as somebody typed it, and wait until it answers.
+
+        Args:
+            arguments: The command line, without bind and application.
+            address: ``host:port`` to bind to; a free one if it is None.
+            environment: Variables besides.
+
+        Returns:
+            The server and its address.
+
+        Raises:
+            UserError: It did not answer in time.
+        """
+        address = address or f"127.0.0.1:{choose_port(0)}"
+        command = [sys.executable, "-m", "gunicorn", *arguments.split(), "--bind", address, "no502.lab.app:app"]
+        child = self._start("gunicorn", command, {**self._environment(), **environment})
+        self._wait_for(child, f"http://{address}/health/ready")
+        return child, address
+
+    def no502_gunicorn(self, *, address: str | None = None, **variables: str) -> tuple[Child, str]:
+        """Start gunicorn with this project's configuration and these variables."""
+        deadline = self._ladder(variables)["request_deadline"]
+        return self.gunicorn("-c python:gunicorn_conf", address=address, LAB_DEADLINE=deadline, **variables)
+
+    def wild_nginx(self, *, upstream: str, location: str = "") -> str:
+        """Start nginx with a configuration as people write it.
+
+        Args:
+            upstream: What stands in the ``upstream`` block.
+            location: What stands after ``proxy_pass``.
+
+        Returns:
+            Its URL.
+        """
+        port = choose_port(0)
+        tree = self.directory / "wild"
+        tree.mkdir()
+        (tree / "nginx.conf").write_text(_WILD_NGINX.format(upstream=upstream, location=location, port=port))
+        return self._nginx(tree, port)
+
+    def no502_nginx(self, upstream: str, **variables: str) -> str:
+        """Start nginx with this project's configuration before ``upstream``, and return its URL."""
+        port = choose_port(0)
+        tree = self.directory / "no502"
+        ladder = self._ladder(variables)
+        examples = {name: value for name, value in dotenv_values(data_path("nginx") / "example.env").items() if value}
+        own = {
+            "NGINX_LISTEN": f"127.0.0.1:{port}",
+            "NGINX_SERVER_NAME": "localhost 127.0.0.1",
+            "NGINX_UPSTREAM": upstream,
+            "PROXY_READ_TIMEOUT": ladder["proxy_read_timeout"],
+            "PROXY_KEEPALIVE_TIMEOUT": ladder["proxy_keepalive_timeout"],
+            "PROXY_CONNECT_TIMEOUT": ladder["proxy_connect_timeout"],
+        }
+        nginx = {name: value for name, value in variables.items() if name.startswith("NGINX_")}
+        render(tree, {**examples, **own, **nginx}, nginx_version=self.release, standalone=True)
+        return self._nginx(tree, port)
+
+    @staticmethod
+    def free_port() -> int:
+        """Return a port that nobody listens on."""
+        return choose_port(0)
+
+    def side(self, setup: str, events: list[Event]) -> Side:
+        """Return what happened on this stage.
+
+        Args:
+            setup: What was run, in one line.
+            events: What the clients saw.
+        """
+        return Side(setup=setup, events=events, workers=self._worker_events(), log=self._log())
+
+    def _environment(self) -> dict[str, str]:
+        """Return this process's environment without the settings that somebody has made for servers of their own."""
+        kept = {name: value for name, value in os.environ.items() if not _foreign(name)}
+        imports = os.pathsep.join(entry for entry in sys.path if entry)
+        return {**kept, "LAB_WORKERS": str(self._workers_file), "PYTHONUNBUFFERED": "1", "PYTHONPATH": imports}
+
+    def _ladder(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return the rungs by name, computed from these variables alone."""
+        command = [sys.executable, "-m", "no502", "explain", "--format", "json"]
+        environment = {**self._environment(), **variables}
+        done = subprocess.run(
+            command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        if done.returncode != 0:
+            message = f"lab: no ladder from {dict(variables)}: {done.stderr.strip()}"
+            raise UserError(message)
+        return {rung["name"]: str(rung["value"]) for rung in json.loads(done.stdout)["rungs"]}
+
+    def _nginx(self, tree: Path, port: int) -> str:
+        child = self._start("nginx", foreground_command(self._binary, tree), None)
+        url = f"http://127.0.0.1:{port}"
+        self._wait_for(child, f"{url}/no502-lab-is-nginx-up")
+        return url
+
+    def _start(self, name: str, command: list[str], environment: dict[str, str] | None) -> Child:
+        child = Child(name, command, environment, directory=self.directory, kept=_KEPT_LINES)
+        self._children.append(child)
+        return child
+
+    def _wait_for(self, child: Child, url: str) -> None:
+        deadline = time.monotonic() + _BOOT_SECONDS
+        with httpx.Client(trust_env=False, timeout=_BOOT_SECONDS) as client:
+            while child.exit_code is None and time.monotonic() < deadline:
+                try:
+                    client.get(url)
+                except httpx.HTTPError:
+                    time.sleep(_POLL_SECONDS)
+                else:
+                    return
+        message = f"lab: {child.name} does not answer at {url}; its last lines:\n" + "\n".join(child.lines()[-20:])
+        raise UserError(message)
+
+    def _worker_events(self) -> list[WorkerEvent]:
+        if not self._workers_file.exists():
+            return []
+        rows = [line.split() for line in self._workers_file.read_text(encoding="utf-8").splitlines()]
+        return [
+            WorkerEvent(at=float(at) - self._epoch, pid=int(pid), arrives=what == "arrives") for at, pid, what in rows
+        ]
+
+    def _log(self) -> list[str]:
+        lines = []
+        for child in self._children:
+            for line in child.lines():
+                nginx = _NGINX_LINE.match(line)
+                if nginx:
+                    lines.append(f"nginx: {nginx[1]} {_NOISE.sub('', nginx[2])}")
+                elif child.name == "gunicorn" and _GUNICORN_WORTH.search(line):
+                    lines.append("gunicorn: " + re.sub(r"^(?:\[[^\]]*\] )+", "", line))
+        return lines
+
+
+def stop(child: Child, seconds: float = 20.0) -> None:
+    """Stop a server as its operator would: SIGTERM, and wait."""
+    child.signal(signal.SIGTERM)
+    child.ended_within(seconds)
+
+
+def _foreign(name: str) -> bool:
+    return name.startswith(_FOREIGN) or name in _FOREIGN_NAMES

@@ -1,0 +1,83 @@
+"""A result as text and as data."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from no502.lab.scenario import Result, Side
+
+__all__ = ["log_lines", "to_data", "to_text", "verdict"]
+
+_WIDTH = 100
+_LOG_LINES = 3
+
+
+def verdict(results: Sequence[Result]) -> str:
+    """Return the one line that sums it up."""
+    seen = sum(result.reproduced for result in results)
+    gone = sum(result.removed for result in results)
+    return f"{len(results)} scenarios: {seen} failures seen in the wild, {gone} gone with no502"
+
+
+def to_text(result: Result) -> str:
+    """Return what happened on both sides, for reading."""
+    scenario = result.scenario
+    lines = [f"{scenario.name}: {scenario.title}", *_wrapped("why", scenario.cause)]
+    for name, side in (("in the wild", result.wild), ("with no502", result.fixed)):
+        lines += ["", f"  {name}", *_wrapped("ran", side.setup), *_wrapped("client", _outcomes(side))]
+        lines += [f"    {'log' if number == 0 else '':8}{line}" for number, line in enumerate(log_lines(result, side))]
+    lines += ["", *_wrapped("changed", scenario.change)]
+    if not result.reproduced:
+        lines += _wrapped("note", "the failure did not show in the wild this time: it is a race; run it again")
+    if not result.removed:
+        lines += _wrapped("note", "requests failed with no502: please report this output")
+    return "\n".join(lines) + "\n"
+
+
+def to_data(result: Result) -> dict[str, Any]:
+    """Return the result as JSON types: counts, latencies in seconds, log lines and worker events."""
+    return {
+        "scenario": result.scenario.name,
+        "title": result.scenario.title,
+        "reproduced": result.reproduced,
+        "removed": result.removed,
+        "wild": _side(result, result.wild),
+        "no502": _side(result, result.fixed),
+    }
+
+
+def _side(result: Result, side: Side) -> dict[str, Any]:
+    return {
+        "setup": side.setup,
+        "requests": len(side.events),
+        "failures": side.failures,
+        "outcomes": side.outcomes,
+        "latency": {name: round(side.percentile(part), 4) for name, part in _PARTS.items()},
+        "log": log_lines(result, side),
+        "workers": [{"at": round(event.at, 2), "pid": event.pid, "arrives": event.arrives} for event in side.workers],
+    }
+
+
+_PARTS = {"p50": 0.5, "p99": 0.99, "slowest": 1.0}
+
+
+def _outcomes(side: Side) -> str:
+    counts = ", ".join(f"{count} x {outcome}" for outcome, count in side.outcomes.items()) or "nothing"
+    return f"{counts}; slowest {side.percentile(1.0):.2f} s"
+
+
+def log_lines(result: Result, side: Side) -> list[str]:
+    """Return the most frequent lines that belong to the scenario, each with its count."""
+    pattern = result.scenario.logged
+    lines = [re.sub(r"\bpid:\d+|\bworker \d+", lambda found: re.sub(r"\d+", "N", found[0]), line) for line in side.log]
+    counts = Counter(line for line in lines if pattern and re.search(pattern, line))
+    return [f"{count} x {line}" for line, count in counts.most_common(_LOG_LINES)]
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    indent = " " * 12
+    return textwrap.wrap(text, _WIDTH, initial_indent=f"    {label:8}", subsequent_indent=indent)

@@ -1,0 +1,1 @@
+"""What a service manager and an orchestrator do to the server, done to real processes."""

@@ -1,0 +1,57 @@
+"""A real nginx as what stands before the server: with this project's files, or with those of a test."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Self
+
+from no502.nginx import render
+from no502.nginx_binary import find_nginx, nginx_version
+from tests.nginx.proxy import VARIABLES
+from tests.support.polling import wait_until
+from tests.support.ports import free_port
+from tests.support.processes import Running
+
+__all__ = ["Gateway"]
+
+_SECONDS = 40.0
+
+
+class Gateway(Running):
+    """nginx, running while the ``with`` block does.
+
+    Args:
+        directory: An existing directory with ``nginx.conf``, which listens on ``port``.
+        port: Where it listens on 127.0.0.1.
+    """
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.address = ("127.0.0.1", port)
+        command: list[str | Path] = [find_nginx(None), "-e", "stderr", "-p", directory, "-c", "nginx.conf"]
+        if os.geteuid() == 0:  # its workers would be nobody, who may not look into the directory of a test
+            command += ["-g", "user root root;"]
+        super().__init__(command)
+
+    @classmethod
+    def before(cls, directory: Path, upstream: str) -> Self:
+        """Return one with this project's files, before one upstream."""
+        directory.mkdir()
+        port = free_port()
+        own = {"NGINX_LISTEN": f"127.0.0.1:{port}", "NGINX_UPSTREAM": upstream, "NGINX_SERVER_NAME": "e2e"}
+        variables = {**VARIABLES, "PROXY_READ_TIMEOUT": "60", "PROXY_KEEPALIVE_TIMEOUT": "1", **own}
+        render(directory, variables, nginx_version=nginx_version(find_nginx(None)), tls=False, standalone=True)
+        return cls(directory, port)
+
+    def __enter__(self) -> Self:
+        """Start it and wait until it listens."""
+        super().__enter__()
+        wait_until(self._listens, seconds=_SECONDS, what=f"nginx on {self.address}")
+        return self
+
+    def _listens(self) -> bool:
+        assert self.returncode is None, self.output()
+        try:
+            socket.create_connection(self.address, 1).close()
+        except ConnectionRefusedError:
+            return False
+        return True

@@ -1,0 +1,1 @@
+"""The generated service on a real Docker engine; run by scripts/docker-test only."""

@@ -1,0 +1,79 @@
+"""The site as it is built, and the pages that are generated from the code."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from no502.pictures import draw_handover, draw_idle_race
+from tests.support.commands import ROOT
+
+_LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
+
+
+@pytest.fixture(name="site", scope="module")
+def _site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site; a broken link, anchor or navigation entry fails the build."""
+    target = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(target)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return target
+
+
+class _Loads(HTMLParser):
+    """Collects what a browser fetches for a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the address that the tag loads."""
+        values = dict(attrs)
+        if tag == "link" and values.get("rel") not in {"stylesheet", "icon", "preload"}:
+            return
+        address = values.get(_LOADED.get(tag, ""))
+        if address:
+            self.addresses.append(address)
+
+
+def test_site_loads_nothing_from_elsewhere(site: Path) -> None:
+    """Styles, scripts, fonts and pictures come with the site: it works without a network, search included."""
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 20
+    for page in pages:
+        parser = _Loads()
+        parser.feed(page.read_text(encoding="utf-8"))
+        assert parser.addresses
+        assert [address for address in parser.addresses if re.match(r"(?:https?:)?//", address)] == [], page.name
+    assert (site / "search" / "search_index.json").is_file()
+
+
+def test_every_picture_has_a_text(site: Path) -> None:
+    """Who does not see the pictures is told what they show."""
+    for page in site.rglob("*.html"):
+        for picture in re.findall(r"<img[^>]*>", page.read_text(encoding="utf-8")):
+            assert re.search(r'alt="[^"]{10,}"', picture), (page.name, picture)
+
+
+def test_pictures_are_what_the_code_draws() -> None:
+    """Nobody has edited the pictures, and the code has not changed without them."""
+    folder = ROOT / "docs" / "pictures"
+    assert (folder / "idle-race.svg").read_text(encoding="utf-8") == draw_idle_race()
+    assert (folder / "handover.svg").read_text(encoding="utf-8") == draw_handover()
+
+
+def test_reference_is_what_the_code_gives() -> None:
+    """Rungs, variables, nginx files and the command's help are up to date."""
+    command = [sys.executable, str(ROOT / "scripts" / "reference.py"), "--check"]
+    environment = {**os.environ, "COLUMNS": "100"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

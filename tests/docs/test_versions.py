@@ -1,0 +1,30 @@
+"""Versions that the words name, against those that the package supports."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+from tests.support.commands import ROOT
+
+_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def _lowest(name: str) -> str:
+    [found] = [
+        match[1]
+        for requirement in _PROJECT["dependencies"]
+        if (match := re.match(rf"{name}(?:\[\w+\])?>=([\d.]+)", requirement))
+    ]
+    return found
+
+
+def test_readme_names_the_supported_versions() -> None:
+    """Python, gunicorn, uvicorn and nginx of the README's status line are those of pyproject.toml and the renderer."""
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"gunicorn {_lowest('gunicorn')} or later" in readme
+    assert f"uvicorn {_lowest('uvicorn')} or later" in readme
+    assert "nginx 1.22 or later" in readme
+    pythons = [name.rsplit(" ", 1)[1] for name in _PROJECT["classifiers"] if re.search(r":: 3\.\d+$", name)]
+    assert f"Python {pythons[0]} to {pythons[-1]}" in readme
+    assert _PROJECT["requires-python"] == f">={pythons[0]}"

@@ -1,0 +1,1 @@
+"""Tests of ``no502 doctor``."""

@@ -1,0 +1,416 @@
+"""The readers of command lines, configuration files, Compose, Dockerfiles, units and manifests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from no502.doctor.model import Address, AppServer, Deployment, Origin, Source
+from no502.doctor.readers.deployment import Options, read_deployments
+from no502.doctor.readers.dockerfile import read_dockerfile
+from no502.doctor.readers.durations import docker_seconds, memory_bytes, systemd_seconds
+from no502.doctor.readers.python_conf import read_python_conf
+from no502.doctor.readers.shell_words import expand, find_commands, split
+from no502.doctor.readers.yaml_nodes import YamlProblem, load_all
+
+
+def _write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def _read(folder: Path, files: dict[str, str]) -> Deployment:
+    [deployment] = read_deployments([_write(folder, files)], Options(base=folder))
+    return deployment
+
+
+def _values(server: AppServer, *names: str) -> list[Any]:
+    return [server.settings[name].value for name in names]
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shell"),
+    [
+        ("gunicorn app:app", ""),
+        ("exec gunicorn app:app", ""),
+        ("env A=1 poetry run gunicorn app:app", ""),
+        ("python -m gunicorn app:app", ""),
+        ("uv run --no-dev gunicorn app:app", ""),
+        ("/venv/bin/gunicorn app:app", ""),
+        ("sh -c 'gunicorn app:app'", "sh -c without exec"),
+        ("/bin/sh -c 'python migrate.py && gunicorn app:app'", "sh -c without exec"),
+        ("/bin/sh -c 'python migrate.py && exec gunicorn app:app'", ""),
+        ("bash -c 'python migrate.py && gunicorn app:app'", ""),
+        ("bash -c 'gunicorn app:app; true'", "bash -c without exec"),
+    ],
+)
+def test_commands_are_found_through_wrappers(text: str, shell: str) -> None:
+    """Wrappers are stepped over; a shell stays in front unless exec, or bash at its last command, replaces it."""
+    [command] = find_commands(split(text))
+    assert (command.program, command.words[-1], command.shell) == ("gunicorn", "app:app", shell)
+
+
+def test_other_commands_are_none() -> None:
+    """A command line that only mentions a server starts none."""
+    for text in ("pip install gunicorn", "python manage.py runserver", "echo gunicorn", "nginx -g 'daemon off;'"):
+        assert find_commands(split(text)) == [], text
+
+
+def test_variables_are_filled_in() -> None:
+    """Shell defaults count where the variable is not known; what is left stays visible."""
+    values = {"PORT": "9000", "EMPTY": ""}
+    assert (
+        expand("${PORT:-8000} ${OTHER:-8001} ${EMPTY:-x} ${EMPTY-y} $PORT $NONE", values) == "9000 8001 x  9000 $NONE"
+    )
+
+
+# --- gunicorn and uvicorn ------------------------------------------------------------------------------------------
+
+
+def _server(tmp_path: Path, command: str, **files: str) -> tuple[AppServer, Deployment]:
+    deployment = _read(
+        tmp_path, {"Procfile": f"web: {command}\n", **{f"{name}.py": text for name, text in files.items()}}
+    )
+    return deployment.servers[0], deployment
+
+
+def test_gunicorn_options(tmp_path: Path) -> None:
+    """Long, short, glued and abbreviated options are read as gunicorn reads them; the rest are its defaults."""
+    server, deployment = _server(
+        tmp_path, "gunicorn -w4 -b :9000 --keep 65 --timeout=90 -k uvicorn.workers.UvicornWorker a:b"
+    )
+    assert _values(server, "workers", "keepalive", "timeout", "graceful_timeout") == [4, 65, 90, 30]
+    assert server.settings["bind"].value == (Address(host=None, port=9000),)
+    assert server.settings["graceful_timeout"].origin.source is Source.DEFAULT
+    assert not deployment.problems
+
+
+def test_unknown_option_is_named_with_the_closest_one(tmp_path: Path) -> None:
+    """``--keepalive`` does not exist: gunicorn ends with exit code 2."""
+    _, deployment = _server(tmp_path, "gunicorn --keepalive 75 a:b")
+    [problem] = deployment.problems
+    assert (problem.rule, "did you mean --keep-alive?" in problem.message) == ("C003", True)
+    _, deployment = _server(tmp_path / "dash", "gunicorn \u2013workers 4 a:b")
+    assert "no hyphen" in deployment.problems[0].message
+
+
+def test_environment_and_precedence(tmp_path: Path) -> None:
+    """Defaults < file < GUNICORN_CMD_ARGS < command line; a value that loses is reported."""
+    conf = "timeout = 50\nkeepalive = 5\nworkers = 3\n"
+    command = "GUNICORN_CMD_ARGS='--keep-alive 6 --workers 5' gunicorn -c conf.py --workers 7 a:b"
+    server, deployment = _server(tmp_path, command, conf=conf)
+    assert _values(server, "timeout", "keepalive", "workers") == [50, 6, 7]
+    assert [problem.rule for problem in deployment.problems] == ["C006"]
+
+
+def test_own_ladder(tmp_path: Path) -> None:
+    """``-c python:gunicorn_conf`` is this project's configuration: its numbers follow from the variables."""
+    server, _ = _server(tmp_path, "PROXY_READ_TIMEOUT=60 gunicorn -c python:gunicorn_conf a:b")
+    assert _values(server, "timeout", "worker_class") == [40, "gunicorn_handover.HandoverWorker"]
+    assert not server.settings["workers"].known
+    server, _ = _server(tmp_path / "bad", "PROXY_READ_TIMEOUT=never gunicorn -c python:gunicorn_conf a:b")
+    assert not server.settings["timeout"].known
+
+
+def test_missing_configuration_leaves_everything_open(tmp_path: Path) -> None:
+    """A configuration file that is not among the files may set anything."""
+    server, _ = _server(tmp_path, "gunicorn -c /etc/gunicorn/prod.py --timeout 60 a:b")
+    assert server.settings["timeout"].value == 60
+    assert not server.settings["keepalive"].known
+
+
+def test_uvicorn(tmp_path: Path) -> None:
+    """uvicorn's options have gunicorn's names here; its own defaults; ``fastapi run`` binds all addresses."""
+    server, _ = _server(tmp_path, "uvicorn a:b --host 0.0.0.0 --port 8001 --timeout-keep-alive 20 --no-proxy-headers")
+    assert _values(server, "keepalive", "workers", "proxy_headers") == [20, 1, False]
+    assert server.settings["bind"].value == (Address(host="0.0.0.0", port=8001),)
+    assert "graceful_timeout" not in server.settings
+    server, deployment = _server(tmp_path / "two", "fastapi run app/main.py --port 80")
+    assert server.settings["bind"].value == (Address(host="0.0.0.0", port=80),)
+    assert not deployment.problems
+    _, deployment = _server(tmp_path / "three", "uvicorn a:b --keep-alive 75")
+    assert "--timeout-keep-alive" in deployment.problems[0].message
+
+
+# --- configuration files -------------------------------------------------------------------------------------------
+
+
+def test_configuration_is_read_without_running_it(tmp_path: Path) -> None:
+    """Constants, arithmetic, f-strings and environment look-ups are followed; nothing is executed."""
+    trap = tmp_path / "ran"
+    text = (
+        "import os, multiprocessing\nfrom pathlib import Path\n"
+        f"Path({str(trap)!r}).touch()\n"
+        'host = os.getenv("HOST", "0.0.0.0")\nport = os.environ.get("PORT", "8000")\nbind = f"{host}:{port}"\n'
+        'timeout = int(os.getenv("TIMEOUT", "60")) * 2\nworkers = multiprocessing.cpu_count() * 2 + 1\n'
+        "if os.getenv('DEBUG'):\n    keepalive = 1\ngraceful_timeout = 3 * 10\n"
+    )
+    found = read_python_conf(text, "conf.py", {"PORT": "9000"}).settings
+    assert (found["bind"].value, found["timeout"].value) == (("0.0.0.0:9000",), 120)
+    assert (found["graceful_timeout"].value, found["timeout"].origin.line) == (30, 7)
+    assert (found["workers"].known, "cpu_count" in found["workers"].origin.note) == (False, True)
+    assert (found["keepalive"].known, found["keepalive"].origin.note) == (False, "inside of an if")
+    assert not trap.exists()
+
+
+def test_misspelt_names_are_reported() -> None:
+    """gunicorn ignores a name that it does not know; one that looks like a setting is reported, others are not."""
+    found = read_python_conf("keep_alive = 65\ngracefull_timeout = 10\nmy_helper = 1\nworkers = 2\n", "conf.py", {})
+    assert [problem.origin.line for problem in found.problems] == [1, 2]
+    assert "did you mean keepalive?" in found.problems[0].message
+
+
+def test_broken_configuration_is_a_problem() -> None:
+    """A syntax error is reported with its line."""
+    found = read_python_conf("workers = 2\ntimeout = = 3\n", "conf.py", {})
+    assert (found.problems[0].rule, found.problems[0].origin) == ("C003", Origin(file="conf.py", line=2))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=120))
+def test_any_configuration_is_read_or_refused(text: str) -> None:
+    """Whatever the file holds: a result, no exception."""
+    read_python_conf(text, "conf.py", {})
+
+
+# --- Compose and Dockerfiles ---------------------------------------------------------------------------------------
+
+_COMPOSE = """
+x-common: &common
+  restart: always
+services:
+  app:
+    <<: *common
+    build: {context: ., dockerfile: docker/Dockerfile}
+    environment:
+      WEB_CONCURRENCY: ${WORKERS:-3}
+      SECRET: $${kept}
+    stop_grace_period: 1m30s
+    healthcheck: {test: curl -f http://localhost:8000/, interval: 5s}
+    deploy: {resources: {limits: {cpus: "0.5", memory: 256M}}, replicas: 2}
+  web:
+    image: nginx:1.27.4-alpine
+    ports: ["8080:80"]
+    volumes: ["./nginx:/etc/nginx/conf.d:ro"]
+    depends_on: {app: {condition: service_healthy}}
+"""
+_DOCKERFILE = """FROM python:3.13-slim AS base
+ENV PORT=8000
+# the server
+FROM base
+EXPOSE 8000
+RUN <<EOF
+CMD nothing
+EOF
+CMD gunicorn \\
+    --bind 0.0.0.0:$PORT \\
+    app:app
+"""
+_NGINX = "upstream app { server app:8000; }\nserver { listen 80; location / { proxy_pass http://app; } }\n"
+
+
+def test_compose_with_everything(tmp_path: Path) -> None:
+    """Anchors, interpolation, the Dockerfile's command, volumes, limits and the image's version come together."""
+    files = {
+        "compose.yaml": _COMPOSE,
+        "docker/Dockerfile": _DOCKERFILE,
+        "nginx/app.conf": _NGINX,
+        ".env": "WORKERS=4\n",
+    }
+    deployment = _read(tmp_path, files)
+    app = deployment.service("app")
+    assert app is not None
+    assert app.settings["stop_grace"].value == 90.0
+    assert (app.settings["cpus"].value, app.settings["memory"].value) == (0.5, 256 * 2**20)
+    assert (app.settings["replicas"].value, app.settings["restart"].value) == (2, "always")
+    assert app.environment["SECRET"].value == "${kept}"
+    [check] = app.healthchecks
+    assert (check.interval.value, check.timeout.value) == (5.0, 30.0)
+    [server] = deployment.servers
+    assert (server.service, str(server.origin), server.shell) == ("app", "docker/Dockerfile:9", "sh -c without exec")
+    assert server.settings["bind"].value == (Address(host="0.0.0.0", port=8000),)
+    assert server.settings["workers"].value == 4
+    [nginx] = deployment.nginx
+    assert (nginx.service, nginx.versions, nginx.origin.file) == ("web", ((1, 27, 4),), "nginx/app.conf")
+    web = deployment.service("web")
+    assert web is not None
+    assert web.depends_on["app"].value == "service_healthy"
+    assert web.settings["published"].value == ((8080, 80),)
+    assert not deployment.problems
+
+
+def test_override_file_is_merged(tmp_path: Path) -> None:
+    """compose.override.yaml changes what it names and keeps the rest; command replaces the image's."""
+    own = "    image: a\n    command: gunicorn a:b --timeout 10\n    environment: {A: '1'}\n"
+    over = "    command: [gunicorn, 'a:b', --timeout, '20']\n    environment: {B: '2'}\n"
+    files = {"compose.yaml": own, "compose.override.yaml": over}
+    deployment = _read(tmp_path, {name: f"services:\n  app:\n{text}" for name, text in files.items()})
+    [server] = deployment.servers
+    assert (server.settings["timeout"].value, str(server.origin)) == (20, "compose.override.yaml:3")
+    [service] = deployment.services
+    assert {name: fact.value for name, fact in service.environment.items()} == {"A": "1", "B": "2"}
+
+
+def test_entrypoint_script_is_followed(tmp_path: Path) -> None:
+    """A script that the image starts is read, with its variables; without exec it stays in front of the server."""
+    files = {
+        "Dockerfile": 'FROM python:3.13\nCOPY . /app\nENTRYPOINT ["/app/start.sh"]\n',
+        "compose.yaml": "services:\n  app:\n    build: .\n",
+        "start.sh": '#!/bin/sh\n: "${WORKERS:=2}"\nTIMEOUT=45\ngunicorn a:b --workers "$WORKERS" --timeout $TIMEOUT\n',
+    }
+    [server] = _read(tmp_path, files).servers
+    assert (_values(server, "workers", "timeout"), server.shell) == ([2, 45], "entrypoint script without exec")
+    assert (server.service, str(server.origin)) == ("app", "start.sh:4")
+
+
+def test_alpine_shell_replaces_itself() -> None:
+    """busybox, the shell of alpine images, replaces itself by its last command."""
+    image = read_dockerfile("FROM python:3.13-alpine\nCMD gunicorn a:b\n", "Dockerfile")
+    assert image.cmd is not None
+    [command] = find_commands(image.cmd.argv)
+    assert command.shell == ""
+
+
+def test_projects_are_not_mixed_up(tmp_path: Path) -> None:
+    """Two Compose files in folders of their own are two deployments."""
+    files = {
+        f"{name}/compose.yaml": f"services:\n  {name}:\n    image: x\n    command: gunicorn a:b\n" for name in "ab"
+    }
+    found = read_deployments([_write(tmp_path, files)], Options(base=tmp_path))
+    assert [[server.service for server in one.servers] for one in found] == [["a"], ["b"]]
+
+
+def test_configuration_that_nothing_loads(tmp_path: Path) -> None:
+    """gunicorn loads ./gunicorn.conf.py only; a gunicorn_conf.py that no command names has no effect."""
+    files = {"Procfile": "web: gunicorn a:b\n", "gunicorn_conf.py": "timeout = 300\n"}
+    deployment = _read(tmp_path, files)
+    assert [problem.rule for problem in deployment.problems] == ["C005"]
+    loaded = _read(tmp_path / "two", {"Procfile": "web: gunicorn a:b\n", "gunicorn.conf.py": "timeout = 300\n"})
+    assert (loaded.problems, loaded.servers[0].settings["timeout"].value) == ([], 300)
+
+
+# --- systemd and Kubernetes ----------------------------------------------------------------------------------------
+
+
+def test_systemd_unit(tmp_path: Path) -> None:
+    """Continuations, drop-ins and environment count; without TimeoutStopSec it is 90 s."""
+    unit = (
+        "[Unit]\nAfter=network.target\n[Service]\nEnvironment=WEB_CONCURRENCY=3\nPrivateTmp=yes\n"
+        "ExecStart=/srv/venv/bin/gunicorn \\\n    --bind unix:/run/app.sock \\\n    app:app\n"
+    )
+    files = {
+        "app.service": unit,
+        "app.service.d/override.conf": "[Service]\nTimeoutStopSec=1min 30s\nKillSignal=SIGQUIT\n",
+    }
+    deployment = _read(tmp_path, files)
+    [server], [service] = deployment.servers, deployment.services
+    assert server.settings["bind"].value == (Address(socket="/run/app.sock"),)
+    assert (server.settings["workers"].value, str(server.origin)) == (3, "app.service:6")
+    assert (service.settings["stop_grace"].value, service.settings["private_tmp"].value) == (90.0, True)
+    assert service.settings["stop_signal"].value == "SIGQUIT"
+
+
+_MANIFEST = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  replicas: 3
+  template:
+    metadata: {labels: {app: api}}
+    spec:
+      terminationGracePeriodSeconds: 45
+      containers:
+        - name: app
+          image: registry.example/api:1
+          command: [gunicorn]
+          args: ["app:app", "--bind", "0.0.0.0:8000"]
+          env: [{name: WEB_CONCURRENCY, valueFrom: {configMapKeyRef: {name: settings, key: workers}}}]
+          ports: [{containerPort: 8000}]
+          resources: {limits: {cpu: 500m, memory: 1Gi}}
+          readinessProbe: {httpGet: {path: /ready, port: 8000}, periodSeconds: 5}
+          lifecycle: {preStop: {exec: {command: [sh, -c, sleep 7]}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: api-service}
+spec: {selector: {app: api}, ports: [{port: 80, targetPort: 8000}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {workers: "2"}
+"""
+
+
+def test_kubernetes_manifest(tmp_path: Path) -> None:
+    """Container, probe, preStop, limits, the Service's name and the ConfigMap's value are read."""
+    deployment = _read(tmp_path, {"k8s/api.yaml": _MANIFEST})
+    [service], [server] = deployment.services, deployment.servers
+    assert (service.name, tuple(service.aliases)) == ("app", ("api-service",))
+    names = ("stop_grace", "pre_stop", "replicas", "cpus", "memory", "controller")
+    assert [service.settings[name].value for name in names] == [45.0, 7.0, 3, 0.5, 2**30, "Deployment"]
+    [probe] = service.healthchecks
+    assert (probe.kind, probe.test.value, probe.interval.value) == ("readinessProbe", ("GET", "/ready"), 5.0)
+    assert (server.settings["workers"].value, server.settings["bind"].value) == (
+        2,
+        (Address(host="0.0.0.0", port=8000),),
+    )
+
+
+# --- values and hostile input --------------------------------------------------------------------------------------
+
+
+def test_durations_and_sizes() -> None:
+    """Times and sizes of Docker, systemd and Kubernetes."""
+    assert [docker_seconds(text) for text in ("1m30s", "500ms", "10", "x")] == [90.0, 0.5, 10.0, None]
+    assert [systemd_seconds(text) for text in ("90", "1min 30s", "infinity", "x")] == [90.0, 90.0, float("inf"), None]
+    assert [memory_bytes(text) for text in ("512m", "1Gi", "2GB", "x")] == [2**29, 2**30, 2**31, None]
+
+
+def test_yaml_bomb_and_nesting_end_in_a_message() -> None:
+    """Aliases that multiply and lists that nest without end are refused at once."""
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+        for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    for text in (bomb, "[" * 5000, "a: [1\nb: }"):
+        with pytest.raises(YamlProblem):
+            load_all(text)
+
+
+def test_hostile_files_end_in_problems(tmp_path: Path) -> None:
+    """A Compose file that is no YAML and a manifest that nests too deeply are problems, not tracebacks."""
+    files = {"compose.yaml": "services: [\n", "k8s/a.yaml": "apiVersion: v1\nkind: X\na: " + "[" * 3000}
+    deployment = _read(tmp_path, files)
+    assert {problem.rule for problem in deployment.problems} == {"C003"}
+    assert len(deployment.problems) == 2
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=st.text(
+        alphabet=st.sampled_from("abcdefgs{}[]:-,&*#\"' \n$|>!?%@`0123456789"),
+        max_size=200,
+    )
+)
+def test_any_compose_file_is_read_or_refused(tmp_path: Path, text: str) -> None:
+    """Whatever stands below services: no exception."""
+    read_deployments([_write(tmp_path, {"compose.yaml": f"services:\n  a: {text}\n"})])
+
+
+@settings(max_examples=40, deadline=None)
+@given(text=st.text(max_size=200))
+def test_any_dockerfile_is_read(text: str) -> None:
+    """Whatever a Dockerfile holds: no exception."""
+    read_dockerfile(f"FROM x\n{text}\nCMD {text}", "Dockerfile")

@@ -1,0 +1,45 @@
+"""Small deployments with what must be found in them, and nothing else; each mistake has a fixed twin."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from no502.cli import app
+from no502.doctor.registry import rules
+
+CORPUS = Path(__file__).with_name("corpus")
+NAMES = sorted(path.parent.name for path in CORPUS.glob("*/expected.toml"))
+
+
+def expected(name: str) -> dict[str, Any]:
+    """Return what a deployment's ``expected.toml`` says."""
+    return tomllib.loads((CORPUS / name / "expected.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_that_must_be_found_and_nothing_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule, file and line of every finding, whatever its severity."""
+    says = expected(name)
+    monkeypatch.chdir(CORPUS / name)
+    done = CliRunner().invoke(app, ["doctor", "--format", "json", *says.get("options", [])])
+    assert done.exit_code in {0, 1}, done.output
+    report = json.loads(done.stdout)
+    found = sorted((f["rule"], f["where"]["file"], f["where"]["line"] or 0) for f in report["findings"])
+    assert found == sorted((f["rule"], f["file"], f["line"]) for f in says.get("finding", []))
+    assert not {rule for rule, _, _ in found} & set(says["must_not"])
+    assert report["effective"]["nginx"] or report["effective"]["servers"], "nothing was looked at"
+
+
+def test_the_corpus_is_large_and_has_twins() -> None:
+    """At least 40 deployments, half of them without a finding, with known rules only."""
+    assert len(NAMES) >= 40
+    clean = [name for name in NAMES if not expected(name).get("finding")]
+    assert len(clean) * 2 >= len(NAMES)
+    for name in NAMES:
+        twin = name.removesuffix("-fixed")
+        assert twin in NAMES
+        assert {finding["rule"] for finding in expected(name).get("finding", [])} <= set(rules())

@@ -1,0 +1,65 @@
+"""The examples on the rules' pages: the failing one is found, the passing one is not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from no502.doctor.check import Result, check, merge
+from no502.doctor.files import Files
+from no502.doctor.front import front_of
+from no502.doctor.options import read_configured
+from no502.doctor.pages import page
+from no502.doctor.readers.deployment import Options, read_deployments
+from no502.doctor.registry import rules
+
+_BLOCK = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+_LIVE = "E"
+
+
+def examples(rule: str, heading: str) -> dict[str, str]:
+    """Return the files below a heading of a rule's page."""
+    text = page(rules()[rule])
+    _, _, below = text.partition(f"\n## {heading}\n")
+    return dict(_BLOCK.findall(below.partition("\n## ")[0]))
+
+
+def examine(directory: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Result:
+    """Write the files and check them with all rules."""
+    for name, text in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(directory)
+    said = read_configured(Path())
+    deployments = read_deployments([Path()], Options(nginx_version=said.nginx_version))
+    for deployment in deployments:
+        deployment.front = front_of(said.front) if said.front else None
+    texts = Files([Path()])
+    return merge([check(deployment, list(rules().values()), texts.text) for deployment in deployments])
+
+
+@pytest.mark.parametrize("rule", [rule for rule in rules() if rule[0] != _LIVE])
+def test_the_failing_example_is_found(rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a place in one of its files, with a fix."""
+    files = examples(rule, "Fails")
+    assert files, f"docs/doctor/{rule}.md has no failing example"
+    found = [finding for finding in examine(tmp_path, files, monkeypatch).findings if finding.rule == rule]
+    assert found
+    assert {finding.where.file for finding in found} <= set(files)
+    assert all(finding.fix for finding in found)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in rules() if rule[0] != _LIVE])
+def test_the_passing_example_is_clean(rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read, and the rule says nothing about it."""
+    files = examples(rule, "Passes")
+    assert files, f"docs/doctor/{rule}.md has no passing example"
+    result = examine(tmp_path, files, monkeypatch)
+    assert result.deployment.looked_at
+    assert rule not in {finding.rule for finding in result.findings}
+
+
+@pytest.mark.parametrize("rule", [rule for rule in rules() if rule[0] == _LIVE])
+def test_live_rules_are_tried_on_servers(rule: str) -> None:
+    """Their examples are answers of servers, so tests/doctor/test_live.py has to name each of them."""
+    assert f'"{rule}"' in Path(__file__).with_name("test_live.py").read_text(encoding="utf-8")

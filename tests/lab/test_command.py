@@ -1,0 +1,72 @@
+"""``no502 lab`` as a user runs it, with the scenarios that are no race."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+from no502.lab.scenarios import SCENARIOS
+from tests.support.commands import clean_environment, no502, processes_in
+
+_CERTAIN = ("big-header", "websocket", "forged-address")
+
+
+def test_lab_shows_the_failure_and_its_end(tmp_path: Path) -> None:
+    """Real nginx and gunicorn fail as they do in the wild, and not with no502; the page and the data tell the same."""
+    page = tmp_path / "report.html"
+    done = no502("lab", *_CERTAIN, "--json", "--html", page, cwd=tmp_path, env=clean_environment(tmp_path), seconds=300)
+    assert done.returncode == 0, done.stderr
+    results = {result["scenario"]: result for result in json.loads(done.stdout)["results"]}
+    assert list(results) == list(_CERTAIN)
+    assert results["big-header"]["wild"]["outcomes"] == {"200": 2, "502": 2}
+    assert "upstream sent too big header" in results["big-header"]["wild"]["log"][0]
+    assert results["big-header"]["no502"]["outcomes"] == {"200": 4}
+    assert results["websocket"]["wild"]["outcomes"] == {"404 instead of 101": 3}
+    assert results["websocket"]["no502"]["outcomes"] == {"echo": 3}
+    assert results["forged-address"]["no502"]["failures"] == 0
+    _look_at(page)
+    assert not processes_in(tmp_path)
+
+
+def test_lab_ignores_settings_made_for_other_servers(tmp_path: Path) -> None:
+    """Variables and a .env of the user's own service change nothing in the lab."""
+    (tmp_path / ".env").write_text("PROXY_READ_TIMEOUT=77\n")
+    environment = clean_environment(tmp_path, GUNICORN_TIMEOUT="1", WEB_CONCURRENCY="3")
+    done = no502("lab", "websocket", cwd=tmp_path, env=environment, seconds=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 scenarios: 1 failures seen in the wild, 1 gone with no502 (gunicorn " in done.stdout
+
+
+def test_list_names_every_scenario(tmp_path: Path) -> None:
+    """``--list`` starts nothing and prints one line for each scenario."""
+    done = no502("lab", "--list", cwd=tmp_path, env=clean_environment(tmp_path))
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [scenario.name for scenario in SCENARIOS]
+
+
+def test_mistakes_on_the_command_line(tmp_path: Path) -> None:
+    """An unknown scenario or a page in a directory that is not there is refused before anything starts."""
+    environment = clean_environment(tmp_path)
+    unknown = no502("lab", "nothing", cwd=tmp_path, env=environment)
+    assert (unknown.returncode, "no such scenario: nothing" in unknown.stderr) == (2, True)
+    nowhere = no502("lab", "--html", "none/report.html", cwd=tmp_path, env=environment)
+    assert (nowhere.returncode, "no directory" in nowhere.stderr) == (2, True)
+
+
+def _look_at(page: Path) -> None:
+    """Open the page in a real browser at phone width: nothing sticks out, every chart has a size."""
+    chromium = shutil.which("chromium")
+    assert chromium, "this test needs Debian's package chromium"
+    probe = (
+        "<script>const wide = document.documentElement.scrollWidth <= window.innerWidth;"
+        "const charts = [...document.querySelectorAll('svg')].every(svg => svg.getBoundingClientRect().height > 20);"
+        "document.title = `fits ${wide} charts ${charts}`</script>"
+    )
+    copy = page.with_name("probe.html")
+    copy.write_text(page.read_text(encoding="utf-8").replace("</body>", f"{probe}</body>"), encoding="utf-8")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=390,844"]
+    profile = f"--user-data-dir={page.parent / 'chromium'}"
+    command = [chromium, *flags, profile, "--dump-dom", copy.as_uri()]
+    seen = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert "<title>fits true charts true</title>" in seen.stdout, seen.stdout[:300] + seen.stderr[-2000:]

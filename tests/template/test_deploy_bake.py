@@ -1,0 +1,76 @@
+"""What is generated for each place to run it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.template import TEMPLATE, bake, files_in
+from tests.template.conftest import UNUSUAL
+
+_VENDORED = ("gunicorn_conf.py", "gunicorn_handover.py", "nginx/")
+_TARGETS = ["compose", "systemd", "kubernetes"]
+_KUBERNETES = {
+    "deploy/kubernetes/base/autoscaler.yaml",
+    "deploy/kubernetes/base/deployment.yaml",
+    "deploy/kubernetes/base/disruption.yaml",
+    "deploy/kubernetes/base/httproute.yaml",
+    "deploy/kubernetes/base/kustomization.yaml",
+    "deploy/kubernetes/base/networkpolicy.yaml",
+    "deploy/kubernetes/base/service.yaml",
+    "deploy/kubernetes/production/from-gateway.yaml",
+    "deploy/kubernetes/production/gateway.yaml",
+    "deploy/kubernetes/production/kustomization.yaml",
+}
+
+
+def _expected(target: str, slug: str, database: str) -> set[str]:
+    if target == "systemd":
+        names = ["environment.example", "write-nginx", f"{slug}.service", f"{slug}.socket"]
+        return {f"deploy/systemd/{name}" for name in names}
+    migration = {"deploy/kubernetes/base/migration.yaml"} if database == "postgresql" else set()
+    return _KUBERNETES | migration if target == "kubernetes" else set()
+
+
+@pytest.mark.parametrize("target", _TARGETS)
+@pytest.mark.parametrize("database", ["none", "postgresql"])
+@pytest.mark.parametrize("answers", [{}, UNUSUAL], ids=["defaults", "unusual"])
+def test_the_files_of_the_choice_are_there_and_no_others(
+    tmp_path: Path, answers: dict[str, str], database: str, target: str
+) -> None:
+    """Those below ``deploy/`` are those of the choice; what was not chosen leaves nothing that git would take."""
+    project = bake(tmp_path, **answers, database=database, deploy=target)
+    files = files_in(project)
+    assert {name for name in files if name.startswith("deploy/")} == _expected(target, project.name, database)
+    tests = {name for name in files if name in {"tests/test_systemd.py", "tests/test_kubernetes.py"}}
+    assert tests == ({f"tests/test_{target}.py"} - {"tests/test_compose.py"})
+    assert "compose.yaml" in files
+    empty = [path.relative_to(project) for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    ignored = (project / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert [path for path in empty if f"{path.parts[0]}/" not in ignored] == []
+
+
+@pytest.mark.parametrize("target", _TARGETS)
+@pytest.mark.parametrize("database", ["none", "postgresql"])
+def test_no_template_syntax_is_left(tmp_path: Path, database: str, target: str) -> None:
+    """Neither names nor contents hold a tag of the template language, and what is left out leaves no gap."""
+    for name, content in files_in(bake(tmp_path, **UNUSUAL, database=database, deploy=target)).items():
+        if not name.startswith(_VENDORED):
+            assert not re.search(r"cookiecutter\.|\{%|\{#|(?<!\$)\{\{", f"{name}\n{content.decode()}"), name
+            assert not re.search(r"\n{4}|[ \t]\n|^\n|\n\n\Z|[^\n]\Z", content.decode()), name
+
+
+@pytest.mark.parametrize("target", _TARGETS)
+def test_no_trace_of_a_target_that_was_not_chosen(tmp_path: Path, target: str) -> None:
+    """The files that every service has name the chosen directory only."""
+    files = files_in(bake(tmp_path, deploy=target))
+    named = {found for text in files.values() for found in re.findall(rb"deploy/(systemd|kubernetes)", text)}
+    assert named == {target.encode()} - {b"compose"}
+
+
+def test_compose_is_the_default() -> None:
+    """The first of the choices is the default, and each has a text for people."""
+    context = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
+    assert context["deploy"] == _TARGETS
+    assert set(context["__prompts__"]["deploy"]) == {"__prompt__", *_TARGETS}
