@@ -86,7 +86,7 @@ APPLICATION: tuple[Message, ...] = (
         post="502 (L911) for what was running",
         prove=("The lines of the same pid before it.",),
         fix=("SIGSEGV: `faulthandler` names the extension. Others: as the lines before say.",),
-        evidence="Reproduced with a real gunicorn.",
+        evidence="From gunicorn's source.",
     ),
     Message(
         id="L955",
@@ -144,7 +144,7 @@ APPLICATION: tuple[Message, ...] = (
             "A worker has served `max_requests` and leaves. Without the handover it closes idle and unread "
             "connections at once and gunicorn forks the replacement only afterwards."
         ),
-        get="slower for a moment; 502 (L901) with one worker of uvicorn alone",
+        get="200: nginx repeats it (L911)",
         post="502 (L911) now and then",
         prove=("`no502 doctor logs` with nginx's error log beside it: L911 in the same seconds.",),
         fix=("The handover; else `max_requests` 0 if nothing leaks, else several workers and a wide jitter.",),
@@ -172,7 +172,7 @@ APPLICATION: tuple[Message, ...] = (
             ("Wait for the old instance (stop grace longer than `graceful_timeout`), or let systemd hold the socket."),
         ),
         rules=("S501",),
-        evidence="Reproduced with a real gunicorn: it tries five times, one second apart, and exits with 1.",
+        evidence="From gunicorn's source: it tries five times, one second apart.",
     ),
     Message(
         id="L959",
@@ -190,7 +190,7 @@ APPLICATION: tuple[Message, ...] = (
         prove=("`gunicorn --help`; `no502 doctor` on the file that has the command.",),
         fix=("The right name. In a configuration file gunicorn ignores unknown names without a word.",),
         rules=("C003", "C004"),
-        evidence="Reproduced with a real gunicorn.",
+        evidence="`gunicorn --keepalive` exits with 2 (gunicorn 27.0.1).",
     ),
     Message(
         id="L960",
@@ -243,7 +243,7 @@ APPLICATION: tuple[Message, ...] = (
         post="500",
         prove=("The traceback below it; `$upstream_status` 500 in the access log.",),
         fix=("In the application.",),
-        evidence="Reproduced with a real uvicorn.",
+        evidence="From uvicorn's source.",
     ),
     Message(
         id="L965",
@@ -260,7 +260,7 @@ APPLICATION: tuple[Message, ...] = (
         prove=("nginx's `proxy_pass` scheme; `pip show websockets` in the application's environment.",),
         fix=("`proxy_pass http://`; install `uvicorn[standard]`.",),
         rules=("A101",),
-        evidence="Reproduced with a real uvicorn.",
+        evidence="From uvicorn's source.",
     ),
     Message(
         id="L967",

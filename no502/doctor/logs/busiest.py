@@ -16,6 +16,8 @@ class Busiest:
     def __init__(self, capacity: int = 128) -> None:
         self._capacity = capacity
         self._counts: dict[str, int] = {}
+        self._candidates: list[str] = []
+        self._lowest = 0
         self.total = 0
         self.exact = True
         """Whether no name has been replaced yet."""
@@ -30,8 +32,19 @@ class Busiest:
             counts[name] = 1
         else:
             self.exact = False
-            rarest = min(counts, key=counts.__getitem__)
+            rarest = self._rarest()
             counts[name] = counts.pop(rarest) + 1
+
+    def _rarest(self) -> str:
+        """Return a name with the lowest count; the candidates are collected once for all of them, not each time."""
+        counts = self._counts
+        while self._candidates:
+            name = self._candidates.pop()
+            if counts.get(name) == self._lowest:
+                return name
+        self._lowest = min(counts.values())
+        self._candidates = [name for name, count in counts.items() if count == self._lowest]
+        return self._candidates.pop()
 
     def top(self, count: int) -> list[tuple[str, int]]:
         """Return the most frequent names with their counts, the most frequent first, equal ones by name."""

@@ -167,7 +167,7 @@ ANSWERING: tuple[Message, ...] = (
         shapes=(Shape(starts="upstream timed out", errnos=frozenset({110}), phases=_UPGRADED),),
         text=("upstream timed out (110: ...) while proxying upgraded connection",),
         cause="Neither side of a WebSocket said anything for `proxy_read_timeout`.",
-        get="the WebSocket ends without a close frame (code 1006; the application sees 1005)",
+        get="the WebSocket ends without a close frame (the application sees 1005)",
         post="does not apply",
         prove=("The WebSocket lived exactly `proxy_read_timeout` after its last message.",),
         fix=("`proxy_read_timeout` above the ping interval; uvicorn pings every 20 s by default.",),
@@ -239,7 +239,7 @@ ANSWERING: tuple[Message, ...] = (
         cause=(
             "What listens at the address does not speak HTTP: another service's port, or TLS where nginx speaks plain."
         ),
-        get="the bytes as HTTP/0.9, status 009 in the log; newer versions 502",
+        get="the bytes as HTTP/0.9, with status 009 in the access log",
         post="the same",
         prove=("`curl -v --http0.9 http://ADDRESS/` and look at the first bytes.",),
         fix=("The right port; `proxy_pass https://` if the application itself has TLS.",),
@@ -265,7 +265,7 @@ ANSWERING: tuple[Message, ...] = (
         post="502, and the work is done",
         prove=("`curl -sD - -o /dev/null http://UPSTREAM/PATH | cat -v` against the application itself.",),
         fix=("Correct the header in the application or in the middleware that adds it.",),
-        versions="Newer versions are stricter; duplicates of Content-Length are refused since 1.23.0.",
+        versions="1.22.1 passes a second Content-Length, 1.31.3 refuses it.",
         evidence="Reproduced on nginx 1.31.",
     ),
     Message(

@@ -39,7 +39,6 @@ CLIENTS: tuple[Message, ...] = (
         post="413, before the application is asked",
         prove=("The number in the line against `nginx -T | grep client_max_body_size`.",),
         fix=("State the size that the application takes, in the location that takes it.",),
-        rules=("B702",),
         evidence="11 MB with the default: 413.",
     ),
     Message(
@@ -70,7 +69,7 @@ CLIENTS: tuple[Message, ...] = (
         post="a reset connection",
         prove=("`dmesg | grep -i -e oom -e segfault`.",),
         fix=("More memory; for signal 11 leave out third-party modules or update nginx.",),
-        evidence="Reproduced with SIGKILL.",
+        evidence="From nginx's source.",
     ),
 )
 """Messages that are not about the application."""

@@ -366,7 +366,7 @@ CONNECTING: tuple[Message, ...] = (
         post="the same",
         prove=("`ss -ltnp` shows who has the port.",),
         fix=("Stop the other one, or change `listen`.",),
-        evidence="Reproduced on both nginx versions.",
+        evidence="From nginx's source.",
     ),
 )
 """Messages before the connection stands, in the order of their ids."""

@@ -26,8 +26,9 @@ _UVICORN = re.compile(r"(?:^|[|\]:] +|\s)(?:INFO|WARNING|ERROR|CRITICAL):\s+(.*)
 _SERVER_WORDS = (
     b"orker",
     b"WORKER",
-    b"andling signal",
-    b"equest limit",
+    b"Handling signal",
+    b"Maximum request limit",
+    b"handover: ",
     b"startup failed",
     b"failed to load",
     b"Connection in use",
@@ -37,7 +38,7 @@ _SERVER_WORDS = (
     b"unrecognized arg",
     b"No such option",
     b"graceful shutdown",
-    b" ASGI ",
+    b"ASGI ",
     b"Invalid HTTP",
     b"upgrade request",
     b"concurrency limit",
@@ -77,7 +78,7 @@ def parse(raw: bytes) -> Line | None:
             return _nginx_line(unwrapped, match) if match else None
     if b"nginx: [" in raw and (match := _NGINX_START.search(raw, 0, MAX_LINE)):
         return _nginx_line(raw, match)
-    if b" HTTP/" in raw:  # an access line
+    if b" HTTP/" in raw or b'"upstream_status"' in raw:  # an access line
         return None
     for word in _SERVER_WORDS:
         if word in raw:
@@ -87,7 +88,9 @@ def parse(raw: bytes) -> Line | None:
 
 def printable(text: str, limit: int = 200) -> str:
     """Return text that cannot steer a terminal, shortened to ``limit`` characters."""
-    shown = "".join(character if character.isprintable() else "?" for character in text[: limit + 1])
+    shown = text[: limit + 1]
+    if not shown.isprintable():
+        shown = "".join(character if character.isprintable() else "?" for character in shown)
     return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
 
 
