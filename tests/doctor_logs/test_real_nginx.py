@@ -13,10 +13,10 @@ import pytest
 
 from no502.doctor.logs.findings import Findings, classify
 from no502.doctor.logs.parse import parse
+from no502.lab.dns import NameServer
 from tests.nginx.conftest import PROGRAMS, program
 from tests.nginx.proxy import Nginx
 from tests.support.backend import Backend, Request, response
-from tests.support.dns import NameServer
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running
