@@ -55,6 +55,7 @@ docs: $(INSTALLED) ## write the generated pages and pictures, build the site int
 	$(BIN)/python scripts/picture.py
 	$(BIN)/python scripts/reference.py
 	$(BIN)/python scripts/lab_page.py
+	$(BIN)/python scripts/error_index.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lock: $(INSTALLED) ## choose new versions for requirements-dev.lock (needs uv)
