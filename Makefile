@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench demo test check sync docs lock clean
+.PHONY: help install bench soak demo test docker-test check sync docs lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 install: $(INSTALLED) ## create .venv with the locked development tools and this package
 
@@ -25,7 +25,10 @@ test: $(INSTALLED) ## run the tests; ARGS="-k name" is passed on
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
 
-check: $(INSTALLED) ## lint, types, shell scripts, every nginx variant, units and manifests, spelling, the site, workflows
+docker-test: $(INSTALLED) ## run the generated service on a Docker engine (minutes; starts one if none answers and this is root)
+	VENV="$(VENV)" scripts/docker-test
+
+check: $(INSTALLED) ## lint, types, shell scripts, nginx variants, Compose, units, manifests, spelling, the site, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -34,12 +37,16 @@ check: $(INSTALLED) ## lint, types, shell scripts, every nginx variant, units an
 	$(BIN)/python scripts/check_deploy.py
 	$(BIN)/typos
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python scripts/check_compose.py
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: workflows not checked"; fi
 
 bench: $(INSTALLED) ## run every benchmark side by side and write benchmarks/results (about an hour, on a quiet machine)
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
 	set -e; for name in steady recycle reload growth; do $(BIN)/python benchmarks/$$name.py $(ARGS); done
+
+soak: $(INSTALLED) ## a long mixed load with reloads and kills, invariants checked (MINUTES=30)
+	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),30)
 
 sync: $(INSTALLED) ## copy gunicorn_conf.py, gunicorn_handover.py and nginx/ into the template
 	$(BIN)/python scripts/sync.py
@@ -48,6 +55,7 @@ docs: $(INSTALLED) ## write the generated pages and pictures, build the site int
 	$(BIN)/python scripts/picture.py
 	$(BIN)/python scripts/reference.py
 	$(BIN)/python scripts/lab_page.py
+	$(BIN)/python scripts/error_index.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lock: $(INSTALLED) ## choose new versions for requirements-dev.lock (needs uv)

@@ -55,6 +55,11 @@ class Child:
         self._reader.start()
 
     @property
+    def pid(self) -> int:
+        """The process id of its main process."""
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """The exit code (negative: killed by that signal); None while it runs."""
         return self._process.poll()

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from no502.doctor.logs import command as logs
 from no502.doctor.pages import page
 from no502.doctor.registry import AREAS, find_rules, rules
 from no502.doctor.run import Request, run_doctor
@@ -125,6 +126,9 @@ def explain(rule: Annotated[str, typer.Argument(help="An id or a slug.")]) -> No
             typer.echo(page(found), nl=False)
     except ValueError as error:
         raise UserError(str(error), USAGE) from None
+
+
+doctor.command("logs")(logs)
 
 
 @doctor.command("rules")

@@ -119,7 +119,19 @@ def test_a_limit_for_each_client_can_be_added(start: ProxyFactory) -> None:
 
 
 def test_the_standalone_tree_keeps_to_itself(start: ProxyFactory) -> None:
-    """The file with the process id is in the tree as well, so that several trees can run side by side."""
+    """Process id and temporary files are in the tree too, so that several trees can run side by side, as any user."""
     with Backend() as backend:
         proxy = start(backend.upstream)
         assert (proxy.directory / "nginx.pid").read_text(encoding="ascii").strip() == str(proxy.pid)
+        for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi"):
+            assert (proxy.directory / f"{name}_temp").is_dir()
+
+
+def test_the_ways_to_name_the_application_pool_alike() -> None:
+    """All three upstream files have the same lines about keep-alive; what one was tested for holds for the others."""
+    source = data_path("nginx")
+    files = [source / "templates", source / "variants" / "local-upstream", source / "variants" / "static-upstream"]
+    texts = [(directory / "upstream.conf.template").read_text(encoding="utf-8") for directory in files]
+    lines = [re.findall(r"^    ((?:zone|keepalive)\w* .*;)$", text, re.MULTILINE) for text in texts]
+    assert len(lines[0]) == 5
+    assert lines[0] == lines[1] == lines[2]

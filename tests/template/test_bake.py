@@ -40,6 +40,7 @@ EXPECTED = {
     "app/root_path.py",
     "app/server.py",
     "app/settings.py",
+    "scripts/deploy",
     "scripts/diagnose",
     "scripts/healthcheck.py",
     "scripts/rolling-restart",

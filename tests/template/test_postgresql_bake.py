@@ -124,9 +124,11 @@ def test_compose_migrates_before_the_service_starts_and_keeps_the_password_out(t
         "backend",
         "database",
         "migrate",
+        "dump",
     ]
     assert {name for name, service in services.items() if "ports" in service} == {"nginx"}
     assert all(service["cap_drop"] == ["ALL"] for service in services.values())
+    assert services["dump"]["profiles"] == ["tools"]
     assert database["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
     for service in (migrate, backend):
         assert service["environment"]["PGPASSWORD"].startswith("${POSTGRES_PASSWORD:?")

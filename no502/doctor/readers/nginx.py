@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,23 @@ from no502.doctor.model import (
     NginxConfig,
     NotChecked,
     Origin,
+    Problem,
     Source,
     Upstream,
     UpstreamServer,
     Version,
 )
-from no502.doctor.readers.nginx_effective import POOLS_BY_DEFAULT, Level, default_headers, default_settings
+from no502.doctor.readers.nginx_check import check_tree
+from no502.doctor.readers.nginx_effective import (
+    POOLS_BY_DEFAULT,
+    Level,
+    default_headers,
+    default_origin,
+    default_settings,
+)
 from no502.doctor.readers.nginx_files import Tree, read_tree
 from no502.doctor.readers.nginx_syntax import Directive
-from no502.doctor.readers.nginx_values import is_template, parse_address, parse_int, parse_time
+from no502.doctor.readers.nginx_values import is_template, parse_address, parse_int, parse_time, shown
 
 __all__ = ["BOTH_SIDES", "find_versions", "read_nginx"]
 
@@ -32,6 +40,9 @@ BOTH_SIDES: Sequence[Version] = ((1, 28, 0), (1, 31, 0))
 """What to judge by where the version is not known: one on each side of 1.29.7."""
 
 _HTTP_ONLY = {"server", "upstream", "map", "geo", "log_format", "limit_req_zone", "limit_conn_zone"}
+_MOST_PROBLEMS = 200
+_MOST_LOCATIONS = 20_000
+_MOST_VARIABLES = 8
 _NESTED = {"location", "if", "limit_except"}
 
 
@@ -57,7 +68,8 @@ class _Walk:
     config: NginxConfig
     deployment: Deployment
     upstreams: Mapping[str, Upstream]
-    maps: Mapping[str, set[str]]
+    constant: Mapping[str, str]
+    """Variables of maps that can have one value only."""
     ordinary: Mapping[str, Fact[str]] = field(default_factory=dict)
     names: Sequence[str] = ()
     found: list[Location] = field(default_factory=list)
@@ -86,6 +98,8 @@ class _Walk:
 
     def _passes(self, place: Directive, path: str, block: Sequence[Directive], level: Level, outer: Level) -> None:
         for one in (one for one in block if one.name == "proxy_pass" and one.args):
+            if len(self.found) >= _MOST_LOCATIONS:
+                return
             own = any(line.name == "proxy_set_header" for line in block)
             self.found.append(
                 Location(
@@ -107,26 +121,53 @@ class _Walk:
         return self.ordinary.get((header.value or "").replace("{", "").replace("}", "")) if header else None
 
     def _upstream(self, one: Directive, level: Level) -> Upstream | None:
-        target = re.sub(r"^https?://", "", one.args[0])
-        name = target.split("/", 1)[0] if not target.startswith("unix:") else target
-        if name.startswith("$"):
-            return self._through_variable(one, name, level)
-        if name.lower() in self.upstreams:
-            return self.upstreams[name.lower()]
-        return _implicit(one, name, 443 if one.args[0].startswith("https:") else 80)
+        text = one.args[0]
+        if not is_template(text) and "$" in text.partition("://")[2].partition("/")[0] + text[:1]:
+            return self._through_variable(one, level)
+        return self._named(one, text)
 
-    def _through_variable(self, one: Directive, name: str, level: Level) -> Upstream | None:
-        variable = re.match(r"\$\{?(\w+)\}?(.*)$", name)
-        value = level.variables.get(f"${variable[1]}") if variable else None
-        rest = variable[2] if variable else ""
-        values = {value} if value else self.maps.get(f"${variable[1]}", set()) if variable else set()
-        values = {re.sub(r"^https?://", "", text).split("/", 1)[0] + rest for text in values}
-        if len(values) == 1 and "$" not in (text := values.pop()):
-            return self.upstreams.get(text.lower()) or _implicit(one, text, 80, variable=True)
+    def _named(self, one: Directive, text: str, *, variable: bool = False) -> Upstream:
+        secure = text.startswith("https:")
+        target = re.sub(r"^https?://", "", text)
+        name = target if target.startswith("unix:") else re.split(r"[/?$]", target, maxsplit=1)[0]
+        if is_template(target):
+            name = target.partition("/")[0]
+        explicit = self.upstreams.get(name.lower())
+        host, _, port = name.lower().rpartition(":")
+        if explicit is None and host in self.upstreams and port.isdigit() and not variable:
+            block = self.upstreams[host]
+            message = f"upstream {block.name} ({block.origin}) has ports of its own, so proxy_pass may not name {port}"
+            origin = Origin(file=one.file, line=one.line)
+            fix = f"leave out :{port}"
+            self.deployment.problems.append(Problem(rule="C001", message=message, origin=origin, fix=fix))
+            return block
+        return explicit or _implicit(one, name, 443 if secure else 80, variable=variable)
+
+    def _through_variable(self, one: Directive, level: Level) -> Upstream | None:
+        """Follow a variable in scheme, host or port of ``proxy_pass`` to the only value that it can have."""
+        text = one.args[0]
+        for _ in range(_MOST_VARIABLES):
+            scheme, host, rest = _parts(text)
+            found = re.search(r"\$\{?(\w+)\}?", host)
+            if found is None:
+                # A variable in the path or after the port is what is asked for, not where.
+                return self._named(one, f"{scheme}{host}{rest}", variable=True)
+            value = level.variables.get(f"${found[1]}", self.constant.get(f"${found[1]}"))
+            if value is None:
+                if host[: found.start()].rpartition(":")[2].isdigit() and ":" in host[: found.start()]:
+                    return self._named(one, f"{scheme}{host[: found.start()]}", variable=True)
+                break
+            text = f"{scheme}{host[: found.start()]}{value}{host[found.end() :]}{rest}"
         origin = Origin(file=one.file, line=one.line)
         what, why = f"proxy_pass {one.args[0]}", "a variable decides where it goes"
         self.deployment.not_checked.append(NotChecked(what=what, why=why, origin=origin))
         return None
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """Return scheme, host with port, and the rest of where ``proxy_pass`` goes."""
+    found = re.match(r"(https?://)?([^/?]*)(.*)$", text, re.DOTALL)
+    return (found[1] or "", found[2], found[3]) if found else ("", text, "")
 
 
 def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
@@ -158,14 +199,20 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
     Raises:
         UserError: The parser is not installed.
     """
+    before = len(deployment.problems)
     tree = read_tree(path, base=base, environment=environment or {}, path_map=path_map or {}, deployment=deployment)
+    if len(deployment.problems) == before:
+        found = {(str(one.file), one.line, message, fix): None for one, message, fix in check_tree(tree)}
+        for file, line, message, fix in list(found)[:_MOST_PROBLEMS]:
+            origin = Origin(file=file, line=line)
+            deployment.problems.append(Problem(rule="C001", message=message, origin=origin, fix=fix))
     try:
         shown = str(path.relative_to(base))
     except ValueError:
         shown = str(path)
     note = Origin(file=shown, source=Source.DEFAULT, note=version_note or find_versions(None)[1])
     config = NginxConfig(origin=Origin(file=shown), versions=tuple(versions), version_origin=note, service=service)
-    config.main = _main(tree.directives)
+    config.main = _main(tree.directives, default_origin(note, versions))
     http = [one for one in tree.directives if one.name == "http" and one.block is not None]
     levels = [(one.block or [], Level().enter(one.block or [])) for one in http]
     loose = [one for one in tree.directives if one.name in _HTTP_ONLY or one.name not in {"http", "events", "stream"}]
@@ -174,7 +221,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
     for block, level in levels:
         upstreams = {one.name.lower(): one for one in _upstreams(block, config)}
         config.upstreams += upstreams.values()
-        walk = _Walk(config, deployment, upstreams, _maps(block), _ordinary(block))
+        walk = _Walk(config, deployment, upstreams, _constants(block), _ordinary(block))
         for one in block:
             if one.name == "server" and one.block is not None:
                 walk.server(one, level)
@@ -185,7 +232,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
     return config, tree
 
 
-def _main(directives: Sequence[Directive]) -> dict[str, Fact[Any]]:
+def _main(directives: Sequence[Directive], default: Origin) -> dict[str, Fact[Any]]:
     found: dict[str, Fact[Any]] = {}
     events = [inner for one in directives if one.name == "events" for inner in one.block or []]
     for one in [*directives, *events]:
@@ -193,6 +240,9 @@ def _main(directives: Sequence[Directive]) -> dict[str, Fact[Any]]:
             value = parse_int(one.args[0]) if one.name != "worker_processes" else one.args[0]
             source = Source.TEMPLATE if is_template(one.args[0]) else Source.WRITTEN if value else Source.UNKNOWN
             found[one.name] = Fact(value, Origin(file=one.file, line=one.line, source=source))
+    if any(one.name in {"events", "http"} for one in directives):
+        for name, value in (("worker_connections", 512), ("worker_processes", "1")):
+            found.setdefault(name, Fact(value, default))
     return found
 
 
@@ -210,13 +260,14 @@ def _ordinary(block: Sequence[Directive]) -> dict[str, Fact[str]]:
     return found
 
 
-def _maps(block: Sequence[Directive]) -> dict[str, set[str]]:
-    """Return the constants that a ``map`` can give each variable."""
-    found: dict[str, set[str]] = {}
+def _constants(block: Sequence[Directive]) -> dict[str, str]:
+    """Return the variables whose ``map`` can give one value only."""
+    found = {}
     for one in block:
         if one.name == "map" and len(one.args) == 2:  # noqa: PLR2004  source and variable
             values = {inner.args[0] for inner in one.block or [] if len(inner.args) == 1}
-            found[one.args[1]] = values
+            if len(values) == 1:
+                found[one.args[1]] = values.pop()
     return found
 
 
@@ -243,7 +294,7 @@ def _address(text: str, origin: Origin, default_port: int = 80) -> Fact[Address]
     if address is not None:
         return Fact(address, origin)
     kind = Source.TEMPLATE if is_template(text) else Source.UNKNOWN
-    return Fact(None, Origin(file=origin.file, line=origin.line, source=kind, note=text[:80]))
+    return Fact(None, Origin(file=origin.file, line=origin.line, source=kind, note=shown(text)))
 
 
 _POOL: Mapping[str, tuple[Any, Any]] = {
@@ -255,7 +306,7 @@ _POOL: Mapping[str, tuple[Any, Any]] = {
 
 
 def _pool(upstream: Directive, config: NginxConfig) -> dict[str, Fact[Any]]:
-    default = Origin(file=upstream.file, line=upstream.line, source=Source.DEFAULT, note=config.version_origin.note)
+    default = replace(default_origin(config.version_origin, config.versions), file=upstream.file, line=upstream.line)
     sizes = {32 if version >= POOLS_BY_DEFAULT else 0 for version in config.versions}
     found: dict[str, Fact[Any]] = {"keepalive": Fact(sizes.pop() if len(sizes) == 1 else None, default)}
     found |= {name: Fact(value, default) for name, (_, value) in _POOL.items() if value is not None}
@@ -264,7 +315,7 @@ def _pool(upstream: Directive, config: NginxConfig) -> dict[str, Fact[Any]]:
         if one.name in _POOL and one.args:
             value = _POOL[one.name][0](one.args[0])
             kind = Source.TEMPLATE if is_template(one.args[0]) else Source.UNKNOWN
-            unknown = Origin(file=one.file, line=one.line, source=kind, note=one.args[0][:80])
+            unknown = Origin(file=one.file, line=one.line, source=kind, note=shown(one.args[0]))
             found[one.name] = Fact(value, origin) if value is not None else Fact(None, unknown)
         elif one.name in {"zone", "resolver"} and one.args:
             found[one.name] = Fact(" ".join(one.args), origin)
@@ -274,7 +325,7 @@ def _pool(upstream: Directive, config: NginxConfig) -> dict[str, Fact[Any]]:
 def _text(one: Directive) -> Fact[str]:
     origin = Origin(file=one.file, line=one.line)
     if is_template(one.args[0]):
-        return Fact(None, Origin(file=one.file, line=one.line, source=Source.TEMPLATE, note=one.args[0][:80]))
+        return Fact(None, Origin(file=one.file, line=one.line, source=Source.TEMPLATE, note=shown(one.args[0])))
     return Fact(one.args[0], origin)
 
 
@@ -283,4 +334,4 @@ def _implicit(one: Directive, name: str, port: int, *, variable: bool = False) -
     # A name in a variable is looked up while nginx runs.
     parameters = {"resolve": ""} if variable else {}
     server = UpstreamServer(address=_address(name, origin, port), parameters=parameters, origin=origin)
-    return Upstream(name=name, origin=origin, servers=(server,), explicit=False)
+    return Upstream(name=shown(name), origin=origin, servers=(server,), explicit=False)

@@ -5,7 +5,8 @@ Checked against real nginx in tests/doctor/test_nginx_effective.py. https://ngin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from no502.doctor.model import Fact, Origin, Source, Version
 from no502.doctor.readers.nginx_syntax import Directive
 from no502.doctor.readers.nginx_values import is_template, parse_flag, parse_int, parse_size, parse_time
 
-__all__ = ["POOLS_BY_DEFAULT", "SCALARS", "Level", "default_headers", "default_settings", "fact_of"]
+__all__ = ["POOLS_BY_DEFAULT", "SCALARS", "Level", "default_headers", "default_origin", "default_settings", "fact_of"]
 
 POOLS_BY_DEFAULT: Version = (1, 29, 7)
 """From here on nginx speaks HTTP/1.1 to upstreams and pools connections. https://nginx.org/en/CHANGES"""
@@ -50,7 +51,7 @@ SCALARS: Mapping[str, tuple[_Parser, Any]] = {
     "proxy_next_upstream_timeout": (_one(parse_time), 0.0),
     "proxy_buffer_size": (_one(parse_size), 4096),
     "proxy_buffers": (_buffers, (8, 4096)),
-    "proxy_busy_buffers_size": (_one(parse_size), None),
+    "proxy_busy_buffers_size": (_one(parse_size), 8192),
     "proxy_buffering": (_one(parse_flag), True),
     "proxy_request_buffering": (_one(parse_flag), True),
     "proxy_ignore_client_abort": (_one(parse_flag), False),
@@ -95,14 +96,22 @@ class Level:
 
     def enter(self, block: Sequence[Directive]) -> Level:
         """Return the level inside of a block."""
-        settings, headers, variables = dict(self.settings), {}, dict(self.variables)
+        settings, headers = dict(self.settings), {}
+        here: set[str] = set()
         for one in block:
             if one.name in SCALARS:
-                settings[one.name] = fact_of(one)
+                fact = fact_of(one)
+                if one.name in here and fact.value != settings[one.name].value:
+                    # nginx accepts it once, so these are the sides of a template's condition.
+                    unknown = replace(fact.origin, source=Source.UNKNOWN, note="set twice in the same block")
+                    fact = Fact(None, unknown)
+                here.add(one.name)
+                settings[one.name] = fact
             elif one.name == "proxy_set_header" and one.args:
                 headers[one.args[0].lower()] = _header(one)
-            elif one.name == "set" and len(one.args) == 2:  # noqa: PLR2004  name and value
-                variables[one.args[0]] = None if "$" in one.args[1] else one.args[1]
+        if "proxy_buffer_size" in here or "proxy_buffers" in here or "proxy_busy_buffers_size" not in settings:
+            _busy(settings, here)
+        variables = _variables(block, self.variables)
         if not headers:
             return replace(self, settings=settings, variables=variables)
         dropped = {name: fact for name, fact in {**self.dropped, **self.headers}.items() if name not in headers}
@@ -111,7 +120,7 @@ class Level:
 
 def default_settings(versions: Sequence[Version], main: Origin) -> dict[str, Fact[Any]]:
     """Return nginx's values for what nobody set."""
-    origin = _default(main, versions)
+    origin = default_origin(main, versions)
     found: dict[str, Fact[Any]] = {
         name: Fact(value, origin) for name, (_, value) in SCALARS.items() if value is not None
     }
@@ -122,9 +131,9 @@ def default_settings(versions: Sequence[Version], main: Origin) -> dict[str, Fac
 
 def default_headers(versions: Sequence[Version], main: Origin) -> dict[str, Fact[str]]:
     """Return the headers that nginx sends unless they are set: Host, and Connection before 1.29.7."""
-    found: dict[str, Fact[str]] = {"host": Fact("$proxy_host", _default(main, versions))}
+    found: dict[str, Fact[str]] = {"host": Fact("$proxy_host", default_origin(main, versions))}
     texts = {"" if version >= POOLS_BY_DEFAULT else "close" for version in versions}
-    found["connection"] = Fact(texts.pop() if len(texts) == 1 else None, _default(main, versions))
+    found["connection"] = Fact(texts.pop() if len(texts) == 1 else None, default_origin(main, versions))
     return found
 
 
@@ -136,6 +145,50 @@ def _header(one: Directive) -> Fact[str]:
     return Fact(value, origin)
 
 
-def _default(main: Origin, versions: Sequence[Version]) -> Origin:
+def default_origin(main: Origin, versions: Sequence[Version]) -> Origin:
+    """Return where a default comes from: the versions, for people."""
     named = " or ".join(".".join(map(str, version)) for version in versions)
     return Origin(file=main.file, line=None, source=Source.DEFAULT, note=f"default of nginx {named}")
+
+
+def _variables(block: Sequence[Directive], outer: Mapping[str, str | None]) -> Mapping[str, str | None]:
+    """Return the variables that ``set`` gives a constant; None for those with several or computed values."""
+    values: dict[str, set[str | None]] = {}
+    for one in _sets(block):
+        text = one.args[1]
+        for name in re.findall(r"\$\{?(\w+)\}?", text):
+            known = outer.get(f"${name}")
+            if known is not None:
+                text = re.sub(rf"\$\{{{name}\}}|\${name}\b", known.replace("\\", r"\\"), text)
+        values.setdefault(one.args[0], set()).add(None if "$" in text else text)
+    if not values:
+        return outer
+    return {**outer, **{name: found.pop() if len(found) == 1 else None for name, found in values.items()}}
+
+
+def _sets(block: Sequence[Directive]) -> Iterator[Directive]:
+    for one in block:
+        if one.name == "set" and len(one.args) == 2:  # noqa: PLR2004  name and value
+            yield one
+        elif one.name == "if":
+            yield from _sets(one.block or ())
+
+
+def _busy(settings: dict[str, Fact[Any]], here: set[str]) -> None:
+    """Compute what nginx does for ``proxy_busy_buffers_size`` where nobody writes it: twice the larger buffer."""
+    written = settings.get("proxy_busy_buffers_size")
+    if "proxy_busy_buffers_size" in here or (written is not None and written.origin.source is not Source.DEFAULT):
+        return
+    facts: list[Fact[Any] | None] = [settings.get(name) for name in ("proxy_buffer_size", "proxy_buffers")]
+    origin = next((fact.origin for fact in facts if fact is not None), None)
+    if origin is None:
+        return
+    if any(fact is not None and not fact.known for fact in facts):
+        settings["proxy_busy_buffers_size"] = Fact(
+            None, replace(origin, source=Source.UNKNOWN, note="from the buffers")
+        )
+        return
+    one: int = SCALARS["proxy_buffer_size"][1] if facts[0] is None else facts[0].value or 0
+    _, many = SCALARS["proxy_buffers"][1] if facts[1] is None else facts[1].value or (0, 0)
+    note = "twice the larger of proxy_buffer_size and one of proxy_buffers"
+    settings["proxy_busy_buffers_size"] = Fact(2 * max(one, many), replace(origin, source=Source.DEFAULT, note=note))

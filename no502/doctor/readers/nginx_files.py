@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import glob
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from no502.doctor.model import Deployment, NotChecked, Origin, Problem
+from no502.doctor.readers.nginx_find import find_included, load
 from no502.doctor.readers.nginx_syntax import Directive, parse_text
+from no502.doctor.readers.nginx_values import shown
 
 __all__ = ["Tree", "read_tree"]
 
-_MOST_BYTES = 32 * 1024 * 1024
-_LONGEST_LINE = 1024 * 1024
+_MOST_BYTES = 64 * 1024 * 1024
 _MOST_FILES = 2000
+_MOST_DIRECTIVES = 200_000
 _DEEPEST = 16
 _DUMP = re.compile(r"^# configuration file (\S+):\s*$", re.MULTILINE)
 _ENVSUBST = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}|\$([A-Z][A-Z0-9_]{2,})\b")
-_WELL_KNOWN = ("/etc/nginx/", "/usr/local/nginx/conf/", "/opt/nginx/conf/", "/usr/local/etc/nginx/")
-_HARMLESS = re.compile(r"(?:^|/)(?:mime\.types|fastcgi_params|uwsgi_params|scgi_params|.*modules-enabled.*|.*\.types)$")
+_HARMLESS = re.compile(r"(?:^|/)(?:(?:mime\.types|(?:fastcgi|uwsgi|scgi)[_.]\w+)$|.*\.types$)")
 
 
 @dataclass
@@ -30,6 +30,19 @@ class Tree:
     directives: list[Directive] = field(default_factory=list)
     comments: dict[str, dict[int, str]] = field(default_factory=dict)
     """File as shown -> line -> comment."""
+    branches: set[str] = field(default_factory=set)
+    """Files that are templates with conditions: both sides stand in the tree."""
+
+
+@dataclass
+class _Text:
+    """Where a file's directives come from."""
+
+    text: str
+    shown: str
+    folder: Path
+    shift: int = 0
+    """Lines before it in a dump."""
 
 
 @dataclass
@@ -42,68 +55,57 @@ class _Reader:
     base: Path
     """What paths are shown relative to."""
     tree: Tree = field(default_factory=Tree)
-    dump: dict[str, tuple[str, int]] = field(default_factory=dict)
-    dump_name: str = ""
-    count: int = 0
+    dump: dict[str, _Text] = field(default_factory=dict)
+    parsed: dict[str, list[Directive]] = field(default_factory=dict)
+    bytes: int = 0
+    expanded: int = 0
 
-    def read(self, path: Path, chain: tuple[str, ...]) -> list[Directive]:
-        shown = self.show(path)
-        text = self._load(path, shown)
-        if text is None:
+    def main(self, path: Path) -> list[Directive]:
+        """Read the first file, which may be a dump of all."""
+        found = self._load(path)
+        if found is None:
             return []
-        parts = _DUMP.split(text)
-        if len(parts) > 1 and not chain:
-            return self._read_dump(parts, shown)
-        return self._parse(text, shown, (*chain, str(path.resolve())), path.parent if chain else self.root, 0)
-
-    def show(self, path: Path) -> str:
-        try:
-            return str(path.relative_to(self.base))
-        except ValueError:
-            return str(path)
-
-    def _load(self, path: Path, shown: str) -> str | None:
-        self.count += 1
-        try:
-            size = path.stat().st_size
-            if size > _MOST_BYTES:
-                self._problem(shown, 1, f"{size} bytes: too large to be a configuration (at most {_MOST_BYTES})")
-                return None
-            text = path.read_bytes().decode("utf-8-sig", errors="replace")
-        except OSError as error:
-            self._problem(shown, None, f"cannot be read: {error.strerror}")
-            return None
-        self.deployment.looked_at.append(shown)
-        if "\0" in text:
-            self._problem(shown, 1, "holds binary data")
-            return None
-        if any(len(line) > _LONGEST_LINE for line in text.split("\n")):
-            self._problem(shown, 1, f"has a line of more than {_LONGEST_LINE} characters")
-            return None
-        return text
-
-    def _read_dump(self, parts: list[str], shown: str) -> list[Directive]:
-        """Take the output of ``nginx -T`` apart; the first file is the main one."""
-        line = parts[0].count("\n") + 1
+        parts = _DUMP.split(found.text)
+        if len(parts) == 1:
+            return self._read(str(path.resolve()), found, ())
+        line = parts[0].count("\n")
         for name, body in zip(parts[1::2], parts[2::2], strict=True):
-            self.dump.setdefault(name, (body, line))
+            self.dump.setdefault(name, _Text(body, found.shown, PurePosixPath(name).parent, line))  # type: ignore[arg-type]
             line += body.count("\n")
-        self.dump_name = shown
-        first = parts[1]
-        return self._parse_dumped(first, ())
+        return self._read(parts[1], self.dump[parts[1]], ())
 
-    def _parse_dumped(self, name: str, chain: tuple[str, ...]) -> list[Directive]:
-        body, line = self.dump[name]
-        return self._parse(body, self.dump_name, (*chain, name), Path(name).parent, line - 1)
+    def _load(self, path: Path) -> _Text | None:
+        try:
+            shown = str(path.relative_to(self.base))
+        except ValueError:
+            shown = str(path)
+        text, problem = load(path)
+        if text is None:
+            self._problem(shown, None, problem)
+            return None
+        self.bytes += len(text)
+        self.deployment.looked_at.append(shown)
+        return _Text(text, shown, path.parent)
 
-    def _parse(self, text: str, shown: str, chain: tuple[str, ...], folder: Path, shift: int) -> list[Directive]:
-        syntax = parse_text(self._fill(text), shown)
+    def _read(self, key: str, found: _Text, chain: tuple[str, ...]) -> list[Directive]:
+        """Return a file's directives with its includes; each file is parsed once."""
+        if key not in self.parsed:
+            self.parsed[key] = self._parse(found)
+        return self._expand(self.parsed[key], (*chain, key), found.folder)
+
+    def _parse(self, found: _Text) -> list[Directive]:
+        syntax = parse_text(self._fill(found.text), found.shown)
         for line, message in syntax.problems:
-            self._problem(shown, line + shift, message)
-        comments = self.tree.comments.setdefault(shown, {})
-        comments.update({line + shift: comment for line, comment in syntax.comments.items()})
-        _shift(syntax.directives, shift)
-        return self._expand(syntax.directives, chain, folder)
+            self._problem(found.shown, line + found.shift, message)
+        for line, expression in syntax.snippets:
+            where = Origin(file=found.shown, line=line + found.shift)
+            why = "a template puts directives here that are not among the files"
+            self.deployment.not_checked.append(NotChecked(what=expression, why=why, origin=where))
+        if syntax.branches:
+            self.tree.branches.add(found.shown)
+        comments = self.tree.comments.setdefault(found.shown, {})
+        comments.update({line + found.shift: comment for line, comment in syntax.comments.items()})
+        return _shifted(syntax.directives, found.shift) if found.shift else syntax.directives
 
     def _fill(self, text: str) -> str:
         def value(found: re.Match[str]) -> str:
@@ -111,73 +113,63 @@ class _Reader:
 
         return _ENVSUBST.sub(value, text) if "$" in text else text
 
-    def _expand(self, directives: list[Directive], chain: tuple[str, ...], folder: Path) -> list[Directive]:
+    def _expand(self, directives: Sequence[Directive], chain: tuple[str, ...], folder: Path) -> list[Directive]:
         result: list[Directive] = []
         for one in directives:
+            self.expanded += 1
             if one.name == "include" and one.args:
                 result += self._include(one, chain, folder)
-                continue
-            if one.block is not None:
-                one.block = self._expand(one.block, chain, folder)
-            result.append(one)
+            elif one.block:
+                result.append(replace(one, block=self._expand(one.block, chain, folder)))
+            else:
+                result.append(one)
         return result
 
     def _include(self, one: Directive, chain: tuple[str, ...], folder: Path) -> list[Directive]:
         wanted = one.args[0]
-        if self.dump:
-            return self._include_dumped(wanted, chain)
-        found = self._find(wanted, folder)
-        if not found:
-            wild = any(char in wanted for char in "*?[")
-            if not wild and not _HARMLESS.search(wanted):
-                self._unchecked(one, wanted, "it is not among the files")
+        if "modules-enabled" in wanted:
             return []
         result: list[Directive] = []
-        for path in found:
-            if str(path.resolve()) in chain:
+        targets = self._targets(wanted, folder)
+        if not targets and not any(char in wanted for char in "*?[") and not _HARMLESS.search(wanted):
+            self._unchecked(one, "it is not among the files")
+        for key, path in targets:
+            known = key in self.parsed or path is None
+            if key in chain:
                 self._problem(one.file, one.line, f"include {wanted} leads back to a file that includes this one")
-            elif len(chain) > _DEEPEST or self.count >= _MOST_FILES:
-                self._unchecked(one, wanted, "includes are nested too deeply or too many")
+            elif len(chain) > _DEEPEST or self.expanded > _MOST_DIRECTIVES:
+                self._unchecked(one, "includes are nested too deeply or repeat too much")
+            elif not known and (len(self.parsed) >= _MOST_FILES or self.bytes > _MOST_BYTES):
+                self._unchecked(one, "too many or too large files")
+            elif path is None:
+                result += self._read(key, self.dump[key], chain)
+            elif known:
+                result += self._expand(self.parsed[key], (*chain, key), path.parent)
+            elif (found := self._load(path)) is not None:
+                result += self._read(key, found, chain)
             else:
-                result += self.read(path, chain)
+                self.parsed[key] = []
         return result
 
-    def _include_dumped(self, wanted: str, chain: tuple[str, ...]) -> list[Directive]:
-        pattern = wanted if wanted.startswith("/") else f"*/{wanted}"
-        names = [name for name in self.dump if PurePosixPath(name).match(pattern) and name not in chain]
-        return [one for name in names for one in self._parse_dumped(name, chain)]
-
-    def _find(self, wanted: str, folder: Path) -> list[Path]:
-        for candidate in self._candidates(wanted, folder):
-            for pattern in (str(candidate), f"{candidate}.template"):
-                paths = [Path(name) for name in sorted(glob.glob(pattern))]  # noqa: PTH207  nginx's own pattern syntax
-                files = [path for path in paths if path.is_file()]
-                if files:
-                    return files
-        return []
-
-    def _candidates(self, wanted: str, folder: Path) -> list[Path]:
-        if not wanted.startswith("/"):
-            # The official image writes conf.d from the templates beside it.
-            templates = [self.root / f"templates/{wanted.removeprefix('conf.d/')}"] if wanted[:7] == "conf.d/" else []
-            return list(dict.fromkeys((self.root / wanted, folder / wanted, *templates)))
-        found = []
-        for inside, here in sorted(self.path_map.items(), key=lambda item: -len(item[0])):
-            if wanted == inside or wanted.startswith(inside.rstrip("/") + "/"):
-                found.append(Path(here + wanted[len(inside.rstrip("/")) :]))
-        for known in _WELL_KNOWN:
-            if wanted.startswith(known):
-                rest = wanted.removeprefix(known)
-                found += self._candidates(rest, folder)
-                found += [self.root / PurePosixPath(rest).name, self.root.parent / rest]
-        return found
+    def _targets(self, wanted: str, folder: Path) -> list[tuple[str, Path | None]]:
+        """Return key and path of every file that an include means; in a dump there is no path."""
+        if self.dump:
+            main = PurePosixPath(next(iter(self.dump))).parent
+            pattern = wanted if wanted.startswith("/") else str(main / wanted)
+            return [(name, None) for name in self.dump if PurePosixPath(name).match(pattern)]
+        found = find_included(wanted, root=self.root, folder=folder, path_map=self.path_map)
+        return [(str(path.resolve()), path) for path in found]
 
     def _problem(self, shown: str, line: int | None, message: str) -> None:
-        self.deployment.problems.append(Problem(rule="C001", message=message, origin=Origin(file=shown, line=line)))
+        problem = Problem(rule="C001", message=message, origin=Origin(file=shown, line=line))
+        if problem not in self.deployment.problems:
+            self.deployment.problems.append(problem)
 
-    def _unchecked(self, one: Directive, wanted: str, why: str) -> None:
+    def _unchecked(self, one: Directive, why: str) -> None:
         origin = Origin(file=one.file, line=one.line)
-        self.deployment.not_checked.append(NotChecked(what=f"include {wanted}", why=why, origin=origin))
+        entry = NotChecked(what=f"include {shown(one.args[0])}", why=why, origin=origin)
+        if entry not in self.deployment.not_checked:
+            self.deployment.not_checked.append(entry)
 
 
 def read_tree(
@@ -189,16 +181,16 @@ def read_tree(
         path: The file to begin with.
         base: Paths are shown relative to it.
         environment: Values for ``${NAME}``.
-        path_map: Folders inside of nginx's container -> folders here.
+        path_map: Folders or files inside of nginx's container -> those here.
         deployment: Takes problems, what could not be read, and the names of the files.
     """
     reader = _Reader(root=path.parent, environment=environment, path_map=path_map, deployment=deployment, base=base)
-    reader.tree.directives = reader.read(path, ())
+    reader.tree.directives = reader.main(path)
     return reader.tree
 
 
-def _shift(directives: list[Directive], lines: int) -> None:
-    if lines:
-        for one in directives:
-            one.line += lines
-            _shift(one.block or [], lines)
+def _shifted(directives: Sequence[Directive], lines: int) -> list[Directive]:
+    return [
+        replace(one, line=one.line + lines, block=None if one.block is None else _shifted(one.block, lines))
+        for one in directives
+    ]

@@ -1,0 +1,68 @@
+"""Log files as bounded lines: plain or gzip, a path or standard input, whatever bytes are in them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+__all__ = ["MAX_LINE", "READ_ERRORS", "lines", "open_log", "size_of"]
+
+MAX_LINE = 16 * 1024
+"""Bytes of a line that are looked at; nginx writes at most 2,048, Docker splits at 16 KiB."""
+READ_ERRORS = (OSError, EOFError, zlib.error)
+"""What reading can raise: no such file, no permission, a damaged or truncated gzip file."""
+
+_CHUNK = 1 << 20
+_GZIP = b"\x1f\x8b"
+
+
+def open_log(name: str) -> BinaryIO:
+    """Open a log for reading; ``-`` is standard input. gzip is recognised by its first bytes.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    buffered: BinaryIO
+    if name == "-":
+        buffered = sys.stdin.buffer
+        magic = cast("io.BufferedReader", buffered).peek(2)[:2]
+    else:
+        reader = Path(name).open("rb")  # noqa: SIM115  the caller closes it
+        buffered, magic = reader, reader.peek(2)[:2]
+    return cast("BinaryIO", gzip.GzipFile(fileobj=buffered)) if magic == _GZIP else buffered
+
+
+def size_of(name: str) -> int | None:
+    """Return the number of uncompressed bytes, None where nobody knows (standard input, gzip, a pipe)."""
+    path = Path(name)
+    if name == "-" or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return None if file.read(2) == _GZIP else os.fstat(file.fileno()).st_size
+
+
+def lines(file: BinaryIO, progress: Callable[[int], None] = lambda _count: None) -> Iterator[list[bytes]]:
+    """Yield the lines of a file in batches, without their ends; what is longer than ``MAX_LINE`` is cut off.
+
+    Args:
+        file: What to read.
+        progress: Called with the number of bytes of each chunk.
+    """
+    rest, cutting = b"", False
+    while chunk := file.read(_CHUNK):
+        progress(len(chunk))
+        batch = (rest + chunk).split(b"\n")
+        if cutting and len(batch) > 1:
+            batch[0], cutting = batch[0][:MAX_LINE], False
+        rest = batch.pop()
+        if len(rest) > MAX_LINE:
+            rest, cutting = rest[:MAX_LINE], True
+        yield batch
+    if rest:
+        yield [rest]

@@ -1,0 +1,92 @@
+"""Finding the files that an ``include`` of nginx means, and reading them within bounds."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+__all__ = ["find_included", "load"]
+
+_LARGEST = 16 * 1024 * 1024
+_LONGEST_LINE = 1024 * 1024
+_MOST_MATCHES = 5000
+_MOST_WILD = 2
+_MOST_UP = 2
+_WELL_KNOWN = ("/etc/nginx/", "/usr/local/nginx/conf/", "/opt/nginx/conf/", "/usr/local/etc/nginx/")
+
+
+def load(path: Path) -> tuple[str | None, str]:
+    """Return a file's text, else why it cannot be had: only regular files of a bounded size are read."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return None, "is no regular file"
+        if found.st_size > _LARGEST:
+            return None, f"{found.st_size} bytes: too large to be a configuration (at most {_LARGEST})"
+        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    except OSError as error:
+        return None, f"cannot be read: {error.strerror}"
+    if "\0" in text:
+        return None, "holds binary data"
+    if any(len(line) > _LONGEST_LINE for line in text.split("\n")):
+        return None, f"has a line of more than {_LONGEST_LINE} characters"
+    return text, ""
+
+
+def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[str, str]) -> list[Path]:
+    """Return the files that ``include wanted`` means, in nginx's order.
+
+    Args:
+        wanted: The argument; a pattern may have wildcards in two parts of its path, and go up two folders.
+        root: The folder of the main file.
+        folder: The folder of the file with the include, for files that are not where nginx will have them.
+        path_map: Folders or files inside of nginx's container -> those here. Absolute paths that are neither mapped
+            nor known places of nginx's files are not opened: they mean the container's files, not this machine's.
+    """
+    if sum(glob.has_magic(part) for part in wanted.split("/")) > _MOST_WILD or wanted.count("..") > _MOST_UP:
+        return []
+    for candidate in _candidates(wanted, root, folder, path_map):
+        for pattern in (str(candidate), f"{candidate}.template"):
+            matches = itertools.islice(glob.iglob(pattern), _MOST_MATCHES)  # noqa: PTH207  nginx's own pattern syntax
+            try:
+                files = [path for path in map(Path, sorted(matches)) if path.is_file()]
+                if candidate == root / PurePosixPath(wanted).name and glob.has_magic(wanted):
+                    # A guess: whole configurations beside the main file are not what its conf.d holds.
+                    files = [path for path in files if not _is_main(path)]
+            except (OSError, ValueError):
+                continue
+            if files:
+                return files
+    return []
+
+
+def _candidates(wanted: str, root: Path, folder: Path, path_map: Mapping[str, str]) -> Iterator[Path]:
+    inside = wanted if wanted.startswith("/") else f"/etc/nginx/{wanted}"
+    for mapped, here in sorted(path_map.items(), key=lambda item: -len(item[0])):
+        prefix = mapped.rstrip("/")
+        if inside == prefix:
+            yield Path(here)
+        elif inside.startswith(f"{prefix}/"):
+            yield Path(here) / inside[len(prefix) + 1 :]
+    if not wanted.startswith("/"):
+        yield from _relative(wanted, root, folder)
+    for known in _WELL_KNOWN:
+        if wanted.startswith(known):
+            rest = wanted.removeprefix(known)
+            yield from _relative(rest, root, folder)
+            yield from (root / PurePosixPath(rest).name, root.parent / rest)
+
+
+def _relative(wanted: str, root: Path, folder: Path) -> Iterator[Path]:
+    yield from (root / wanted, folder / wanted)
+    if wanted.startswith("conf.d/"):
+        # The official image writes conf.d from the templates beside it.
+        yield root / "templates" / wanted.removeprefix("conf.d/")
+
+
+def _is_main(path: Path) -> bool:
+    return re.search(r"^\s*(?:events|http)\s*\{", load(path)[0] or "events {", re.MULTILINE) is not None

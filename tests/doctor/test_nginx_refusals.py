@@ -1,0 +1,155 @@
+"""What keeps nginx from loading a configuration is a problem for the reader, and nginx says so too."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from no502.doctor.model import Deployment, Problem
+from no502.doctor.readers.nginx import read_nginx
+from no502.doctor.readers.nginx_check import ONCE
+from no502.doctor.readers.nginx_table import closest, forms
+from tests.nginx.conftest import PROGRAMS, program
+
+_CONF = """events {{ {events} }}
+http {{
+{http}
+server {{ listen 127.0.0.1:1;
+{server}
+location / {{ {location} }}
+}}
+}}
+"""
+_VALUES = {
+    "proxy_buffers": "8 16k",
+    "proxy_busy_buffers_size": "16k",
+    "proxy_buffer_size": "16k",
+    "proxy_http_version": "1.1",
+    "proxy_pass": "http://127.0.0.1:1",
+    "root": "x",
+    "alias": "x",
+    "resolver": "127.0.0.1",
+}
+_FLAGS = ("buffering", "abort", "errors", "socket_keepalive")
+
+
+def _conf(events: str = "", http: str = "", server: str = "", location: str = "") -> str:
+    return _CONF.format(events=events, http=http, server=server, location=location)
+
+
+def _problems(folder: Path, text: str, name: str = "nginx.conf") -> list[Problem]:
+    (folder / name).write_text(text)
+    deployment = Deployment()
+    read_nginx(folder / name, base=folder, deployment=deployment)
+    return deployment.problems
+
+
+def _refusal(nginx: str, folder: Path, text: str) -> str:
+    """Return what nginx says; nothing if it would load the file."""
+    (folder / "nginx.conf").write_text(text)
+    command = [nginx, "-t", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return "" if done.returncode == 0 else done.stderr
+
+
+_REFUSED = {
+    "typo": (_conf(location="proxy_read_timout 60s;"), "proxy_read_timeout", "unknown directive"),
+    "two locations": (_conf(server="location / { }"), "location / is duplicate", "duplicate location"),
+    "two upstreams": (
+        _conf(http="upstream a { server 127.0.0.1:1; } upstream a { server 127.0.0.1:2; }"),
+        "upstream a is duplicate",
+        "duplicate upstream",
+    ),
+    "not in a server": (_conf(server="proxy_pass http://127.0.0.1:1;"), "not allowed in server", "not allowed here"),
+    "not in an if": (
+        _conf(location="if ($uri) { proxy_set_header A b; }"),
+        "not allowed in if in location",
+        "not allowed here",
+    ),
+    "no semicolon": (
+        _conf(location="proxy_connect_timeout 5s\n proxy_pass http://127.0.0.1:1;"),
+        'no ";" before proxy_pass',
+        "invalid number of arguments",
+    ),
+    "no semicolon at the end": (_conf(location="proxy_connect_timeout 5s\n"), 'has no ";"', 'unexpected "}"'),
+    "arguments": (_conf(location="proxy_read_timeout 1h 30m;"), "does not take 2", "invalid number of arguments"),
+    "repeats": (_conf(server="location ~ ^/[a-z]{2,8}$ { }"), "outside of quotes", "unknown directive"),
+    "port of an upstream": (
+        _conf(http="upstream a { server 127.0.0.1:1; }", location="proxy_pass http://a:8000;"),
+        "ports of its own",
+        "may not have port 8000",
+    ),
+}
+
+
+@pytest.mark.parametrize("which", list(PROGRAMS))
+@pytest.mark.parametrize("case", list(_REFUSED))
+def test_what_nginx_refuses(tmp_path: Path, case: str, which: str) -> None:
+    """Each mistake is a C001 with its words, and nginx does not load the same file."""
+    text, ours, theirs = _REFUSED[case]
+    [problem, *_] = _problems(tmp_path, text)
+    assert (problem.rule, problem.origin.file) == ("C001", "nginx.conf")
+    assert problem.origin.line is not None
+    assert ours in problem.message
+    assert theirs in _refusal(program(which).path, tmp_path, text)
+
+
+@pytest.mark.parametrize("which", list(PROGRAMS))
+def test_directives_that_may_stand_once(tmp_path: Path, which: str) -> None:
+    """nginx itself calls each of them duplicate when it stands twice."""
+    nginx = program(which).path
+    for name in sorted(ONCE):
+        value = _VALUES.get(name, "on" if name.endswith(_FLAGS) else "5")
+        line = f"{name} {value}; {name} {value};"
+        if name == "worker_connections":
+            text = _conf(events=line)
+        elif name == "keepalive":
+            text = _conf(http=f"upstream a {{ server 127.0.0.1:1; {line} }}")
+        elif name == "client_header_timeout":
+            text = _conf(server=line)
+        else:
+            text = _conf(location=line)
+        assert "is duplicate" in _refusal(nginx, tmp_path, text), name
+        assert ["is duplicate" in one.message for one in _problems(tmp_path, text)] == [True], name
+
+
+_ACCEPTED = {
+    "quoted repeats": _conf(server='location ~ "^/[a-z]{2,8}$" { }'),
+    "maps are free": _conf(http="map $host $a { proxy_read_timout 1; proxy_pass 2; default 3; }"),
+    "regular expressions twice": _conf(server="location ~ a { } location ~ a { }"),
+    "accumulates": _conf(location="proxy_next_upstream error; proxy_next_upstream timeout;"),
+    "if in a location": _conf(location="if ($uri) { set $a b; proxy_pass http://127.0.0.1:1; }"),
+    "braces in variables": _conf(location='return 200 "${host}x"; add_header A ${host};'),
+}
+
+
+@pytest.mark.parametrize("which", list(PROGRAMS))
+@pytest.mark.parametrize("case", list(_ACCEPTED))
+def test_what_nginx_accepts(tmp_path: Path, case: str, which: str) -> None:
+    """Nothing is said about what nginx loads."""
+    assert _refusal(program(which).path, tmp_path, _ACCEPTED[case]) == ""
+    assert _problems(tmp_path, _ACCEPTED[case]) == []
+
+
+def test_conditions_of_templates_are_not_duplicates(tmp_path: Path) -> None:
+    """Both sides of a template's condition stand in the text, and only one of them in what nginx gets."""
+    text = (
+        "server { location / {\n{% if a %}\nproxy_read_timeout 60;\n{% else %}\nproxy_read_timeout 90;\n{% endif %}\n"
+    )
+    (tmp_path / "a.conf.j2").write_text(text + "proxy_pass http://app:8000; } }")
+    deployment = Deployment()
+    config, _ = read_nginx(tmp_path / "a.conf.j2", base=tmp_path, deployment=deployment)
+    assert not deployment.problems
+    assert not config.locations[0].settings["proxy_read_timeout"].known
+
+
+def test_names_of_other_modules_are_not_typos() -> None:
+    """Only names that are nearly nginx's own are slips; other modules have directives too."""
+    assert closest("proxy_read_timout") == "proxy_read_timeout"
+    assert closest("client_max_body_sized") == "client_max_body_size"
+    for name in ("more_set_headers", "lua_package_path", "subs_filter", "brotli_types", "proxy_connect_address"):
+        assert closest(name) is None
+    assert any(form.takes(2) for form in forms("proxy_set_header"))
+    assert not any(form.takes(3) for form in forms("proxy_set_header"))

@@ -1,0 +1,257 @@
+"""The messages of two real nginx versions, each made to happen and recognised."""
+
+import contextlib
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from no502.doctor.logs.findings import Findings, classify
+from no502.doctor.logs.parse import parse
+from no502.lab.dns import NameServer
+from tests.nginx.conftest import PROGRAMS, program
+from tests.nginx.proxy import Nginx
+from tests.support.backend import Backend, Request, response
+from tests.support.polling import wait_until
+from tests.support.ports import free_port
+from tests.support.processes import Running
+
+CONF = """
+daemon off; master_process on; worker_processes 1; pid nginx.pid; error_log stderr info;
+events {{ worker_connections 64; }}
+http {{
+    access_log off; client_max_body_size 100k; proxy_http_version 1.1; proxy_set_header Connection "";
+    proxy_connect_timeout 1s; proxy_read_timeout 1s; proxy_send_timeout 1s;
+    client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; scgi_temp_path e;
+    resolver {resolver} ipv6=off; resolver_timeout 2s;
+    upstream pair {{ server 127.0.0.1:{closed}; server 127.0.0.1:{closed2}; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://{backend}; }}
+        location /refused {{ proxy_pass http://127.0.0.1:{closed}; }}
+        location /missing {{ proxy_pass http://unix:{tree}/missing.sock; }}
+        location /forbidden {{ proxy_pass http://unix:{tree}/closed/s; }}
+        location /full {{ proxy_pass http://unix:{tree}/full; }}
+        location /pair {{ proxy_pass http://pair; }}
+        location /unknown {{ set $name unknown.test; proxy_pass http://$name; }}
+        location /tls {{ proxy_pass https://127.0.0.1:{plain}; }}
+        location /upload {{ client_max_body_size 50m; proxy_pass http://{backend}; }}
+        location /websocket {{
+            proxy_set_header Upgrade websocket; proxy_set_header Connection upgrade; proxy_pass http://{backend};
+        }}
+    }}
+    server {{ listen 127.0.0.1:{port2}; resolver_timeout 1s; location / {{ return 200; }} }}
+}}
+"""
+HOLD_SECONDS = 3.0
+"""Longer than every timeout of the configuration."""
+
+
+PART = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\npart"
+WRITTEN = {
+    "/cut": (PART, 0.0),
+    "/silent": (PART, HOLD_SECONDS),
+    "/websocket": (b"HTTP/1.1 101 Hi\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", HOLD_SECONDS),
+    "/noise": (b"\x15\x03\x01 this is not HTTP\r\n\r\n", 0.2),
+    "/chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n", 0.2),
+}
+"""What is written before the connection is held for so many seconds and closed."""
+ANSWERS = {
+    "/big": response("200 OK", b"ok", "X-Large: " + "x" * 20_000),
+    "/both": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "/twice": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+}
+
+
+def answer(request: Request, connection: socket.socket) -> bytes | None:
+    """Misbehave as the path says."""
+    if request.target in WRITTEN:
+        written, seconds = WRITTEN[request.target]
+        connection.sendall(written)
+        time.sleep(seconds)
+        return None
+    if request.target == "/resets":
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if request.target in {"/resets", "/closes"}:
+        return None
+    if request.target == "/slow":
+        time.sleep(HOLD_SECONDS)
+    return ANSWERS.get(request.target, response())
+
+
+def ask(port: int, path: str, *, method: str = "POST", length: int = 0, leave: bool = False) -> None:
+    """Send a request and read until nginx closes the connection, or leave at once."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n"
+    head += "Upgrade: websocket\r\n\r\n" if path == "/websocket" else "\r\n"
+    with socket.create_connection(("127.0.0.1", port), 30) as client, contextlib.suppress(ConnectionError):
+        client.sendall(head.encode() + b"x" * min(length, 1 << 20))
+        if leave:
+            time.sleep(0.3)
+            return
+        while client.recv(65536):
+            pass
+
+
+@contextlib.contextmanager
+def full_socket(path: Path) -> Iterator[None]:
+    """A unix socket whose listen queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(path))
+        path.chmod(0o666)
+        listener.listen(0)
+        for _ in range(8):
+            waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            try:
+                waiting.connect(str(path))
+            except BlockingIOError:
+                break
+        yield
+
+
+@contextlib.contextmanager
+def not_tls() -> Iterator[int]:
+    """A port that answers a TLS handshake with plain text, once."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield int(listener.getsockname()[1])
+        thread.join(10)
+
+
+def lines_of(nginx: Nginx, tree: Path) -> list[str]:
+    """Make everything happen on one nginx and return its error log."""
+    (tree / "closed").mkdir(mode=0o700)
+    with (
+        socket.socket(socket.AF_UNIX) as forbidden,
+        full_socket(tree / "full"),
+        Backend(answer) as backend,
+        not_tls() as plain,
+        NameServer() as names,
+    ):
+        forbidden.bind(str(tree / "closed" / "s"))
+        (tree / "closed" / "s").chmod(0)
+        forbidden.listen(1)
+        port, port2 = free_port(), free_port()
+        text = CONF.format(
+            port=port,
+            port2=port2,
+            closed=free_port(),
+            closed2=free_port(),
+            backend=backend.upstream,
+            tree=tree,
+            plain=plain,
+            resolver=names.address,
+        )
+        (tree / "nginx.conf").write_text(text, encoding="utf-8")
+        with Running([nginx.path, "-e", "stderr", "-p", str(tree), "-c", "nginx.conf"]) as running:
+            running.wait_for_output("start worker process ")
+            wait_until(lambda: _listens(port), seconds=30, what="nginx")
+            for path in (
+                *("/refused?secret=1", "/missing", "/forbidden", "/full", "/pair", "/pair", "/unknown", "/tls"),
+                *("/closes", "/resets", "/cut", "/slow", "/silent", "/websocket", "/big", "/noise", "/chunks"),
+                *("/both", "/twice"),
+            ):
+                ask(port, path)
+            ask(port, "/slow", leave=True)
+            ask(port, "/too-large", length=200_000)
+            wait_until(lambda: "so upstream connection is closed too" in running.output(), seconds=30, what="L922")
+        return running.output().splitlines()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module", params=list(PROGRAMS))
+def log(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Nginx, list[str]]:
+    """Each nginx with its error log."""
+    nginx = program(request.param)
+    tree = tmp_path_factory.mktemp("n")
+    for directory in (tree, *list(tree.parents)[:2]):
+        directory.chmod(0o755)  # nginx's workers are another user
+    return nginx, lines_of(nginx, tree)
+
+
+def _of(lines: list[str], path: str) -> set[str]:
+    wanted = [line for raw in lines if (line := parse(raw.encode())) is not None and line.uri.partition("?")[0] == path]
+    return {message.id for line in wanted if (message := classify(line)) is not None}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/refused", "L901"),
+        ("/missing", "L902"),
+        ("/forbidden", "L903"),
+        ("/full", "L904"),
+        ("/pair", "L908"),
+        ("/pair", "L909"),
+        ("/unknown", "L925"),
+        ("/tls", "L929"),
+        ("/closes", "L911"),
+        ("/resets", "L911"),
+        ("/cut", "L912"),
+        ("/slow", "L913"),
+        ("/slow", "L922"),
+        ("/silent", "L914"),
+        ("/websocket", "L916"),
+        ("/big", "L918"),
+        ("/noise", "L919"),
+        ("/chunks", "L931"),
+        ("/too-large", "L923"),
+    ],
+)
+def test_message_is_recognised(log: tuple[Nginx, list[str]], path: str, expected: str) -> None:
+    """What nginx writes when it happens is the message that the table says."""
+    assert expected in _of(log[1], path), "\n".join(line for line in log[1] if path in line)
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/both", "L921"), ("/twice", "L920")])
+def test_newer_nginx_refuses_what_older_ones_passed(log: tuple[Nginx, list[str]], path: str, expected: str) -> None:
+    """Length and chunks together, and two lengths, are errors on 1.31 and none on 1.22."""
+    nginx, lines = log
+    assert _of(lines, path) == ({expected} if nginx.version >= (1, 23, 0) else set())
+
+
+def test_nothing_serious_is_left_unknown(log: tuple[Nginx, list[str]]) -> None:
+    """Every error of the run is in the table."""
+    findings = Findings()
+    findings.read([line.encode() for line in log[1]])
+    assert findings.unknown.top(10) == []
+
+
+def test_a_query_string_is_not_kept(log: tuple[Nginx, list[str]]) -> None:
+    """The busiest URI is shown without its query, which may hold a secret."""
+    findings = Findings()
+    findings.read([line.encode() for line in log[1]])
+    assert ("POST /refused", 1) in findings.seen["L901"].uris.top(5)
+
+
+def test_name_unknown_at_start(nginx: Nginx, tree: Path) -> None:
+    """nginx that refuses to start over a name says L924, without any connection number."""
+    conf = "events {} http { server { listen 127.0.0.1:1; location / { proxy_pass http://no-such-name.invalid; } } }"
+    (tree / "nginx.conf").write_text(conf, encoding="utf-8")
+    command = [nginx.path, "-t", "-e", "stderr", "-p", str(tree), "-c", "nginx.conf"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    ids = [
+        message.id for raw in done.stderr.splitlines() if (line := parse(raw.encode())) and (message := classify(line))
+    ]
+    assert ids == ["L924"], done.stderr
