@@ -113,28 +113,22 @@ def _k202(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _k203(deployment: Deployment) -> Iterator[Finding]:
-    seen: set[tuple[int, str]] = set()
     for nginx in deployment.nginx:
+        users: dict[str, list[Location]] = {}
         for location in nginx.locations:
-            upstream = location.upstream
-            if upstream is None or (id(nginx), upstream.name) in seen:
+            if location.upstream is not None:
+                users.setdefault(location.upstream.name, []).append(location)
+        for name, locations in users.items():
+            upstream = locations[0].upstream
+            if upstream is None or not written(upstream.settings, "keepalive"):
                 continue
-            if not written(upstream.settings, "keepalive") or not number(upstream.settings, "keepalive"):
+            judged = [pooling(one, upstream, version) for one in locations for version in nginx.versions]
+            if not number(upstream.settings, "keepalive") or any(p.pools is not False for p in judged):
                 continue
-            users = [
-                other
-                for other in nginx.locations
-                if other.upstream is not None and other.upstream.name == upstream.name
-            ]
-            judged = [pooling(other, upstream, v) for other in users for v in nginx.versions]
-            if any(p.pools is not False for p in judged):
-                continue
-            seen.add((id(nginx), upstream.name))
-            where = origin_of(upstream.settings, "keepalive", upstream.origin)
             yield K203.finding(
-                f"keepalive in upstream {upstream.name} does nothing: nginx sends {judged[0].reason}",
-                where,
-                related=[(location.origin, f"location {location.path} passes requests to it")],
+                f"keepalive in upstream {name} does nothing: nginx sends {judged[0].reason}",
+                origin_of(upstream.settings, "keepalive", upstream.origin),
+                related=[(locations[0].origin, f"location {locations[0].path} passes requests to it")],
                 consequence="a new connection for every request; under load the ports for them run out (TIME_WAIT)",
                 fix='Set `proxy_http_version 1.1;` and `proxy_set_header Connection "";` there (and see K201).',
             )

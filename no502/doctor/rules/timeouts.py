@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from no502.doctor.edits import set_option
 from no502.doctor.facts import kind_of, name_of, number, origin_of, seconds, shown, value, written
@@ -98,36 +98,43 @@ def _literal_start(regex: str) -> str | None:
     return found[1].replace("\\", "") if found else ""
 
 
+def _by_server(locations: Iterable[Location]) -> Iterator[list[Location]]:
+    """Yield the locations of each server: those of one file with the same names."""
+    groups: dict[tuple[str, tuple[str, ...]], list[Location]] = {}
+    for location in locations:
+        groups.setdefault((location.origin.file, tuple(location.server_names)), []).append(location)
+    yield from groups.values()
+
+
 def _t302(deployment: Deployment) -> Iterator[Finding]:
     for nginx in deployment.nginx:
-        for prefix in nginx.locations:
-            if not prefix.path.startswith("/") or not written(prefix.settings, "proxy_read_timeout"):
-                continue
-            if prefix.path == "/":
-                continue
-            wait = number(prefix.settings, "proxy_read_timeout") or 0
-            for other in nginx.locations:
-                words = other.path.split(maxsplit=1)
-                if words[0] not in {"~", "~*"} or len(words) == 1 or other.server_names != prefix.server_names:
-                    continue
-                if other.origin.file != prefix.origin.file:
-                    continue
-                start = _literal_start(words[1])
-                shorter = number(other.settings, "proxy_read_timeout")
-                path = prefix.path
-                if start is None or not start or not (start.startswith(path) or path.startswith(start)):
-                    continue
-                if shorter is None or shorter >= wait:
-                    continue
-                yield T302.finding(
-                    f"location {path} waits {seconds(wait)}, but a request that also matches {other.path} gets "
-                    f"{seconds(shorter)}{shown(other.settings, 'proxy_read_timeout')}: a regular expression wins "
-                    "over a prefix",
-                    other.origin,
-                    related=[(_wait_at(prefix), f"location {path}: proxy_read_timeout {seconds(wait)}")],
-                    consequence='504 after the shorter time, "upstream timed out (110"',
-                    fix=f"Set proxy_read_timeout in {other.path} as well, or write `location ^~ {path}`.",
-                )
+        for locations in _by_server(nginx.locations):
+            regexes = [one for one in locations if one.path.split(maxsplit=1)[0] in {"~", "~*"}]
+            for prefix in locations if regexes else ():
+                if len(prefix.path) > 1 and prefix.path.startswith("/"):
+                    yield from _outdone(prefix, regexes)
+
+
+def _outdone(prefix: Location, regexes: Iterable[Location]) -> Iterator[Finding]:
+    """Yield the regular expressions that take requests away from a prefix whose timeout is longer."""
+    path, wait = prefix.path, number(prefix.settings, "proxy_read_timeout")
+    if wait is None or not written(prefix.settings, "proxy_read_timeout"):
+        return
+    for other in regexes:
+        start = _literal_start(other.path.split(maxsplit=1)[-1])
+        shorter = number(other.settings, "proxy_read_timeout")
+        if not start or shorter is None or shorter >= wait:
+            continue
+        if start.startswith(path) or path.startswith(start):
+            yield T302.finding(
+                f"location {path} waits {seconds(wait)}, but a request that also matches {other.path} gets "
+                f"{seconds(shorter)}{shown(other.settings, 'proxy_read_timeout')}: "
+                "a regular expression wins over a prefix",
+                other.origin,
+                related=[(_wait_at(prefix), f"location {path}: proxy_read_timeout {seconds(wait)}")],
+                consequence='504 after the shorter time, "upstream timed out (110"',
+                fix=f"Set proxy_read_timeout in {other.path} as well, or write `location ^~ {path}`.",
+            )
 
 
 def _t304(deployment: Deployment) -> Iterator[Finding]:
