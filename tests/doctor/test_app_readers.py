@@ -250,7 +250,7 @@ def test_compose_with_everything(tmp_path: Path) -> None:
 
 
 def test_fragments_of_one_container_belong_together(tmp_path: Path) -> None:
-    """An upstream in one file of conf.d is the one that a server in another file names; what is not mounted is not read."""
+    """A server of conf.d finds the upstream in a file beside it; what is not mounted is not read."""
     files = {
         "compose.yaml": "services:\n  web:\n    image: nginx:1.27.4\n    volumes: ['./conf.d:/etc/nginx/conf.d']\n",
         "conf.d/a.conf": "upstream app { server app:8000; keepalive 8; }\n",
