@@ -59,7 +59,7 @@ doctor = typer.Typer(cls=_Group, add_completion=False, pretty_exceptions_enable=
 
 
 @doctor.command(
-    epilog="Other commands: `no502 doctor explain K201`, `no502 doctor rules`. "
+    epilog="Other commands: `no502 doctor explain K201`, `no502 doctor rules`, `no502 doctor logs [FILE|-]`. "
     "A directory called like one of them is `./rules`."
 )
 def check(  # noqa: PLR0913, PLR0917 each is an option of the command line

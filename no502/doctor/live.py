@@ -90,7 +90,7 @@ def _answers(outer: Endpoint, through: Answer, inner: Endpoint | None, direct: A
             consequence="what users see is this answer",
             fix="The path between both is at fault: address (A), timeouts (T), name (A103)."
             if alive
-            else "nginx's error log says why.",
+            else "See nginx's error log: `no502 doctor logs FILE`.",
         )
     if inner is not None and direct is not None and (direct.status is None or direct.status in _BAD_GATEWAY):
         yield E902.finding(

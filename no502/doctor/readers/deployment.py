@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,46 @@ def read_deployments(paths: Sequence[Path], options: Options | None = None) -> l
         UserError: The nginx parser is not installed.
     """
     options = options or Options()
-    return [_Project(project, options).read() for project in find_projects(paths)]
+    return [_Project(one, options).read() for project in find_projects(paths) for one in _variants(project, options)]
+
+
+def _variants(project: Project, options: Options) -> list[Project]:
+    """Return the project once for each Compose file that has the nginx which the usual one has not.
+
+    ``docker-compose.yml`` is for developers then, and ``docker-compose.prod.yml`` is what serves.
+    """
+    main = _chosen(project)
+    others = [path for path in project.compose if path not in main and path.parent == project.compose[0].parent]
+    if project.given or not others or not project.nginx or _has_nginx(project, main, options):
+        return [project]
+    found = [files for path in others for files in ([path], [*main, path]) if _has_nginx(project, files, options)]
+    alone = {files[0] for files in found if len(files) == 1 and _is_whole(files[0])}
+    chosen = [files for files in found if (files[0] in alone if len(files) == 1 else files[-1] not in alone)]
+    return [replace(project, compose=files, given=True) for files in chosen] or [project]
+
+
+def _chosen(project: Project) -> list[Path]:
+    """Return the Compose files that ``docker compose up`` reads."""
+    files = project.compose
+    main = [path for path in files if _MAIN.fullmatch(path.name)]
+    over = [path for path in files if _OVERRIDE.fullmatch(path.name)]
+    if project.given or not main:
+        return files if project.given else files[:1]
+    return [*main[:1], *(path for path in over if path.parent == main[0].parent)]
+
+
+def _has_nginx(project: Project, files: Sequence[Path], options: Options) -> bool:
+    if not files:
+        return False
+    reader = _Project(project, options)
+    read = read_compose(files, base=options.base or Path(), deployment=Deployment())
+    return any(reader.is_nginx(one) for one in read)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a Compose file stands alone: each of its services says what it runs."""
+    read = read_compose([path], base=Path(), deployment=Deployment())
+    return all("image" in one.service.settings or "build" in one.service.settings for one in read)
 
 
 class _Project:
@@ -80,15 +119,9 @@ class _Project:
         return self._deployment
 
     def _compose(self) -> list[ComposeService]:
-        files = self._project.compose
-        if not files:
+        chosen = _chosen(self._project)
+        if not chosen:
             return []
-        main = [path for path in files if _MAIN.fullmatch(path.name)]
-        over = [path for path in files if _OVERRIDE.fullmatch(path.name)]
-        if self._project.given or not main:
-            chosen = files if self._project.given else files[:1]
-        else:
-            chosen = [*main[:1], *(path for path in over if path.parent == main[0].parent)]
         return read_compose(chosen, base=self._base, deployment=self._deployment)
 
     def _servers_of(self, one: ComposeService) -> None:
@@ -207,7 +240,7 @@ class _Project:
                 self._add(plain, origin, [path.parent, self._project.folder], command.environment, None)
 
     def _nginx(self, compose: Sequence[ComposeService]) -> None:
-        fronts = [one for one in compose if self._is_nginx(one)]
+        fronts = [one for one in compose if self.is_nginx(one)]
         read: set[Path] = set()
         files = _roots(self._project.nginx)
         # Where volumes or an image say which files an nginx has, others (variants, examples) are not its own.
@@ -257,7 +290,8 @@ class _Project:
         image = service.settings.get("image")
         return image is not None and bool(_NGINX_IMAGE.search(str(image.value or "")))
 
-    def _is_nginx(self, one: ComposeService) -> bool:
+    def is_nginx(self, one: ComposeService) -> bool:
+        """Whether a service runs nginx, by its image or by what that is built from."""
         base = one.image.base if one.image is not None else ""
         return self._is_nginx_image(one.service) or bool(_NGINX_IMAGE.search(base))
 
