@@ -47,7 +47,13 @@ class Stack:
         self.directory = directory
         self.name = name
         self.port = free_port()
-        own = {"COMPOSE_PROJECT_NAME": name, "HTTP_PORT": str(self.port), "BACKEND_SUBNET": subnet, **extra}
+        own = {
+            "COMPOSE_PROJECT_NAME": name,
+            "BACKEND_IMAGE": name,
+            "HTTP_PORT": str(self.port),
+            "BACKEND_SUBNET": subnet,
+            **extra,
+        }
         foreign = ("BACKEND_", "COMPOSE_", "HTTP_PORT", "POSTGRES_")
         kept = {k: v for k, v in service_environment(directory.parent / "tmp").items() if not k.startswith(foreign)}
         self.environment = {**kept, **own}

@@ -249,6 +249,20 @@ def test_compose_with_everything(tmp_path: Path) -> None:
     assert not deployment.problems
 
 
+def test_fragments_of_one_container_belong_together(tmp_path: Path) -> None:
+    """A server of conf.d finds the upstream in a file beside it; what is not mounted is not read."""
+    files = {
+        "compose.yaml": "services:\n  web:\n    image: nginx:1.27.4\n    volumes: ['./conf.d:/etc/nginx/conf.d']\n",
+        "conf.d/a.conf": "upstream app { server app:8000; keepalive 8; }\n",
+        "conf.d/b.conf": "server { location / { proxy_pass http://app; } }\n",
+        "examples/nginx.conf": "server { location / { proxy_pass http://other:1; } }\n",
+    }
+    [nginx] = _read(tmp_path, files).nginx
+    [location] = nginx.locations
+    assert location.upstream is not None
+    assert (location.upstream.explicit, str(location.upstream.origin)) == (True, "conf.d/a.conf:1")
+
+
 def test_override_file_is_merged(tmp_path: Path) -> None:
     """compose.override.yaml changes what it names and keeps the rest; command replaces the image's."""
     own = "    image: a\n    command: gunicorn a:b --timeout 10\n    environment: {A: '1'}\n"

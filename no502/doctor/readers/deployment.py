@@ -26,6 +26,9 @@ __all__ = ["Options", "read_deployments"]
 
 _NGINX_IMAGE = re.compile(r"(?:^|/)(?:nginx|nginx-unprivileged|openresty|nginx-alpine)(?::([^@]+))?(?:@.*)?$")
 _OVERRIDE = re.compile(r"(?:docker-)?compose\.override\.ya?ml$")
+_LARGEST = 4_000_000
+_MAIN_BLOCK = re.compile(r"^\s*(?:http|events)\s*\{|^# configuration file \S+:", re.MULTILINE)
+_FRAGMENT = re.compile(r"^\s*(?:server|upstream\s+\S+|map\s+\S+\s+\S+)\s*\{", re.MULTILINE)
 _MAIN = re.compile(r"(?:docker-)?compose\.ya?ml$")
 
 
@@ -259,12 +262,28 @@ class _Project:
                 environment=environment,
                 path_map=mounts,
                 service=front.service.name if front else pods[0].name if len(pods) == 1 else None,
+                beside=self._beside(path, served, read, fronts),
                 deployment=self._deployment,
             )
             new = set(self._deployment.looked_at) - before
             read |= {other.resolve() for other in self._project.nginx if shown_path(other, self._base) in new}
             if not config.locations and not config.upstreams:
                 self._deployment.nginx.remove(config)
+
+    @staticmethod
+    def _beside(path: Path, served: Sequence[Path], read: set[Path], fronts: Sequence[ComposeService]) -> list[Path]:
+        """Return the other fragments that the image's own main file includes together with this one."""
+        front = _serving(path, fronts)
+        if front is None or not _is_fragment(path):
+            return []
+        return [
+            other
+            for other in served
+            if other != path
+            and other.resolve() not in read
+            and _serving(other, fronts) is front
+            and _is_fragment(other)
+        ]
 
     @staticmethod
     def _is_nginx_image(service: Service) -> bool:
@@ -334,6 +353,15 @@ def _of_image(image: Image, shown: str, path: Path) -> Service:
 def _roots(paths: Sequence[Path]) -> list[Path]:
     """Return the files to begin with: main files first, so that what they include is not read by itself again."""
     return sorted(paths, key=lambda path: (path.name != "nginx.conf", len(path.parts), str(path)))
+
+
+def _is_fragment(path: Path) -> bool:
+    """Whether a file is one of conf.d: no main file, no dump, no snippet of a server."""
+    try:
+        text = path.read_bytes()[:_LARGEST].decode("utf-8", errors="replace")
+    except OSError:
+        return False
+    return _MAIN_BLOCK.search(text) is None and _FRAGMENT.search(text) is not None
 
 
 def _serving(path: Path, fronts: Sequence[ComposeService]) -> ComposeService | None:

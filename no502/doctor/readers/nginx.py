@@ -179,6 +179,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
     environment: Mapping[str, str] | None = None,
     path_map: Mapping[str, str] | None = None,
     service: str | None = None,
+    beside: Sequence[Path] = (),
     deployment: Deployment,
 ) -> tuple[NginxConfig, Tree]:
     """Read one nginx and add it to the deployment.
@@ -191,6 +192,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
         environment: Values for ``${NAME}`` in templates.
         path_map: Folders inside of nginx's container -> folders here.
         service: The ``Service`` that runs it.
+        beside: Other fragments of the same nginx, where nobody has its main file.
         deployment: Takes the result, problems, and what could not be checked.
 
     Returns:
@@ -200,7 +202,14 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
         UserError: The parser is not installed.
     """
     before = len(deployment.problems)
-    tree = read_tree(path, base=base, environment=environment or {}, path_map=path_map or {}, deployment=deployment)
+    tree = read_tree(
+        path,
+        base=base,
+        environment=environment or {},
+        path_map=path_map or {},
+        deployment=deployment,
+        beside=beside,
+    )
     if len(deployment.problems) == before:
         found = {(str(one.file), one.line, message, fix): None for one, message, fix in check_tree(tree)}
         for file, line, message, fix in list(found)[:_MOST_PROBLEMS]:

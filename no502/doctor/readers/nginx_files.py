@@ -172,20 +172,27 @@ class _Reader:
             self.deployment.not_checked.append(entry)
 
 
-def read_tree(
-    path: Path, *, base: Path, environment: Mapping[str, str], path_map: Mapping[str, str], deployment: Deployment
+def read_tree(  # noqa: PLR0913  keyword-only, and each is a different thing
+    path: Path,
+    *,
+    base: Path,
+    environment: Mapping[str, str],
+    path_map: Mapping[str, str],
+    deployment: Deployment,
+    beside: Sequence[Path] = (),
 ) -> Tree:
     """Read a main file, a fragment, a template or a dump, with everything that it includes.
 
     Args:
         path: The file to begin with.
+        beside: Other fragments that the same nginx reads at the same level.
         base: Paths are shown relative to it.
         environment: Values for ``${NAME}``.
         path_map: Folders or files inside of nginx's container -> those here.
         deployment: Takes problems, what could not be read, and the names of the files.
     """
     reader = _Reader(root=path.parent, environment=environment, path_map=path_map, deployment=deployment, base=base)
-    reader.tree.directives = reader.main(path)
+    reader.tree.directives = [one for file in (path, *beside) for one in reader.main(file)]
     return reader.tree
 
 
