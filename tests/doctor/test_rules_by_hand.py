@@ -99,6 +99,21 @@ def test_the_timeout_order_depends_on_the_worker_class(
     assert [finding.severity for finding in found(target, "T301")] == ([severity] if severity else [])
 
 
+@pytest.mark.parametrize(
+    ("worker_class", "wait", "fires"),
+    [
+        ("sync", stated(300.0), True),
+        ("sync", default(60.0), False),
+        ("uvicorn_worker.UvicornWorker", stated(300.0), False),
+        ("gthread", stated(300.0), False),
+    ],
+)
+def test_only_sync_workers_are_killed_for_long_requests(worker_class: str, wait: Fact[float], fires: bool) -> None:
+    """A raised proxy_read_timeout is in vain with sync workers; the others let a request run on."""
+    block = nginx(HERE, settings={"proxy_read_timeout": wait})
+    assert bool(found(deployment(block, app(worker_class=worker_class)), "T303")) is fires
+
+
 def test_unknown_values_are_listed_and_not_judged() -> None:
     """A template value gives no finding and one entry under "not checked"."""
     hidden: Fact[float] = Fact(None, Origin(file="nginx.conf", line=12, source=Source.TEMPLATE, note="${WAIT}"))
