@@ -102,7 +102,8 @@ def test_a_worker_refuses_what_it_could_only_keep_waiting(usual: Service, held: 
         _proxy(tree, port, PROXY_READ_TIMEOUT="120", NGINX_REQUESTS_IN_FLIGHT="100") as proxy,
     ):
         wait_until(lambda: _is_ready(proxy), seconds=_SECONDS, what="readiness")
-        with httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}", headers={"Host": HOST}, timeout=_SECONDS) as client:
+        address = f"http://127.0.0.1:{proxy.port}"
+        with httpx.Client(base_url=address, headers={"Host": HOST}, timeout=_SECONDS) as client:
             streams = [client.send(client.build_request("GET", "/stream"), stream=True) for _ in range(2 * _LIMIT)]
             first = [next(stream.iter_text()) for stream in streams]
             assert first == ["data: first\n\n"] * (2 * _LIMIT)

@@ -30,7 +30,8 @@ def _load(project: Path, name: str) -> Any:  # noqa: ANN401  whatever the file h
 @each_timeout
 def test_units(tmp_path: Path, seconds: int) -> None:
     """TimeoutStopSec is the ladder's stop grace, Backlog its backlog, and the environment has the one number."""
-    ladder, units = _ladder(seconds), bake(tmp_path, deploy="systemd", proxy_read_timeout=str(seconds)) / "deploy/systemd"
+    ladder = _ladder(seconds)
+    units = bake(tmp_path, deploy="systemd", proxy_read_timeout=str(seconds)) / "deploy/systemd"
     service = (units / "my-service.service").read_text(encoding="utf-8")
     assert re.findall(r"^TimeoutStopSec=(.*)$", service, re.MULTILINE) == [str(ladder.stop_grace)]
     assert f"Backlog={ladder.backlog}\n" in (units / "my-service.socket").read_text(encoding="utf-8")
@@ -90,7 +91,8 @@ def test_pods_meet_the_restricted_standard(tmp_path: Path, database: str) -> Non
 
 def _own_tests(project: Path, target: str) -> subprocess.CompletedProcess[str]:
     """Run the tests that the service has for its target, with this interpreter."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", f"tests/test_{target}.py"]
+    options = ["-q", "-p", "no:cacheprovider", "--noconftest"]
+    command = [sys.executable, "-m", "pytest", *options, f"tests/test_{target}.py"]
     return subprocess.run(
         command,
         cwd=project,
@@ -133,9 +135,7 @@ def test_its_tests_are_clean(tmp_path: Path, target: str, tool: list[str]) -> No
     project = bake(tmp_path, **UNUSUAL, deploy=target)
     name = f"tests/test_{target}.py"
     command = [sys.executable, "-m", tool[0], *tool[1:]] if tool[0] == "ruff" else [sys.executable, "-m", "mypy"]
-    done = subprocess.run(
-        [*command, name], cwd=project, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run([*command, name], cwd=project, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
 
 

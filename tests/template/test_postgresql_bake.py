@@ -81,7 +81,8 @@ def test_every_service_has_a_password_of_its_own(tmp_path: Path) -> None:
         project = bake(tmp_path / name, database="postgresql")
         example = (project / ".env.example").read_text(encoding="utf-8")
         local = (project / ".env").read_text(encoding="utf-8")
-        (password,) = re.findall(r"^DATABASE_URL=postgresql://app:([A-Za-z]{32})@127\.0\.0\.1:5433/app$", local, re.MULTILINE)
+        line = r"^DATABASE_URL=postgresql://app:([A-Za-z]{32})@127\.0\.0\.1:5433/app$"
+        (password,) = re.findall(line, local, re.MULTILINE)
         assert local.replace(password, "change-me") == example
         found.add(password)
     assert len(found) == 2

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -19,7 +20,6 @@ from tests.support.backend import OK, Backend, response
 from tests.support.commands import ROOT
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
-from tests.support.processes import Running
 from tests.support.template import PROJECT, service_environment
 from tests.template.conftest import Service
 
@@ -103,7 +103,7 @@ def test_nothing_is_touched_while_one_is_not_ready(shell: list[str], fakes: _Fak
 
 
 def test_an_instance_that_does_not_come_back_ends_it(shell: list[str], fakes: _Fakes) -> None:
-    """The first that does not get ready: the others are left alone, exit code 1, and it is said that it is still out."""
+    """The first that does not get ready: the others are left alone, exit code 1, and it says who is still out."""
     first, *_ = fakes.ports
     gate = fakes.notes.with_name("gate")
     os.mkfifo(gate)
@@ -206,7 +206,7 @@ class _Load:
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(4)]
 
-    def __enter__(self) -> "_Load":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -328,13 +328,13 @@ def test_the_documented_commands_take_an_instance_out_and_put_it_back(shell: lis
     (out, back) = [line.split('"')[1].split(" && ")[0] for line in text.splitlines() if "sed -i" in line]
     commands = [f"--{name}={value}" for name, value in (("out", out), ("in", back))]
     commands = [part.replace("/etc/no502/conf.d/upstream.conf", str(upstream)) for part in commands]
-    restart = f"grep -c down '{upstream}' >>'{fakes.notes}'; grep '127.0.0.1:{{}} .* down;' '{upstream}' >>'{fakes.notes}'"
+    restart = (
+        f"grep -c down '{upstream}' >>'{fakes.notes}'; grep '127.0.0.1:{{}} .* down;' '{upstream}' >>'{fakes.notes}'"
+    )
     arguments = [part for command in commands for part in command.split("=", 1)]
     done = _roll(shell, *fakes.arguments, "--restart", restart, *arguments, *fakes.ports[:2])
     assert done.returncode == 0, done.stderr
     assert upstream.read_text(encoding="utf-8") == before
     assert fakes.done() == [
-        line
-        for port in fakes.ports[:2]
-        for line in ("1", f"server 127.0.0.1:{port} max_fails=1 fail_timeout=1s down;")
+        line for port in fakes.ports[:2] for line in ("1", f"server 127.0.0.1:{port} max_fails=1 fail_timeout=1s down;")
     ]

@@ -207,7 +207,7 @@ def test_serve_says_which_side_does_not_start(
 
 @pytest.mark.parametrize("style", ["json", "console"])
 def test_every_line_of_the_log_has_one_form(unusual: Service, style: str) -> None:
-    """From the first line to the last: gunicorn's master and workers, uvicorn and the application, a reload included."""
+    """From the first line to the last: gunicorn's master and workers, uvicorn, the application, a reload too."""
     port = free_port()
     extra = {"APP_LOG_FORMAT": style, "GUNICORN_STOP_DELAY": "0"}
     with _gunicorn(unusual, "app.main:app", port, conf="app/server.py", **extra) as running:
