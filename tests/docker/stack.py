@@ -22,7 +22,7 @@ DEADLINE = 60.0
 def docker(*arguments: str, seconds: float = 120) -> str:
     """Run ``docker`` and return its output; its failure is the test's."""
     done = subprocess.run(
-        ["docker", *arguments],  # noqa: S607  the user's docker
+        ["docker", *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
