@@ -43,7 +43,7 @@ check: $(INSTALLED) ## lint, types, shell scripts, nginx variants, Compose, unit
 bench: $(INSTALLED) ## run every benchmark side by side and write benchmarks/results (about an hour, on a quiet machine)
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
-	set -e; for name in steady recycle reload growth; do $(BIN)/python benchmarks/$$name.py $(ARGS); done
+	set -e; for name in steady recycle reload overload growth; do $(BIN)/python benchmarks/$$name.py $(ARGS); done
 
 soak: $(INSTALLED) ## a long mixed load with reloads and kills, invariants checked (MINUTES=30)
 	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),30)

@@ -56,8 +56,9 @@ def test_mistakes_on_the_command_line(tmp_path: Path) -> None:
 
 def _look_at(page: Path) -> None:
     """Open the page in a real browser at phone width: nothing sticks out, every chart has a size."""
-    chromium = shutil.which("chromium")
-    assert chromium, "this test needs Debian's package chromium"
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next((path for name in names if (path := shutil.which(name))), None)
+    assert chromium, "this test needs Debian's package chromium, or Chrome"
     probe = (
         "<script>const wide = document.documentElement.scrollWidth <= window.innerWidth;"
         "const charts = [...document.querySelectorAll('svg')].every(svg => svg.getBoundingClientRect().height > 20);"
