@@ -150,3 +150,31 @@ def test_a_command_behind_an_entrypoint_is_found(tmp_path: Path, first: str) -> 
     files = {"compose.yaml": f"services:\n  web:\n    image: web\n    command: {first} gunicorn a:a -b 0.0.0.0:8000\n"}
     [server] = _read(tmp_path, files).servers
     assert server.service == "web"
+
+
+_WEB = "services:\n  web:\n    build: .\n    command: uvicorn a:a --host 0.0.0.0 --port {}\n"
+_OVER = "services:\n  web:\n    command: uvicorn a:a --host 0.0.0.0 --port {}\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"docker-compose.local.yml": _WEB.format(8000), "docker-compose.production.yml": _WEB.format(9000) + _FRONT},
+        {"compose-dev.yml": _WEB.format(8000), "compose-eu.yml": _WEB.format(9000) + _FRONT},
+        {"compose.yaml": _WEB.format(8000), "compose.prod.yaml": _OVER.format(9000) + _FRONT},
+        {"compose.yaml": _WEB.format(8000), "compose.prod.yaml": _WEB.format(9000) + _FRONT},
+        {"compose.yaml": _WEB.format(8000) + _FRONT, "compose.override.yaml": _OVER.format(9000)},
+        {
+            "compose.yaml": _WEB.format(8000),
+            "compose.override.yaml": _OVER.format(8001),
+            "compose.prod.yaml": _OVER.format(9000) + _FRONT,
+        },
+    ],
+)
+def test_the_files_of_production_count(tmp_path: Path, files: dict[str, str]) -> None:
+    """nginx and the application of production are compared, not those of a developer's machine."""
+    deployment = _read(tmp_path, {**files, "Dockerfile": "FROM python:3.12\n", "nginx.conf": _CONF.format("web:9000")})
+    found = _ids(deployment)
+    assert "A101" not in found
+    assert "H801" in found, "nginx and the server are a pair"
+    assert [one.service for one in deployment.nginx] == ["nginx"]

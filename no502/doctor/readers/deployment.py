@@ -29,6 +29,7 @@ _OVERRIDE = re.compile(r"(?:docker-)?compose\.override\.ya?ml$")
 _LARGEST = 4_000_000
 _MAIN_BLOCK = re.compile(r"^\s*(?:http|events)\s*\{|^# configuration file \S+:", re.MULTILINE)
 _FRAGMENT = re.compile(r"^\s*(?:server|upstream\s+\S+|map\s+\S+\s+\S+)\s*\{", re.MULTILINE)
+_DEVELOPMENT = re.compile(r"[.-](?:dev|devel|development|local|tests?|testing|ci|debug|e2e)\b")
 _MAIN = re.compile(r"(?:docker-)?compose\.ya?ml$")
 
 
@@ -76,7 +77,8 @@ def _chosen(project: Project) -> list[Path]:
     main = [path for path in files if _MAIN.fullmatch(path.name)]
     over = [path for path in files if _OVERRIDE.fullmatch(path.name)]
     if project.given or not main:
-        return files if project.given else files[:1]
+        serving = [path for path in files if not _DEVELOPMENT.search(path.name)]
+        return files if project.given else (serving or files)[:1]
     return [*main[:1], *(path for path in over if path.parent == main[0].parent)]
 
 

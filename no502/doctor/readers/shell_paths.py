@@ -13,8 +13,6 @@ _ARM = re.compile(r"\s*\(?\s*([\w*?.|\s\"'/-]+?)\)(.*)$")
 _FUNCTION = re.compile(
     r"\s*(?:function\s+)?([A-Za-z_][\w-]*)\s*\(\s*\)\s*\{?\s*$|\s*function\s+([A-Za-z_][\w-]*)\s*\{?\s*$"
 )
-    r"\s*(?:function\s+)?([A-Za-z_][\w-]*)\s*\(\s*\)\s*\{?\s*$|\s*function\s+([A-Za-z_][\w-]*)\s*\{?\s*$"
-)
 _Lines = list[tuple[int, str]]
 
 
