@@ -22,7 +22,17 @@ from no502.doctor.model import (
     UpstreamServer,
 )
 
-__all__ = ["Link", "binds_of", "candidates", "is_loopback", "links", "same_socket", "targets", "unlinked"]
+__all__ = [
+    "Link",
+    "binds_of",
+    "candidates",
+    "inside_port",
+    "is_loopback",
+    "links",
+    "same_socket",
+    "targets",
+    "unlinked",
+]
 
 _LOOPBACK = {"localhost", "::1", "0.0.0.0"}  # noqa: S104 nginx connects to itself there
 
@@ -141,7 +151,18 @@ def _answers(deployment: Deployment, nginx: NginxConfig, server: AppServer, addr
         return address.socket is None and _only_one(deployment, server)
     if address.socket is not None:
         return any(same_socket(deployment, nginx, server, address, bind) for bind in binds)
-    return any(bind.socket is None and bind.port == address.port for bind in binds)
+    port = inside_port(deployment, server, address)
+    return any(bind.socket is None and bind.port == port for bind in binds)
+
+
+def inside_port(deployment: Deployment, server: AppServer, address: Address) -> int | None:
+    """Return the container's port behind an address: a Kubernetes Service's port is not its targetPort."""
+    service = deployment.service(server.service)
+    ports = value(service.settings, "service_ports") if service is not None else None
+    for host, port, inside in ports or ():
+        if host == address.host and port == address.port:
+            return inside if isinstance(inside, int) else None
+    return address.port
 
 
 def _only_one(deployment: Deployment, server: AppServer) -> bool:

@@ -371,7 +371,8 @@ def test_kubernetes_manifest(tmp_path: Path) -> None:
     """Container, probe, preStop, limits, the Service's name and the ConfigMap's value are read."""
     deployment = _read(tmp_path, {"k8s/api.yaml": _MANIFEST})
     [service], [server] = deployment.services, deployment.servers
-    assert (service.name, tuple(service.aliases)) == ("app", ("api-service",))
+    assert (service.name, service.aliases[0]) == ("app", "api-service")
+    assert "api-service.default.svc.cluster.local" in service.aliases
     names = ("stop_grace", "pre_stop", "replicas", "cpus", "memory", "controller")
     assert [service.settings[name].value for name in names] == [45.0, 7.0, 3, 0.5, 2**30, "Deployment"]
     [probe] = service.healthchecks

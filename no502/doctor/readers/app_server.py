@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,11 @@ def add_server(command: Command, place: Place, deployment: Deployment) -> AppSer
         settings, conf = _gunicorn(words, place, environment, deployment)
     else:
         settings = read_uvicorn(words, place, environment, deployment)
+    opaque = _opaque(words)
+    if opaque is not None:
+        note = f"{opaque} may say otherwise and has no value among the files"
+        defaults = [name for name, fact in settings.items() if fact.origin.source is Source.DEFAULT]
+        settings |= {name: unknown(place.origin, note) for name in defaults}
     server = AppServer(
         program=command.program,
         origin=place.origin,
@@ -41,6 +47,20 @@ def add_server(command: Command, place: Place, deployment: Deployment) -> AppSer
     )
     deployment.servers.append(server)
     return server
+
+
+def _opaque(words: Sequence[str]) -> str | None:
+    """Return a word that stands for options that are not among the files: ``"$@"``, ``$GUNICORN_OPTIONS``."""
+    plain = [
+        word
+        for before, word in zip(("", *words), words, strict=False)
+        if not word.startswith("-") and (not before.startswith("-") or "=" in before)
+    ]
+    for word in words:
+        if re.fullmatch(r"\$[@*]|\$\{[@*]\}", word):
+            return word
+    variables = [word for word in plain if re.fullmatch(r"\$\w+|\$\{\w+[^}]*\}", word)]
+    return variables[0] if variables and len(plain) > 1 else None
 
 
 def _gunicorn(

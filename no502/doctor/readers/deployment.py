@@ -29,6 +29,7 @@ _OVERRIDE = re.compile(r"(?:docker-)?compose\.override\.ya?ml$")
 _LARGEST = 4_000_000
 _MAIN_BLOCK = re.compile(r"^\s*(?:http|events)\s*\{|^# configuration file \S+:", re.MULTILINE)
 _FRAGMENT = re.compile(r"^\s*(?:server|upstream\s+\S+|map\s+\S+\s+\S+)\s*\{", re.MULTILINE)
+_DEVELOPMENT = re.compile(r"[.-](?:dev|devel|development|local|tests?|testing|ci|debug|e2e)\b")
 _MAIN = re.compile(r"(?:docker-)?compose\.ya?ml$")
 
 
@@ -76,7 +77,8 @@ def _chosen(project: Project) -> list[Path]:
     main = [path for path in files if _MAIN.fullmatch(path.name)]
     over = [path for path in files if _OVERRIDE.fullmatch(path.name)]
     if project.given or not main:
-        return files if project.given else files[:1]
+        serving = [path for path in files if not _DEVELOPMENT.search(path.name)]
+        return files if project.given else (serving or files)[:1]
     return [*main[:1], *(path for path in over if path.parent == main[0].parent)]
 
 
@@ -136,11 +138,26 @@ class _Project:
         found = [(command, origin) for command in find_commands(argv)]
         if found or not argv:
             return found
-        words = [word for word in argv if not word.startswith("-")]
-        for word in (part for text in words for part in text.split()):
+        words = [part for text in argv if not text.startswith("-") for part in text.split()]
+        for word in words:
             path = self._script(word, one)
             if path is not None:
-                return list(read_script(path, base=self._base, environment=environment, deployment=self._deployment))
+                arguments = _after(word, argv)
+                found = list(
+                    read_script(
+                        path,
+                        base=self._base,
+                        environment=environment,
+                        deployment=self._deployment,
+                        arguments=arguments,
+                    )
+                )
+                return found or [(command, origin) for command in find_commands(arguments or ())]
+        # An entrypoint that is not among the files usually ends with exec "$@".
+        first = argv[0].rsplit("/", 1)[-1]
+        if "entrypoint" in first or "wait" in first or first.endswith(".sh"):
+            rest = argv[argv.index("--") + 1 :] if "--" in argv else argv[1:]
+            return [(command, origin) for command in find_commands(rest)]
         return []
 
     def _script(self, word: str, one: ComposeService | None) -> Path | None:
@@ -325,6 +342,13 @@ class _Project:
                 place = Origin(file=shown, line=1)
                 fix = f"Start gunicorn with -c {path.name}."
                 self._deployment.problems.append(Problem(rule="C005", message=message, origin=place, fix=fix))
+
+
+def _after(word: str, argv: Sequence[str]) -> list[str] | None:
+    """Return the arguments of a script in an argument list; None if it stands inside of a shell's line."""
+    if word not in argv:
+        return None
+    return list(argv[argv.index(word) + 1 :])
 
 
 def _example(path: Path, folder: Path) -> bool:

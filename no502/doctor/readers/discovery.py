@@ -22,7 +22,7 @@ _SKIPPED = {
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", "dist", "build", ".terraform", "vendor"),
 }
 _MOST_FILES, _DEEPEST, _LARGEST = 20_000, 12, 1_000_000
-_COMPOSE = re.compile(r"(?:docker-)?compose(?:\.[\w.-]+)?\.ya?ml$")
+_COMPOSE = re.compile(r"(?:docker-)?compose(?:[.-][\w.-]+)?\.ya?ml$")
 _DOCKERFILE = re.compile(r"(?:.*\.)?Dockerfile(?:\..*)?$|.*\.dockerfile$|Containerfile$", re.IGNORECASE)
 _NGINX_NAME = re.compile(
     r".*\.conf(?:\.(?:template|tmpl|tpl|j2|jinja2?|erb|example|sample))?$|.*\.nginx$|nginx.*\.txt$"

@@ -76,14 +76,14 @@ def _workload(node: Node, shown: str, maps: Mapping[str, Node], services: Sequen
         return
     labels_path = ("metadata", "labels") if kind == "Pod" else ("spec", "template", "metadata", "labels")
     labels = {key: value.text for key, value in labels.items()} if (labels := node.get(*labels_path)) else {}
-    names = [_name(one) for one in services if _selects(one, labels)]
+    selecting = [one for one in services if _selects(one, labels)]
     side_cars = template.get("initContainers")
     every = [*containers.elements(), *(side_cars.elements() if side_cars is not None else ())]
     for container in every:
         restart = container.get("restartPolicy")
         if container not in containers.value and (restart is None or restart.text != "Always"):
             continue
-        yield _container(container, node, template, shown, maps, names)
+        yield _container(container, node, template, shown, maps, selecting)
 
 
 def _selects(service: Node, labels: Mapping[str, str | None]) -> bool:
@@ -92,8 +92,36 @@ def _selects(service: Node, labels: Mapping[str, str | None]) -> bool:
     return bool(pairs) and all(labels.get(key) == value.text for key, value in pairs.items())
 
 
+def _hosts(service: Node) -> Iterator[str]:
+    """Yield the names that reach a Service. https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/."""
+    name, namespace = _name(service), service.get("metadata", "namespace")
+    space = (namespace.text if namespace is not None else None) or "default"
+    yield name
+    for rest in ("", ".svc", ".svc.cluster.local"):
+        yield f"{name}.{space}{rest}"
+
+
+def _service_ports(services: Sequence[Node], container: Node) -> Iterator[tuple[str, int, int | None]]:
+    """Yield (host, port, port of the container) of each Service; None where the container does not have that port."""
+    ports = container.get("ports")
+    named: dict[str, str] = {}
+    for item in ports.elements() if ports is not None else ():
+        name, port = item.get("name"), item.get("containerPort")
+        if name is not None and port is not None:
+            named[name.text or ""] = port.text or ""
+    for service in services:
+        entries = service.get("spec", "ports")
+        for entry in entries.elements() if entries is not None else ():
+            port, target = entry.get("port"), entry.get("targetPort") or entry.get("port")
+            if port is None or target is None or not (port.text or "").isdecimal():
+                continue
+            inside = named.get(target.text or "", target.text or "")
+            for host in _hosts(service):
+                yield host, int(port.text or 0), int(inside) if inside.isdecimal() else None
+
+
 def _container(  # noqa: PLR0913, PLR0917  private: what a container is read with
-    container: Node, workload: Node, template: Node, shown: str, maps: Mapping[str, Node], names: Sequence[str]
+    container: Node, workload: Node, template: Node, shown: str, maps: Mapping[str, Node], selecting: Sequence[Node]
 ) -> Container:
     name_node = container.get("name")
     name = (name_node.text or "") if name_node is not None else ""
@@ -107,13 +135,16 @@ def _container(  # noqa: PLR0913, PLR0917  private: what a container is read wit
         port = item.get("containerPort")
         if port is not None and (port.text or "").isdecimal():
             found.append(Fact(int(port.text or 0), Origin(file=shown, line=port.line)))
+    settings = _settings(container, workload, template, shown)
+    if selecting:
+        settings["service_ports"] = Fact(tuple(_service_ports(selecting, container)), origin)
     service = Service(
         kind=ServiceKind.KUBERNETES,
         name=name or _name(workload),
         origin=origin,
-        settings=_settings(container, workload, template, shown),
+        settings=settings,
         healthchecks=tuple(_probes(container, shown)),
-        aliases=tuple(names),
+        aliases=tuple(name for one in selecting for name in _hosts(one)),
         ports=tuple(found),
         volumes=_volumes(container, template, shown, _name(workload)),
         environment=_environment(container, maps, shown),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from no502.doctor.model import Deployment, Origin
+from no502.doctor.readers.shell_paths import reached
 from no502.doctor.readers.shell_words import Command, expand, find_commands, split
 from no502.doctor.readers.texts import read_text, shown_path
 
@@ -14,6 +15,8 @@ __all__ = ["is_script", "read_procfile", "read_script"]
 
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+|readonly\s+)?([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|\S*)\s*$")
 _DEFAULT = re.compile(r"\s*:\s+\"?\$\{([A-Za-z_]\w*):?=([^}]*)\}\"?\s*$")
+_EVERY = {"$@", "$*", "${@}", "${*}"}
+_ALL = re.compile(r"\$[@*]|\$\{[@*]\}")
 _SERVER = re.compile(r"\b(?:gunicorn|uvicorn|fastapi\s+run)\b")
 
 
@@ -24,25 +27,51 @@ def is_script(path: Path, text: str) -> bool:
 
 
 def read_script(
-    path: Path, *, base: Path, environment: Mapping[str, str], deployment: Deployment
+    path: Path,
+    *,
+    base: Path,
+    environment: Mapping[str, str],
+    deployment: Deployment,
+    arguments: Sequence[str] | None = None,
 ) -> Iterator[tuple[Command, Origin]]:
     """Yield the servers that a script starts, with its variables filled in.
 
     A server without ``exec`` has the script in front of it, unless nothing but the script itself would wait for it.
+    Where a script has a way for production and one with ``--reload``, the latter is left out.
+
+    Args:
+        path: The script.
+        base: Paths are shown relative to it.
+        environment: Variables that it begins with.
+        deployment: Takes problems and the script's name.
+        arguments: What it is called with, for ``"$@"`` and ``case "$1"``; None if that is not known.
     """
+    found = list(_servers(path, base=base, environment=environment, deployment=deployment, arguments=arguments))
+    serving = [one for one in found if "--reload" not in one[0].words]
+    yield from serving or found
+
+
+def _servers(
+    path: Path,
+    *,
+    base: Path,
+    environment: Mapping[str, str],
+    deployment: Deployment,
+    arguments: Sequence[str] | None,
+) -> Iterator[tuple[Command, Origin]]:
     text = read_text(path, base, deployment, rule="C003")
     values = dict(environment)
     shown = shown_path(path, base)
-    for line, joined in _lines(text or ""):
+    for line, joined in reached(list(_lines(text or "")), arguments):
         assignment = _ASSIGNMENT.match(joined) or _DEFAULT.match(joined)
         if assignment:
             value = assignment[2].strip("\"'")
             known = values.get(assignment[1])
             values[assignment[1]] = known if known and _DEFAULT.match(joined) else expand(value, values)
             continue
-        if not _SERVER.search(joined):
+        if not _SERVER.search(joined) and not _ALL.search(joined):
             continue
-        for command in find_commands(split(expand(joined, values))):
+        for command in find_commands(_with_arguments(split(expand(joined, values)), arguments)):
             shell = "" if re.search(r"\bexec\b", joined) else "entrypoint script without exec"
             yield (
                 Command(
@@ -53,6 +82,20 @@ def read_script(
                 ),
                 Origin(file=shown, line=line),
             )
+
+
+def _with_arguments(words: Sequence[str], arguments: Sequence[str] | None) -> list[str]:
+    """Return the words with those of ``"$@"``; what is not known stays as it is written."""
+    found: list[str] = []
+    for word in words:
+        number = re.fullmatch(r"\$\{?([1-9])\}?", word)
+        if arguments is not None and word in _EVERY:
+            found += arguments
+        elif arguments is not None and number is not None and len(arguments) >= int(number[1]):
+            found.append(arguments[int(number[1]) - 1])
+        else:
+            found.append(word)
+    return found
 
 
 def read_procfile(path: Path, *, base: Path, deployment: Deployment) -> Iterator[tuple[str, Command, Origin]]:

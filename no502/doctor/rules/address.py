@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from no502.doctor.edits import set_option
 from no502.doctor.facts import in_container, name_of, shown, value
 from no502.doctor.finding import Confidence, Edit, Finding, Severity
-from no502.doctor.links import binds_of, candidates, is_loopback, links, targets
+from no502.doctor.links import binds_of, candidates, inside_port, is_loopback, links, targets
 from no502.doctor.model import Address, AppServer, Deployment, Location, ServiceKind, Source, UpstreamServer
 from no502.doctor.registry import Rule
 
@@ -41,6 +41,8 @@ def _a101(deployment: Deployment) -> Iterator[Finding]:
         found = candidates(deployment, location.config, address)
         by_name = address.socket is None and not is_loopback(address.host) and found
         if by_name and found and all(binds_of(server) is not None for server in found):
+            if any(_another_container(deployment, server, address) for server in found):
+                continue
             yield _wrong_address(peer, address, found, Confidence.CERTAIN)
         elif elsewhere := _in_another_container(deployment, location, address, found or []):
             yield _wrong_address(peer, address, elsewhere, Confidence.CERTAIN)
@@ -72,6 +74,19 @@ def _in_another_container(
         if any(bind.port is not None and bind.port == address.port for bind in binds_of(server) or ()):
             found.append(server)
     return found
+
+
+def _another_container(deployment: Deployment, server: AppServer, address: Address) -> bool:
+    """Whether another container of the server's pod may be what listens behind the address."""
+    service = deployment.service(server.service)
+    pod = value(service.settings, "pod") if service is not None else None
+    if service is None or pod is None:
+        return False
+    if inside_port(deployment, server, address) is None:
+        return True
+    others = [one for one in deployment.services if one is not service and value(one.settings, "pod") == pod]
+    ports = [bind.port for bind in binds_of(server) or ()]
+    return bool(others) and inside_port(deployment, server, address) not in ports
 
 
 def _could_be(deployment: Deployment, location: Location, address: Address, server: AppServer) -> bool:
@@ -124,12 +139,20 @@ def _a102(deployment: Deployment) -> Iterator[Finding]:
                 continue
             if here is not None and here.name == service.name:
                 continue
+            if _another_container(deployment, server, address) or _reachable_twin(deployment, server):
+                continue
             if str(value(service.settings, "network_mode") or "").startswith(("service:", "container:")):
                 continue
             reached = [bind for bind in binds if bind.socket is None]
             if reached and all(is_loopback(bind.host) and bind.host != "0.0.0.0" for bind in reached):  # noqa: S104
                 seen.add(id(server))
                 yield _loopback(server, peer, address, reached[0])
+
+
+def _reachable_twin(deployment: Deployment, server: AppServer) -> bool:
+    """Whether the same container starts another server that can be reached: a script's other branch."""
+    twins = [one for one in deployment.servers if one is not server and one.service == server.service]
+    return any(not is_loopback(b.host) or b.host == "0.0.0.0" for one in twins for b in binds_of(one) or ())  # noqa: S104
 
 
 def _loopback(server: AppServer, peer: UpstreamServer, address: Address, bind: Address) -> Finding:

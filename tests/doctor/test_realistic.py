@@ -1,0 +1,180 @@
+"""Repositories as they are found in the wild: nothing that works may be called wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from no502.doctor.check import findings_of
+from no502.doctor.model import Deployment
+from no502.doctor.readers.deployment import Options, read_deployments
+from no502.doctor.registry import rules
+
+_CONF = "events {{}}\nhttp {{ server {{ listen 80; location / {{ proxy_pass http://{}; }} }} }}\n"
+_FRONT = """
+  nginx:
+    image: nginx:1.26
+    volumes: [./nginx.conf:/etc/nginx/nginx.conf]
+"""
+
+
+def _read(folder: Path, files: dict[str, str]) -> Deployment:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    [deployment] = read_deployments([folder], Options(base=folder))
+    return deployment
+
+
+def _ids(deployment: Deployment) -> set[str]:
+    return {finding.rule for finding in findings_of(deployment, rules().values())}
+
+
+_POD = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  template:
+    metadata: {labels: {app: api}}
+    spec:
+      containers:
+        - name: app
+          image: api:1
+          command: [gunicorn, "app:app", -b, "BIND"]
+          ports: [{name: http, containerPort: 8000}]
+SIDECAR
+---
+apiVersion: v1
+kind: Service
+metadata: {name: api-svc, namespace: shop}
+spec:
+  selector: {app: api}
+  ports: [{port: 80, targetPort: TARGET}]
+"""
+_SIDECAR = "        - {name: proxy, image: 'envoy:1', ports: [{name: web, containerPort: 8080}]}"
+
+
+def _pod(bind: str, target: str, sidecar: str = "") -> str:
+    return _POD.replace("BIND", bind).replace("TARGET", target).replace("SIDECAR", sidecar)
+
+
+@pytest.mark.parametrize("host", ["api-svc:80", "api-svc", "api-svc.shop.svc.cluster.local", "api-svc.shop:80"])
+@pytest.mark.parametrize("target", ["8000", "http"])
+def test_a_service_of_kubernetes_maps_its_port(tmp_path: Path, host: str, target: str) -> None:
+    """The port of a Service is not the port of its container."""
+    files = {"k8s/app.yaml": _pod("0.0.0.0:8000", target), "nginx/nginx.conf": _CONF.format(host)}
+    found = _ids(_read(tmp_path, files))
+    assert "A101" not in found
+    assert "H801" in found, "the location and the server are a pair"
+
+
+def test_a_service_that_leads_to_no_listener_is_found(tmp_path: Path) -> None:
+    """A targetPort where nothing listens is wrong."""
+    files = {"k8s/app.yaml": _pod("0.0.0.0:8000", "9000"), "nginx/nginx.conf": _CONF.format("api-svc:80")}
+    assert "A101" in _ids(_read(tmp_path, files))
+
+
+def test_a_service_that_leads_to_a_sidecar_is_right(tmp_path: Path) -> None:
+    """The application listens on the pod's loopback, and the Service leads to the proxy beside it."""
+    pod = _pod("127.0.0.1:8000", "8080", _SIDECAR)
+    found = _ids(_read(tmp_path, {"k8s/app.yaml": pod, "nginx/nginx.conf": _CONF.format("api-svc:80")}))
+    assert not found & {"A101", "A102"}
+
+
+def _shell(script: str, command: str = "") -> dict[str, str]:
+    return {
+        "compose.yaml": f"services:\n  web:\n    build: .\n{command}{_FRONT}    depends_on: [web]\n",
+        "Dockerfile": 'FROM python:3.12-slim\nCOPY start.sh /start.sh\nENTRYPOINT ["/start.sh"]\n'
+        'CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "9000"]\n',
+        "start.sh": f"#!/bin/sh\nset -e\n{script}\n",
+        "nginx.conf": _CONF.format("web:9000"),
+    }
+
+
+_FUNCTIONS = """run() {
+  exec uvicorn a:a --host 0.0.0.0 --port 9000
+}
+case "${1:-web}" in
+  web)
+    run
+    ;;
+  dev|local)
+    exec uvicorn a:a
+    ;;
+esac"""
+_CASE = """case "$1" in
+  web) exec uvicorn a:a --host 0.0.0.0 --port 9000 ;;
+  *) exec uvicorn a:a --host 0.0.0.0 ;;
+esac"""
+_IF = 'if [ "$DEV" ]; then\n  exec uvicorn a:a{}\nelse\n  exec uvicorn a:a --host 0.0.0.0 --port 9000\nfi'
+
+
+@pytest.mark.parametrize(
+    ("script", "command"),
+    [
+        ('exec "$@"', ""),
+        ('exec uvicorn "$@"', '    command: [main:app, --host, 0.0.0.0, --port, "9000"]\n'),
+        ('exec uvicorn main:app --host 0.0.0.0 --port "$1"', '    command: ["9000"]\n'),
+        (_CASE, "    command: web\n"),
+        (_FUNCTIONS, "    command: []\n"),
+        (_IF.format(" --reload"), ""),
+        (_IF.format(""), ""),
+    ],
+)
+def test_what_a_script_starts_follows_its_arguments(tmp_path: Path, script: str, command: str) -> None:
+    """A script that leads to the right address is right, whatever its other branches do."""
+    deployment = _read(tmp_path, _shell(script, command))
+    found = _ids(deployment)
+    assert not found & {"A101", "A102"}
+    assert "H801" in found, "nginx and the server are a pair"
+
+
+def test_the_wrong_arm_of_a_case_is_found(tmp_path: Path) -> None:
+    """The arm that the command leads to is the one that counts."""
+    assert "A101" in _ids(_read(tmp_path, _shell(_CASE, "    command: api\n")))
+
+
+@pytest.mark.parametrize("word", ['"$@"', "$UVICORN_OPTIONS main:app"])
+def test_options_that_nobody_knows_decide_nothing(tmp_path: Path, word: str) -> None:
+    """A default that an unknown option may replace is not judged."""
+    files = _shell(f"exec uvicorn {word}", "    entrypoint: sh -c '/start.sh $$OPTIONS'\n")
+    assert not _ids(_read(tmp_path, files)) & {"A101", "A102"}
+
+
+@pytest.mark.parametrize("first", ["./wait-for-it.sh db:5432 --", "/docker-entrypoint.sh"])
+def test_a_command_behind_an_entrypoint_is_found(tmp_path: Path, first: str) -> None:
+    """An entrypoint that is not among the files leads to the command behind it."""
+    files = {"compose.yaml": f"services:\n  web:\n    image: web\n    command: {first} gunicorn a:a -b 0.0.0.0:8000\n"}
+    [server] = _read(tmp_path, files).servers
+    assert server.service == "web"
+
+
+_WEB = "services:\n  web:\n    build: .\n    command: uvicorn a:a --host 0.0.0.0 --port {}\n"
+_OVER = "services:\n  web:\n    command: uvicorn a:a --host 0.0.0.0 --port {}\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"docker-compose.local.yml": _WEB.format(8000), "docker-compose.production.yml": _WEB.format(9000) + _FRONT},
+        {"compose-dev.yml": _WEB.format(8000), "compose-eu.yml": _WEB.format(9000) + _FRONT},
+        {"compose.yaml": _WEB.format(8000), "compose.prod.yaml": _OVER.format(9000) + _FRONT},
+        {"compose.yaml": _WEB.format(8000), "compose.prod.yaml": _WEB.format(9000) + _FRONT},
+        {"compose.yaml": _WEB.format(8000) + _FRONT, "compose.override.yaml": _OVER.format(9000)},
+        {
+            "compose.yaml": _WEB.format(8000),
+            "compose.override.yaml": _OVER.format(8001),
+            "compose.prod.yaml": _OVER.format(9000) + _FRONT,
+        },
+    ],
+)
+def test_the_files_of_production_count(tmp_path: Path, files: dict[str, str]) -> None:
+    """nginx and the application of production are compared, not those of a developer's machine."""
+    deployment = _read(tmp_path, {**files, "Dockerfile": "FROM python:3.12\n", "nginx.conf": _CONF.format("web:9000")})
+    found = _ids(deployment)
+    assert "A101" not in found
+    assert "H801" in found, "nginx and the server are a pair"
+    assert [one.service for one in deployment.nginx] == ["nginx"]
