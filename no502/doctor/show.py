@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from no502.doctor.model import Deployment, Fact, Location, NginxConfig, Source, 
 __all__ = ["show_effective"]
 
 _WIDTH = 28
+_SECRET = re.compile(r"auth(?!ority)|token|secret|key|cookie|password|credential|signature")
 _TIMES = ("timeout", "keepalive_time")
 _SIZES = ("size",)
 
@@ -45,9 +47,15 @@ def _location(one: Location) -> Iterator[str]:
         yield f"  {'upstream':<{_WIDTH}} not known: a variable decides"
     yield from _settings(one.settings)
     for name, fact in sorted(one.headers.items()):
-        yield _row(f"header {name}", fact, '""' if fact.value == "" else None)
+        yield _row(f"header {name}", fact, '""' if fact.value == "" else _hidden(name, fact.value))
     for name, fact in sorted(one.dropped_headers.items()):
         yield f"  {f'header {name}':<{_WIDTH}} not sent: this level's proxy_set_header replace {fact.origin}"
+
+
+def _hidden(name: str, text: str | None) -> str | None:
+    """Return stars for a header that carries a secret; nginx's variables are none."""
+    secret = _SECRET.search(name) is not None and text is not None
+    return "***" if secret and not re.fullmatch(r"(?:\w+ )?\$\w+", text or "") else None
 
 
 def _upstream(one: Upstream) -> Iterator[str]:

@@ -10,6 +10,7 @@ from no502.doctor.check import findings_of
 from no502.doctor.model import Deployment
 from no502.doctor.readers.deployment import Options, read_deployments
 from no502.doctor.registry import rules
+from no502.doctor.show import show_effective
 
 _CONF = "events {{}}\nhttp {{ server {{ listen 80; location / {{ proxy_pass http://{}; }} }} }}\n"
 _FRONT = """
@@ -178,3 +179,34 @@ def test_the_files_of_production_count(tmp_path: Path, files: dict[str, str]) ->
     assert "A101" not in found
     assert "H801" in found, "nginx and the server are a pair"
     assert [one.service for one in deployment.nginx] == ["nginx"]
+
+
+@pytest.mark.parametrize("line", ["", "include proxy_params;"])
+def test_what_a_missing_include_may_say_is_not_judged(tmp_path: Path, line: str) -> None:
+    """Debian's proxy_params sets the headers; without that line they are missing."""
+    unit = "[Service]\nExecStart=/venv/bin/gunicorn --bind unix:/run/gunicorn.sock a:a\n"
+    site = f"server {{\n  location / {{\n    {line}\n    proxy_pass http://unix:/run/gunicorn.sock;\n  }}\n}}\n"
+    found = _ids(_read(tmp_path, {"gunicorn.service": unit, "nginx/site.conf": site}))
+    assert ("H801" in found) is (line == "")
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    """A header with a password is named, its value is not printed; a variable of nginx is no secret."""
+    site = """server { location / { proxy_pass http://127.0.0.1:8000;
+        proxy_set_header Authorization "Basic aHVudGVyMg==";
+        proxy_set_header X-Api-Token hunter2;
+        proxy_set_header Cookie $http_cookie; } }"""
+    text = show_effective(_read(tmp_path, {"nginx/site.conf": site}))
+    assert "header authorization" in text
+    assert "$http_cookie" in text
+    assert not any(word in text for word in ("hunter2", "aHVudGVyMg"))
+
+
+def test_a_dockerfile_runs_with_the_variables_of_its_service(tmp_path: Path) -> None:
+    """A published image is often built from the folder that has its service's name."""
+    compose = "services:\n  api:\n    image: shop/api:1\n    environment: {TIMEOUT: 360}\n"
+    dockerfile = 'FROM python:3.12\nENV TIMEOUT=100\nCMD ["sh", "-c", "exec gunicorn a:a --timeout $TIMEOUT"]\n'
+    deployment = _read(tmp_path, {"compose.yaml": compose, "api/Dockerfile": dockerfile})
+    [server] = deployment.servers
+    assert server.settings["timeout"].value == 360
+    assert [service.name for service in deployment.services] == ["api"]

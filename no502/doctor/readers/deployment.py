@@ -13,6 +13,7 @@ from no502.doctor.readers.app_server import add_server
 from no502.doctor.readers.compose import ComposeService, read_compose
 from no502.doctor.readers.discovery import Project, find_projects
 from no502.doctor.readers.dockerfile import Image, read_dockerfile
+from no502.doctor.readers.gaps import mark_gaps
 from no502.doctor.readers.kubernetes import read_manifests
 from no502.doctor.readers.nginx import find_versions, read_nginx
 from no502.doctor.readers.python_conf import read_python_conf
@@ -207,7 +208,10 @@ class _Project:
             text = read_text(path, self._base, self._deployment, rule="C003")
             image = read_dockerfile(text or "", shown)
             service = _of_image(image, shown, path)
-            environment = dict(image.environment)
+            known = self._deployment.service(service.name)
+            if any(server.service == service.name for server in self._deployment.servers):
+                continue  # the service of that name says itself what it runs
+            environment = {**image.environment, **(self._known(known) if known is not None else {})}
             argv = (*(image.entrypoint.argv if image.entrypoint else ()), *(image.cmd.argv if image.cmd else ()))
             written = image.cmd or image.entrypoint
             origin = Origin(file=shown, line=written.line if written else 1)
@@ -215,7 +219,7 @@ class _Project:
                 service=service, argv=argv, origin=origin, image=image, context=path.parent, mounts={}
             )
             commands = list(self._commands(argv, origin, alone, environment))
-            if commands:
+            if commands and known is None:
                 self._deployment.services.append(service)
             for command, place in commands:
                 self._add(command, place, [path.parent, self._project.folder], environment, service.name)
@@ -269,7 +273,7 @@ class _Project:
             pods = [] if compose else [one for one in self._deployment.services if self._is_nginx_image(one)]
             versions, note = self._version(front.service if front else pods[0] if len(pods) == 1 else None, front)
             environment = {**self._values, **(self._known(front.service) if front else {})}
-            mounts = {inside: str(here) for inside, here in front.mounts.items()} if front else {}
+            mounts = {inside: self._here(here) for inside, here in front.mounts.items()} if front else {}
             before = set(self._deployment.looked_at)
             config, _ = read_nginx(
                 path,
@@ -282,10 +286,15 @@ class _Project:
                 beside=self._beside(path, served, read, fronts),
                 deployment=self._deployment,
             )
+            mark_gaps(config, self._deployment)
             new = set(self._deployment.looked_at) - before
             read |= {other.resolve() for other in self._project.nginx if shown_path(other, self._base) in new}
             if not config.locations and not config.upstreams:
                 self._deployment.nginx.remove(config)
+
+    def _here(self, path: Path) -> str:
+        """Return a path as the other files are named, so that no file has two names."""
+        return str(self._base / shown_path(path, self._base))
 
     @staticmethod
     def _beside(path: Path, served: Sequence[Path], read: set[Path], fronts: Sequence[ComposeService]) -> list[Path]:
