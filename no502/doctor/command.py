@@ -77,14 +77,17 @@ def check(  # noqa: PLR0913, PLR0917 each is an option of the command line
     write_baseline: Annotated[Path | None, typer.Option(help="Write what is found into this file.")] = None,
     live: Annotated[str | None, typer.Option(help="URL of a running nginx: ask it, too (GET requests only).")] = None,
     upstream: Annotated[str | None, typer.Option(help="With --live: URL of the application itself.")] = None,
+    docker: Annotated[
+        str | None, typer.Option(metavar="PROJECT", help="A Compose project that runs: look at its containers, too.")
+    ] = None,
     show: Annotated[Show | None, typer.Option(help="Print the values in force instead of findings.")] = None,
     location: Annotated[str | None, typer.Option(help="With --show: only this location.")] = None,
 ) -> None:
     """Find the 502 in a deployment's files before it happens.
 
     Reads nginx, gunicorn, uvicorn, Compose, Dockerfile, systemd and Kubernetes files in PATH (default: the working
-    directory), runs nothing and, without --live, opens no connection. Exit codes: 0 nothing found, 1 findings, 2 the
-    command line is wrong or an input cannot be read, 3 a mistake of the doctor itself.
+    directory), runs nothing and, without --live and --docker, asks nobody. Exit codes: 0 nothing found, 1 findings,
+    2 the command line is wrong or an input cannot be read, 3 a mistake of the doctor itself.
     """
     request = Request(
         paths=tuple(paths or [Path()]),
@@ -99,6 +102,7 @@ def check(  # noqa: PLR0913, PLR0917 each is an option of the command line
         write_baseline=write_baseline,
         live=live,
         upstream=upstream,
+        docker=docker,
         show=show.value if show else None,
         location=location,
     )

@@ -10,6 +10,7 @@ import typer
 
 from no502.doctor.baseline import read_baseline, write_baseline
 from no502.doctor.check import Result, check, merge
+from no502.doctor.docker import ask_docker, examine
 from no502.doctor.facts import number
 from no502.doctor.files import Files
 from no502.doctor.front import front_of
@@ -45,6 +46,7 @@ class Request:
     write_baseline: Path | None = None
     live: str | None = None
     upstream: str | None = None
+    docker: str | None = None
     show: str | None = None
     location: str | None = None
 
@@ -97,6 +99,10 @@ def run_doctor(request: Request) -> int:
         return 0
     if request.live is not None:
         _live(request, result, selected)
+    if request.docker is not None:
+        wanted = {rule.id for rule in selected}
+        running = examine(ask_docker(request.docker), result.deployment)
+        result.findings += [finding for finding in running if finding.rule in wanted]
     if request.write_baseline is not None:
         count = write_baseline(request.write_baseline, result.findings)
         typer.echo(f"{request.write_baseline}: {count} findings are known from now on")

@@ -1,11 +1,11 @@
-"""E: what the live probes report (``no502 doctor --live``). They are not run from files."""
+"""E: what ``no502 doctor --live`` and ``--docker`` report. They are not run from files."""
 
 from __future__ import annotations
 
 from no502.doctor.finding import Severity
 from no502.doctor.registry import Rule
 
-__all__ = ["E901", "E902", "E903", "E904", "E905", "E906", "E907", "RULES"]
+__all__ = ["E901", "E902", "E903", "E904", "E905", "E906", "E907", "E908", "E909", "E910", "E911", "RULES"]
 
 E901 = Rule(
     id="E901",
@@ -56,4 +56,32 @@ E907 = Rule(
     summary="the certificate is not trusted, or ends soon",
     source="https://nginx.org/en/docs/http/configuring_https_servers.html",
 )
-RULES = (E901, E902, E903, E904, E905, E906, E907)
+E908 = Rule(
+    id="E908",
+    slug="container-out-of-memory",
+    severity=Severity.ERROR,
+    summary="a container was killed for its memory",
+    source="https://docs.docker.com/engine/containers/resource_constraints/",
+)
+E909 = Rule(
+    id="E909",
+    slug="container-restarts",
+    severity=Severity.WARNING,
+    summary="a container was restarted since it was made",
+    source="https://docs.docker.com/engine/containers/start-containers-automatically/",
+)
+E910 = Rule(
+    id="E910",
+    slug="container-unhealthy",
+    severity=Severity.ERROR,
+    summary="a container is unhealthy, or ended with an error",
+    source="https://docs.docker.com/reference/dockerfile/#healthcheck",
+)
+E911 = Rule(
+    id="E911",
+    slug="runs-something-else",
+    severity=Severity.WARNING,
+    summary="a container runs with other numbers than the files say",
+    source="https://docs.docker.com/reference/cli/docker/compose/up/",
+)
+RULES = (E901, E902, E903, E904, E905, E906, E907, E908, E909, E910, E911)

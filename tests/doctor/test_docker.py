@@ -1,0 +1,125 @@
+"""``--docker``: containers as ``docker inspect`` describes them, beside the files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from no502.doctor.docker import Container, ask_docker, examine
+from no502.doctor.model import Deployment
+from no502.doctor.readers.deployment import Options, read_deployments
+from no502.errors import UserError
+
+_COMPOSE = """services:
+  app:
+    image: app:1
+    command: gunicorn --timeout 120 --bind 0.0.0.0:8000 app:app
+    stop_grace_period: 130s
+"""
+_SECRET = "hunter2-very-secret"
+
+
+def _inspected(**changes: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
+    """One container as the engine describes it, the parts that are read."""
+    state = {"Status": "running", "OOMKilled": False, "ExitCode": 0, "Health": {"Status": "healthy"}}
+    return {
+        "Name": "/site-app-1",
+        "RestartCount": changes.get("restarts", 0),
+        "State": {**state, **changes.get("state", {})},
+        "Path": "gunicorn",
+        "Args": changes.get("args", ["--timeout", "120", "--bind", "0.0.0.0:8000", "app:app"]),
+        "Config": {
+            "Labels": {"com.docker.compose.service": "app", "com.docker.compose.project": "site"},
+            "Env": [f"SECRET_KEY={_SECRET}", "PATH=/usr/bin"],
+            "StopTimeout": changes.get("stop", 130),
+        },
+    }
+
+
+@pytest.fixture(name="engine")
+def _engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ``docker`` that knows one project and answers with the file that is returned."""
+    program, answer = tmp_path / "bin" / "docker", tmp_path / "answer.json"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\ncase "$1" in\n'
+        '    ps) case "$5" in *project=site) echo 0123456789ab ;; esac ;;\n'
+        f'    inspect) cat "{answer}" ;;\n    *) exit 9 ;;\nesac\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    answer.write_text(json.dumps([_inspected()]))
+    return answer
+
+
+@pytest.fixture(name="deployment")
+def _deployment(tmp_path: Path) -> Deployment:
+    """What the files say."""
+    (tmp_path / "compose.yaml").write_text(_COMPOSE)
+    [found] = read_deployments([tmp_path / "compose.yaml"], Options(base=tmp_path))
+    return found
+
+
+def _found(engine: Path, deployment: Deployment, **changes: Any) -> list[str]:  # noqa: ANN401
+    engine.write_text(json.dumps([_inspected(**changes)]))
+    findings = examine(ask_docker("site"), deployment)
+    assert _SECRET not in repr(findings)
+    return [finding.rule for finding in findings]
+
+
+def test_container_that_is_what_the_files_say(engine: Path, deployment: Deployment) -> None:
+    """A healthy container with the files' own numbers gives no finding."""
+    assert _found(engine, deployment) == []
+
+
+def test_container_in_trouble(engine: Path, deployment: Deployment) -> None:
+    """Killed for its memory, restarted, unhealthy: each is said."""
+    state = {"OOMKilled": True, "ExitCode": 137, "Health": {"Status": "unhealthy"}}
+    assert _found(engine, deployment, state=state, restarts=3) == ["E908", "E909", "E910"]
+    assert _found(engine, deployment, state={"Status": "exited", "ExitCode": 3}) == ["E910"]
+    assert _found(engine, deployment, state={"Status": "exited"}) == []
+
+
+def test_container_that_runs_something_else(engine: Path, deployment: Deployment) -> None:
+    """Other numbers on the running command line, and another stop timeout, are compared with the files'."""
+    args = ["--timeout", "30", "--bind", "0.0.0.0:8000", "app:app"]
+    assert _found(engine, deployment, args=args) == ["E911"]
+    [finding] = examine(ask_docker("site"), deployment)
+    assert finding.message == "site-app-1 runs with timeout 30, the files say 120"
+    assert str(finding.where) == "compose.yaml:4"
+    assert _found(engine, deployment, stop=10) == ["E911"]
+
+
+def test_project_that_is_not_there(engine: Path) -> None:
+    """Neither the project nor an engine: a message, no traceback."""
+    assert engine.exists()
+    with pytest.raises(UserError, match="no container of a Compose project of that name"):
+        ask_docker("other")
+
+
+def test_no_docker_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a docker command the option says so."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="there is no docker command here"):
+        ask_docker("site")
+
+
+def test_service_without_a_counterpart_in_the_files(deployment: Deployment) -> None:
+    """A container of a service that the files do not have is only looked at by itself."""
+    container = Container(
+        name="x",
+        service="other",
+        status="running",
+        health="",
+        restarts=0,
+        oom_killed=False,
+        exit_code=0,
+        argv=("gunicorn", "a:b"),
+        environment={},
+        stop_timeout=10,
+    )
+    assert examine([container], deployment) == []
