@@ -80,14 +80,17 @@ def check(  # noqa: PLR0913, PLR0917 each is an option of the command line
     docker: Annotated[
         str | None, typer.Option(metavar="PROJECT", help="A Compose project that runs: look at its containers, too.")
     ] = None,
+    exec_config: Annotated[
+        bool, typer.Option("--exec-config", help="Run gunicorn's configuration files for what reading does not tell.")
+    ] = False,
     show: Annotated[Show | None, typer.Option(help="Print the values in force instead of findings.")] = None,
     location: Annotated[str | None, typer.Option(help="With --show: only this location.")] = None,
 ) -> None:
     """Find the 502 in a deployment's files before it happens.
 
     Reads nginx, gunicorn, uvicorn, Compose, Dockerfile, systemd and Kubernetes files in PATH (default: the working
-    directory), runs nothing and, without --live and --docker, asks nobody. Exit codes: 0 nothing found, 1 findings,
-    2 the command line is wrong or an input cannot be read, 3 a mistake of the doctor itself.
+    directory). Runs nothing without --exec-config and asks nobody without --live and --docker. Exit codes: 0 nothing
+    found, 1 findings, 2 the command line is wrong or an input cannot be read, 3 a mistake of the doctor itself.
     """
     request = Request(
         paths=tuple(paths or [Path()]),
@@ -103,6 +106,7 @@ def check(  # noqa: PLR0913, PLR0917 each is an option of the command line
         live=live,
         upstream=upstream,
         docker=docker,
+        exec_config=exec_config,
         show=show.value if show else None,
         location=location,
     )

@@ -47,6 +47,7 @@ class Request:
     live: str | None = None
     upstream: str | None = None
     docker: str | None = None
+    exec_config: bool = False
     show: str | None = None
     location: str | None = None
 
@@ -155,7 +156,9 @@ def _read(request: Request) -> list[Deployment]:
         front = front_of(request.front) if request.front is not None else None
     except ValueError as error:
         raise UserError(str(error), USAGE) from None
-    deployments = read_deployments(request.paths, Options(nginx_version=request.nginx_version))
+    deployments = read_deployments(
+        request.paths, Options(nginx_version=request.nginx_version, exec_config=request.exec_config)
+    )
     for deployment in deployments:
         deployment.front = front
     return deployments

@@ -113,6 +113,30 @@ def test_environment_and_precedence(tmp_path: Path) -> None:
     assert [problem.rule for problem in deployment.problems] == ["C006"]
 
 
+_COMPUTED = "timeout = sum(range(10))\nbind = [f'0.0.0.0:{8000 + n}' for n in range(1)]\nkeepalive = 5\n"
+
+
+def test_configuration_is_run_only_when_asked(tmp_path: Path) -> None:
+    """What only running tells is unknown, and known with ``--exec-config``; what reading tells stays as it was read."""
+    folder = _write(tmp_path, {"Procfile": "web: gunicorn -c conf.py a:b\n", "conf.py": _COMPUTED})
+    [[read], [ran]] = [
+        read_deployments([folder], Options(base=folder, exec_config=execute)) for execute in (False, True)
+    ]
+    assert (read.servers[0].settings["timeout"].known, read.servers[0].settings["bind"].known) == (False, False)
+    assert ran.servers[0].settings["timeout"].value == 45
+    assert ran.servers[0].settings["bind"].value == (Address(host="0.0.0.0", port=8000),)
+    assert str(ran.servers[0].settings["keepalive"].origin) == "conf.py:3"
+
+
+def test_configuration_that_does_not_run_is_not_checked(tmp_path: Path) -> None:
+    """An exception in the file is said, and the rest goes on."""
+    files = {"Procfile": "web: gunicorn -c conf.py a:b\n", "conf.py": "timeout = open('nothing')\n"}
+    folder = _write(tmp_path, files)
+    [ran] = read_deployments([folder], Options(base=folder, exec_config=True))
+    assert "does not run here" in ran.not_checked[0].why
+    assert not ran.servers[0].settings["timeout"].known
+
+
 def test_own_ladder(tmp_path: Path) -> None:
     """``-c python:gunicorn_conf`` is this project's configuration: its numbers follow from the variables."""
     server, _ = _server(tmp_path, "PROXY_READ_TIMEOUT=60 gunicorn -c python:gunicorn_conf a:b")

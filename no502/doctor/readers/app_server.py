@@ -10,6 +10,7 @@ from typing import Any
 
 from no502.doctor.model import AppServer, Deployment, Fact, Origin, Problem, Source
 from no502.doctor.readers.bind import parse_bind
+from no502.doctor.readers.executed_conf import execute_conf
 from no502.doctor.readers.gunicorn_defaults import GUNICORN, closest, convert, gunicorn_options
 from no502.doctor.readers.ladder import ladder_settings
 from no502.doctor.readers.python_conf import read_python_conf
@@ -87,6 +88,9 @@ def _gunicorn(
         if read.imports_ladder or (path.name == "gunicorn_conf.py" and "class ServerSettings" in _text(path)):
             settings |= ladder_settings(environment, Origin(file=shown, line=1))
         settings |= read.settings
+        if place.execute:
+            ran = execute_conf(path, shown, environment, deployment)
+            settings |= {name: fact for name, fact in ran.items() if name not in settings or not settings[name].known}
         _overridden(read.settings, typed, deployment)
         conf = Fact(shown, conf.origin) if conf else Fact(shown, Origin(file=shown, line=1))
     for name, fact in {**from_environment, **typed}.items():

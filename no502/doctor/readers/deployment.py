@@ -41,6 +41,8 @@ class Options:
     nginx_version: str | None = None
     base: Path | None = None
     """Paths are shown relative to it; by default the working directory."""
+    exec_config: bool = False
+    """Run gunicorn's configuration files for what reading them does not tell."""
 
 
 def read_deployments(paths: Sequence[Path], options: Options | None = None) -> list[Deployment]:
@@ -185,7 +187,14 @@ class _Project:
         environment: Mapping[str, str],
         service: str | None,
     ) -> None:
-        place = Place(origin=origin, base=self._base, folders=folders, environment=environment, service=service)
+        place = Place(
+            origin=origin,
+            base=self._base,
+            folders=folders,
+            environment=environment,
+            service=service,
+            execute=self._options.exec_config,
+        )
         server = add_server(command, place, self._deployment)
         names = [str(server.conf_file.value)] if server.conf_file is not None and server.conf_file.value else []
         names += [fact.origin.file for fact in server.settings.values() if fact.origin.file.endswith(".py")]

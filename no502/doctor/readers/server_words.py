@@ -24,6 +24,8 @@ class Place:
     """Where the files of its working directory are on this machine, the likeliest first."""
     environment: Mapping[str, str] = field(default_factory=dict)
     service: str | None = None
+    execute: bool = False
+    """Whether a configuration file may be run."""
 
 
 def unknown(origin: Origin, note: str, source: Source = Source.UNKNOWN) -> Fact[Any]:
