@@ -339,6 +339,8 @@ class _Project:
             if path.name in self._loaded or shown in self._deployment.looked_at:
                 continue
             text = read_text(path, self._base, self._deployment, rule="C003") or ""
+            if not gunicorns and self._deployment.servers:
+                continue  # another server is what runs
             if not gunicorns:
                 command = Command(program="gunicorn", words=("-c", str(path)))
                 origin = Origin(file=shown, line=1)
