@@ -262,3 +262,19 @@ def test_a_configuration_of_gunicorn_beside_a_uvicorn_is_no_server(tmp_path: Pat
         "gunicorn.conf.py": "bind = '0.0.0.0:9000'\n",
     }
     assert [server.program for server in _read(tmp_path, files).servers] == ["uvicorn"]
+
+
+def test_an_entrypoint_that_runs_a_script_that_starts_the_server(tmp_path: Path) -> None:
+    """cookiecutter-django: /entrypoint execs /start, and gunicorn's file lies beside that."""
+    files = {
+        "compose.yaml": "services:\n  web:\n    command: /start\n"
+        "    build: {context: ., dockerfile: image/Dockerfile}\n",
+        "image/Dockerfile": "FROM python:3.12\nCOPY image/entrypoint /entrypoint\nCOPY image/start /start\n"
+        'ENTRYPOINT ["/entrypoint"]\n',
+        "image/entrypoint": '#!/bin/bash\nexec "$@"\n',
+        "image/start": "#!/bin/bash\nexec gunicorn -c config/gunicorn_settings.py a:a\n",
+        "image/config/gunicorn_settings.py": "bind = '0.0.0.0:5000'\n",
+    }
+    [server] = _read(tmp_path, files).servers
+    assert server.service == "web"
+    assert [address.port for address in server.settings["bind"].value] == [5000]

@@ -153,7 +153,7 @@ class _Project:
                         arguments=arguments,
                     )
                 )
-                return found or [(command, origin) for command in find_commands(arguments or ())]
+                return found or self._commands(arguments or (), origin, one, environment)
         # An entrypoint that is not among the files usually ends with exec "$@".
         first = argv[0].rsplit("/", 1)[-1]
         if "entrypoint" in first or "wait" in first or first.endswith(".sh"):
@@ -185,6 +185,7 @@ class _Project:
         environment: Mapping[str, str],
         service: str | None,
     ) -> None:
+        folders = [*folders, (self._base / origin.file).parent]
         place = Place(origin=origin, base=self._base, folders=folders, environment=environment, service=service)
         server = add_server(command, place, self._deployment)
         names = [str(server.conf_file.value)] if server.conf_file is not None and server.conf_file.value else []
