@@ -20,6 +20,7 @@ from no502.doctor.readers.python_conf import read_python_conf
 from no502.doctor.readers.scripts import read_procfile, read_script
 from no502.doctor.readers.server_words import Place
 from no502.doctor.readers.shell_words import Command, find_commands
+from no502.doctor.readers.supervisor import read_supervisor
 from no502.doctor.readers.systemd import read_unit
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 
@@ -252,7 +253,10 @@ class _Project:
                 self._add(command, origin, [path.parent], self._values, name)
 
     def _scripts(self) -> None:
-        """Read scripts that nothing else has led to, where nothing else starts a server."""
+        """Read what nothing else has led to, where nothing else starts a server: supervisord's files, scripts."""
+        for path in () if self._deployment.servers else self._project.supervisors:
+            for command, origin in read_supervisor(path, base=self._base, deployment=self._deployment):
+                self._add(command, origin, [path.parent, self._project.folder], self._values, None)
         if self._deployment.servers:
             return
         for path in self._project.scripts:
