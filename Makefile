@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench soak demo test docker-test check sync docs lock clean
+.PHONY: help install bench soak demo test docker-test check release-check sync docs lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -39,6 +39,9 @@ check: $(INSTALLED) ## lint, types, shell scripts, nginx variants, Compose, unit
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	$(BIN)/python scripts/check_compose.py
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: workflows not checked"; fi
+
+release-check: $(INSTALLED) ## build sdist and wheel, install the wheel into an empty environment, use it from there
+	VENV="$(VENV)" PYTHON="$(PYTHON)" scripts/release-check
 
 bench: $(INSTALLED) ## run every benchmark side by side and write benchmarks/results (about an hour, on a quiet machine)
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q

@@ -19,11 +19,11 @@ from no502.doctor.options import Configured, fails, read_configured, select_rule
 from no502.doctor.patch import make_patch
 from no502.doctor.readers.deployment import Options, read_deployments
 from no502.doctor.registry import Rule
-from no502.doctor.reports.effective import effective
 from no502.doctor.reports.github import to_github
 from no502.doctor.reports.json_report import to_json
 from no502.doctor.reports.sarif import to_sarif
 from no502.doctor.reports.text import concise, text
+from no502.doctor.show import show_effective
 from no502.errors import FAILED, USAGE, UserError
 
 __all__ = ["Request", "run_doctor"]
@@ -88,8 +88,12 @@ def run_doctor(request: Request) -> int:
     selected = select_rules(request.select, request.ignore)
     files = Files(request.paths)
     result = merge([check(deployment, selected, files.text) for deployment in _read(request)])
+    if not result.deployment.looked_at and not result.deployment.problems and request.live is None:
+        where = ", ".join(map(str, request.paths))
+        message = f"{where}: nothing here that doctor reads (nginx, gunicorn, Compose, Dockerfile, systemd, Kubernetes)"
+        raise UserError(message, USAGE)
     if request.show is not None:
-        typer.echo(effective(result.deployment, request.location), nl=False)
+        typer.echo(show_effective(result.deployment, request.location), nl=False)
         return 0
     if request.live is not None:
         _live(request, result, selected)

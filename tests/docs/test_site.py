@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from no502.pictures import draw_handover, draw_idle_race
+from tests.support.browser import title_after
 from tests.support.commands import ROOT
 
 _LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
@@ -55,6 +56,20 @@ def test_site_loads_nothing_from_elsewhere(site: Path) -> None:
         assert parser.addresses
         assert [address for address in parser.addresses if re.match(r"(?:https?:)?//", address)] == [], page.name
     assert (site / "search" / "search_index.json").is_file()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pages_fit_in_a_real_browser(site: Path, tmp_path: Path, width: int) -> None:
+    """On a telephone and on a desk nothing sticks out of the page, and its pictures are drawn."""
+    script = (
+        "const wide = document.documentElement.scrollWidth <= window.innerWidth;"
+        "const drawn = [...document.querySelectorAll('article img')].every(one => one.naturalWidth > 0);"
+        "document.title = `fits ${wide} pictures ${drawn}`"
+    )
+    after_loading = f"window.addEventListener('load', () => {{ {script} }})"
+    for name in ("index", "explanation/keepalive-race", "explanation/recycling", "lab"):
+        title = title_after(site / f"{name}.html", after_loading, profile=tmp_path / "chromium", width=width)
+        assert title == "fits true pictures true", name
 
 
 def test_every_picture_has_a_text(site: Path) -> None:

@@ -249,6 +249,22 @@ def test_compose_with_everything(tmp_path: Path) -> None:
     assert not deployment.problems
 
 
+def test_paths_from_volumes_are_the_paths_that_were_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory named relative to the working one: what a volume leads to is not read a second time by itself."""
+    text = "http { include snippets/*.conf; }\n"
+    volumes = "['./nginx/nginx.conf:/etc/nginx/nginx.conf', './nginx/snippets:/etc/nginx/snippets']"
+    files = {
+        "site/compose.yaml": f"services:\n  web:\n    image: nginx:1.27.4\n    volumes: {volumes}\n",
+        "site/nginx/nginx.conf": text,
+        "site/nginx/snippets/a.conf": "server { location / { proxy_pass http://app:8000; } }\n",
+    }
+    _write(tmp_path, files)
+    monkeypatch.chdir(tmp_path)
+    [deployment] = read_deployments([Path("site")])
+    assert [nginx.origin.file for nginx in deployment.nginx] == ["site/nginx/nginx.conf"]
+    assert "site/nginx/snippets/a.conf" in deployment.looked_at
+
+
 def test_fragments_of_one_container_belong_together(tmp_path: Path) -> None:
     """A server of conf.d finds the upstream in a file beside it; what is not mounted is not read."""
     files = {

@@ -70,6 +70,12 @@ def test_exit_codes(directory: Path, arguments: list[str], code: int) -> None:
     assert code != 2 or done.stderr
 
 
+def test_nothing_to_read_is_no_clean_run(tmp_path: Path) -> None:
+    """A directory without any file that doctor knows ends with 2: nothing was looked at."""
+    done = doctor(tmp_path)
+    assert (done.returncode, "nothing here that doctor reads" in done.stderr) == (2, True)
+
+
 def test_a_mistake_of_the_doctor_is_3(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says whose mistake it is."""
 
@@ -158,7 +164,8 @@ def test_explain_and_rules() -> None:
 def test_show_effective() -> None:
     """The value in force at one location, and where it is written."""
     done = doctor("--show", "effective", "--location", "/", cwd=CORPUS / "compose-sync-killed")
-    assert "proxy_read_timeout               300                      nginx/default.conf:18" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["proxy_read_timeout", "300", "s", "nginx/default.conf:18"] in rows
 
 
 def test_a_configuration_file_in_the_directory(tmp_path: Path) -> None:

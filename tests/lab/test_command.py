@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 from no502.lab.scenarios import SCENARIOS
+from tests.support.browser import title_after
 from tests.support.commands import clean_environment, no502, processes_in
 
 _CERTAIN = ("big-header", "websocket", "forged-address")
@@ -56,18 +55,9 @@ def test_mistakes_on_the_command_line(tmp_path: Path) -> None:
 
 def _look_at(page: Path) -> None:
     """Open the page in a real browser at phone width: nothing sticks out, every chart has a size."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    chromium = next((path for name in names if (path := shutil.which(name))), None)
-    assert chromium, "this test needs Debian's package chromium, or Chrome"
-    probe = (
-        "<script>const wide = document.documentElement.scrollWidth <= window.innerWidth;"
+    script = (
+        "const wide = document.documentElement.scrollWidth <= window.innerWidth;"
         "const charts = [...document.querySelectorAll('svg')].every(svg => svg.getBoundingClientRect().height > 20);"
-        "document.title = `fits ${wide} charts ${charts}`</script>"
+        "document.title = `fits ${wide} charts ${charts}`"
     )
-    copy = page.with_name("probe.html")
-    copy.write_text(page.read_text(encoding="utf-8").replace("</body>", f"{probe}</body>"), encoding="utf-8")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=390,844"]
-    profile = f"--user-data-dir={page.parent / 'chromium'}"
-    command = [chromium, *flags, profile, "--dump-dom", copy.as_uri()]
-    seen = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert "<title>fits true charts true</title>" in seen.stdout, seen.stdout[:300] + seen.stderr[-2000:]
+    assert title_after(page, script, profile=page.parent / "chromium") == "fits true charts true"

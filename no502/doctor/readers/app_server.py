@@ -15,6 +15,7 @@ from no502.doctor.readers.ladder import ladder_settings
 from no502.doctor.readers.python_conf import read_python_conf
 from no502.doctor.readers.server_words import Place, note_problem, put, unknown
 from no502.doctor.readers.shell_words import Command, expand
+from no502.doctor.readers.texts import shown_path
 from no502.doctor.readers.uvicorn_words import read_uvicorn
 
 __all__ = ["add_server"]
@@ -78,7 +79,7 @@ def _gunicorn(
     if conf is not None and path is None:
         settings |= _without_file(conf, environment, place)
     elif path is not None:
-        shown = _shown(path, place.base)
+        shown = shown_path(path, place.base)
         if shown not in deployment.looked_at:
             deployment.looked_at.append(shown)
         read = read_python_conf(_text(path), shown, environment)
@@ -153,7 +154,7 @@ def _conf_file(wanted: Fact[Any] | None, place: Place) -> tuple[Fact[str] | None
         for folder in place.folders:
             path = folder / "gunicorn.conf.py"
             if path.is_file():
-                return Fact("gunicorn.conf.py", Origin(file=_shown(path, place.base), line=1)), path
+                return Fact("gunicorn.conf.py", Origin(file=shown_path(path, place.base), line=1)), path
         return None, None
     if not wanted.known:
         return Fact(None, wanted.origin), None
@@ -206,13 +207,6 @@ def _split(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError:
         return text.split()
-
-
-def _shown(path: Path, base: Path) -> str:
-    try:
-        return path.resolve().relative_to(base.resolve()).as_posix()
-    except ValueError:
-        return str(path)
 
 
 def _text(path: Path) -> str:

@@ -33,6 +33,7 @@ from no502.doctor.readers.nginx_effective import (
 from no502.doctor.readers.nginx_files import Tree, read_tree
 from no502.doctor.readers.nginx_syntax import Directive
 from no502.doctor.readers.nginx_values import is_template, parse_address, parse_int, parse_time, shown
+from no502.doctor.readers.texts import shown_path
 
 __all__ = ["BOTH_SIDES", "find_versions", "read_nginx"]
 
@@ -215,10 +216,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
         for file, line, message, fix in list(found)[:_MOST_PROBLEMS]:
             origin = Origin(file=file, line=line)
             deployment.problems.append(Problem(rule="C001", message=message, origin=origin, fix=fix))
-    try:
-        shown = str(path.relative_to(base))
-    except ValueError:
-        shown = str(path)
+    shown = shown_path(path, base)
     note = Origin(file=shown, source=Source.DEFAULT, note=version_note or find_versions(None)[1])
     config = NginxConfig(origin=Origin(file=shown), versions=tuple(versions), version_origin=note, service=service)
     config.main = _main(tree.directives, default_origin(note, versions))

@@ -11,6 +11,7 @@ from no502.doctor.model import Deployment, NotChecked, Origin, Problem
 from no502.doctor.readers.nginx_find import find_included, load
 from no502.doctor.readers.nginx_syntax import Directive, parse_text
 from no502.doctor.readers.nginx_values import shown
+from no502.doctor.readers.texts import shown_path
 
 __all__ = ["Tree", "read_tree"]
 
@@ -75,10 +76,7 @@ class _Reader:
         return self._read(parts[1], self.dump[parts[1]], ())
 
     def _load(self, path: Path) -> _Text | None:
-        try:
-            shown = str(path.relative_to(self.base))
-        except ValueError:
-            shown = str(path)
+        shown = shown_path(path, self.base)
         text, problem = load(path)
         if text is None:
             self._problem(shown, None, problem)

@@ -67,7 +67,7 @@ def _h801(deployment: Deployment) -> Iterator[Finding]:
 
 _VALUES = {
     "Host": "$host",
-    "X-Forwarded-For": "$proxy_add_x_forwarded_for",
+    "X-Forwarded-For": "$remote_addr",
     "X-Forwarded-Proto": "$scheme",
 }
 
