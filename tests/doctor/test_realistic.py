@@ -277,7 +277,7 @@ def test_an_entrypoint_that_runs_a_script_that_starts_the_server(tmp_path: Path)
     }
     [server] = _read(tmp_path, files).servers
     assert server.service == "web"
-    assert [address.port for address in server.settings["bind"].value] == [5000]
+    assert [address.port for address in server.settings["bind"].value or ()] == [5000]
 
 
 @pytest.mark.parametrize(("bind", "wrong"), [("unix:/tmp/app.sock", False), ("unix:/run/app.sock", True)])
@@ -290,5 +290,5 @@ def test_nginx_and_gunicorn_under_supervisord(tmp_path: Path, bind: str, wrong: 
     site = "server { listen 80; location / { proxy_pass http://unix:/tmp/app.sock; } }\n"
     deployment = _read(tmp_path, {"supervisord.conf": programs, "nginx/site.conf": site})
     [server] = deployment.servers
-    assert [str(address) for address in server.settings["bind"].value] == [bind]
+    assert [str(address) for address in server.settings["bind"].value or ()] == [bind]
     assert ("A101" in _ids(deployment)) is wrong
