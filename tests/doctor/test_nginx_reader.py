@@ -117,6 +117,27 @@ def test_template_values(tmp_path: Path) -> None:
     assert unknown.upstreams[0].servers[0].address.origin.source is Source.TEMPLATE
 
 
+def test_variable_alone_on_a_line_is_not_checked(tmp_path: Path) -> None:
+    """envsubst may put any number of directives, or none, in its place; the rest is read."""
+    text = "server {\n    location / { proxy_pass http://app:8000; }\n    ${MORE_LOCATIONS}\n}\n"
+    config, deployment = _read(_conf(tmp_path, text, "default.conf.template"))
+    assert [location.path for location in config.locations] == ["/"]
+    assert not deployment.problems
+    assert [one.origin.line for one in deployment.not_checked] == [3]
+
+
+def test_pattern_means_the_files_that_the_container_gets(tmp_path: Path) -> None:
+    """A file that is copied to a name of the pattern is included; a guess that finds the file itself is not."""
+    _conf(tmp_path, "location /extra { proxy_pass http://b:2; }\n", "backend-not-found.conf")
+    text = "server {\n    location / { proxy_pass http://a:1; }\n    include /etc/nginx/extra-conf.d/*.conf;\n}\n"
+    main = _conf(tmp_path, text)
+    extra = {"/etc/nginx/extra-conf.d/backend-not-found.conf": str(tmp_path / "backend-not-found.conf")}
+    for path_map, paths in ((extra, ["/", "/extra"]), ({}, ["/", "/extra"])):
+        config, deployment = _read(main, path_map=path_map)
+        assert [location.path for location in config.locations] == paths
+        assert not deployment.problems
+
+
 def test_jinja_template(tmp_path: Path) -> None:
     """Expressions and statements of Jinja are stepped over; the lines stay right."""
     text = (

@@ -210,3 +210,85 @@ def test_a_dockerfile_runs_with_the_variables_of_its_service(tmp_path: Path) -> 
     [server] = deployment.servers
     assert server.settings["timeout"].value == 360
     assert [service.name for service in deployment.services] == ["api"]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        "cpu: '${CPU}'",
+        "cpu: many",
+        "cpu: [1]",
+        "memory: lots",
+    ],
+)
+def test_limits_that_are_no_numbers_are_left_alone(tmp_path: Path, manifest: str) -> None:
+    """A placeholder of kustomize or envsubst is not a crash."""
+    pod = _pod("0.0.0.0:8000", "8000").replace(
+        "image: api:1", f"image: api:1\n          resources: {{limits: {{{manifest}}}}}"
+    )
+    [service] = _read(tmp_path, {"k8s/app.yaml": pod}).services
+    assert not {"cpus", "memory"} & set(service.settings)
+
+
+def test_broken_containers_are_no_crash(tmp_path: Path) -> None:
+    """Lists and mappings that are something else are read as nothing."""
+    broken = ["containers: {a: 1}", "containers: []", "containers: text", "initContainers: [{name: a}]"]
+    for number, text in enumerate(broken):
+        manifest = f"apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec:\n  {text}\n  containers: \n"
+        deployment = _read(tmp_path / str(number), {"pod.yaml": manifest, "nginx/nginx.conf": _CONF.format("a:80")})
+        assert not deployment.servers
+
+
+def test_a_location_without_a_path_is_no_crash(tmp_path: Path) -> None:
+    """Half a configuration is reported, not fallen over."""
+    places = 'location "" { proxy_pass http://a:80; } location ~ ^/b { proxy_pass http://b; }'
+    conf = f"events {{}}\nhttp {{ server {{ {places} }} }}\n"
+    assert isinstance(_ids(_read(tmp_path, {"nginx/nginx.conf": conf})), set)
+
+
+def test_a_probe_of_the_sidecar_covers_the_pod(tmp_path: Path) -> None:
+    """A pod gets requests only when all of its containers are ready."""
+    probe = ", readinessProbe: {httpGet: {path: /, port: 8080}}"
+    for text in ("", probe):
+        side = f"        - {{name: proxy, image: 'nginx:1.27'{text}}}"
+        files = {"k8s/app.yaml": _pod("127.0.0.1:8000", "8080", side), "nginx.conf": _CONF.format("127.0.0.1:8000")}
+        assert ("P601" in _ids(_read(tmp_path, files))) is (not text)
+
+
+def test_a_configuration_of_gunicorn_beside_a_uvicorn_is_no_server(tmp_path: Path) -> None:
+    """A file that was left behind does not start anything."""
+    files = {
+        "Dockerfile": 'FROM python:3.12\nCMD ["uvicorn", "a:a"]\n',
+        "gunicorn.conf.py": "bind = '0.0.0.0:9000'\n",
+    }
+    assert [server.program for server in _read(tmp_path, files).servers] == ["uvicorn"]
+
+
+def test_an_entrypoint_that_runs_a_script_that_starts_the_server(tmp_path: Path) -> None:
+    """cookiecutter-django: /entrypoint execs /start, and gunicorn's file lies beside that."""
+    files = {
+        "compose.yaml": "services:\n  web:\n    command: /start\n"
+        "    build: {context: ., dockerfile: image/Dockerfile}\n",
+        "image/Dockerfile": "FROM python:3.12\nCOPY image/entrypoint /entrypoint\nCOPY image/start /start\n"
+        'ENTRYPOINT ["/entrypoint"]\n',
+        "image/entrypoint": '#!/bin/bash\nexec "$@"\n',
+        "image/start": "#!/bin/bash\nexec gunicorn -c config/gunicorn_settings.py a:a\n",
+        "image/config/gunicorn_settings.py": "bind = '0.0.0.0:5000'\n",
+    }
+    [server] = _read(tmp_path, files).servers
+    assert server.service == "web"
+    assert [address.port for address in server.settings["bind"].value or ()] == [5000]
+
+
+@pytest.mark.parametrize(("bind", "wrong"), [("unix:/tmp/app.sock", False), ("unix:/run/app.sock", True)])
+def test_nginx_and_gunicorn_under_supervisord(tmp_path: Path, bind: str, wrong: bool) -> None:
+    """Both run in one container: the programs of supervisord are the servers."""
+    programs = (
+        "[supervisord]\nnodaemon=true\n[program:nginx]\ncommand=/usr/sbin/nginx -g 'daemon off;'\n"
+        f"[program:app]\ncommand = gunicorn a:a -w %(ENV_WORKERS)s\n  --bind {bind} ; the socket\nstopwaitsecs=10\n"
+    )
+    site = "server { listen 80; location / { proxy_pass http://unix:/tmp/app.sock; } }\n"
+    deployment = _read(tmp_path, {"supervisord.conf": programs, "nginx/site.conf": site})
+    [server] = deployment.servers
+    assert [str(address) for address in server.settings["bind"].value or ()] == [bind]
+    assert ("A101" in _ids(deployment)) is wrong

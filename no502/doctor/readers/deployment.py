@@ -20,6 +20,7 @@ from no502.doctor.readers.python_conf import read_python_conf
 from no502.doctor.readers.scripts import read_procfile, read_script
 from no502.doctor.readers.server_words import Place
 from no502.doctor.readers.shell_words import Command, find_commands
+from no502.doctor.readers.supervisor import read_supervisor
 from no502.doctor.readers.systemd import read_unit
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 
@@ -155,7 +156,7 @@ class _Project:
                         arguments=arguments,
                     )
                 )
-                return found or [(command, origin) for command in find_commands(arguments or ())]
+                return found or self._commands(arguments or (), origin, one, environment)
         # An entrypoint that is not among the files usually ends with exec "$@".
         first = argv[0].rsplit("/", 1)[-1]
         if "entrypoint" in first or "wait" in first or first.endswith(".sh"):
@@ -187,6 +188,7 @@ class _Project:
         environment: Mapping[str, str],
         service: str | None,
     ) -> None:
+        folders = [*folders, (self._base / origin.file).parent]
         place = Place(
             origin=origin,
             base=self._base,
@@ -260,7 +262,10 @@ class _Project:
                 self._add(command, origin, [path.parent], self._values, name)
 
     def _scripts(self) -> None:
-        """Read scripts that nothing else has led to, where nothing else starts a server."""
+        """Read what nothing else has led to, where nothing else starts a server: supervisord's files, scripts."""
+        for path in () if self._deployment.servers else self._project.supervisors:
+            for command, origin in read_supervisor(path, base=self._base, deployment=self._deployment):
+                self._add(command, origin, [path.parent, self._project.folder], self._values, None)
         if self._deployment.servers:
             return
         for path in self._project.scripts:
@@ -348,6 +353,8 @@ class _Project:
             if path.name in self._loaded or shown in self._deployment.looked_at:
                 continue
             text = read_text(path, self._base, self._deployment, rule="C003") or ""
+            if not gunicorns and self._deployment.servers:
+                continue  # another server is what runs
             if not gunicorns:
                 command = Command(program="gunicorn", words=("-c", str(path)))
                 origin = Origin(file=shown, line=1)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from no502.doctor.readers.kubernetes import is_manifest
 from no502.doctor.readers.scripts import is_script
+from no502.doctor.readers.supervisor import is_supervisor
 
 __all__ = ["Project", "find_projects"]
 
@@ -45,6 +46,7 @@ class Project:
     units: list[Path] = field(default_factory=list)
     manifests: list[Path] = field(default_factory=list)
     procfiles: list[Path] = field(default_factory=list)
+    supervisors: list[Path] = field(default_factory=list)
     scripts: list[Path] = field(default_factory=list)
     gunicorn: list[Path] = field(default_factory=list)
     given: bool = False
@@ -102,7 +104,7 @@ def _sorted_out(paths: Sequence[Path], folder: Path, *, given: bool = False) -> 
     return project
 
 
-def _kind(path: Path, *, given: bool) -> str:  # noqa: PLR0911  one line for each kind
+def _kind(path: Path, *, given: bool) -> str:  # noqa: C901, PLR0911  one line for each kind
     name = path.name
     if _COMPOSE.fullmatch(name):
         return "compose"
@@ -117,6 +119,8 @@ def _kind(path: Path, *, given: bool) -> str:  # noqa: PLR0911  one line for eac
     text = _head(path)
     if name.endswith((".yaml", ".yml")):
         return "manifests" if is_manifest(text) else "compose" if given and "services:" in text else ""
+    if name.endswith((".conf", ".ini")) and is_supervisor(text):
+        return "supervisors"
     if name.endswith(".py"):
         return "gunicorn" if given else ""
     if _NGINX_TEXT.search(text) and (given or _NGINX_NAME.fullmatch(name) or "nginx" in str(path.parent).lower()):

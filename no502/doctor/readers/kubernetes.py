@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,11 +79,12 @@ def _workload(node: Node, shown: str, maps: Mapping[str, Node], services: Sequen
     labels = {key: value.text for key, value in labels.items()} if (labels := node.get(*labels_path)) else {}
     selecting = [one for one in services if _selects(one, labels)]
     side_cars = template.get("initContainers")
-    every = [*containers.elements(), *(side_cars.elements() if side_cars is not None else ())]
-    for container in every:
+    every = list(containers.elements())
+    for container in side_cars.elements() if side_cars is not None else ():
         restart = container.get("restartPolicy")
-        if container not in containers.value and (restart is None or restart.text != "Always"):
-            continue
+        if restart is not None and restart.text == "Always":
+            every.append(container)
+    for container in every:
         yield _container(container, node, template, shown, maps, selecting)
 
 
@@ -170,12 +172,18 @@ def _settings(container: Node, workload: Node, template: Node, shown: str) -> di
     if replicas is not None and (replicas.text or "").isdecimal():
         found["replicas"] = Fact(int(replicas.text or 1), Origin(file=shown, line=replicas.line))
     cpu, memory = (container.get("resources", "limits", name) for name in ("cpu", "memory"))
-    if cpu is not None and cpu.text:
-        cores = float(cpu.text[:-1]) / 1000 if cpu.text.endswith("m") else float(cpu.text)
+    cores = _cores(cpu.text or "") if cpu is not None else None
+    if cpu is not None and cores is not None:
         found["cpus"] = Fact(cores, Origin(file=shown, line=cpu.line))
     if memory is not None and (size := memory_bytes(memory.text or "")) is not None:
         found["memory"] = Fact(size, Origin(file=shown, line=memory.line))
     return found
+
+
+def _cores(text: str) -> float | None:
+    """Return the processors of ``500m`` or ``1.5``; None for anything else."""
+    number = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(m?)", text)
+    return float(number[1]) / (1000 if number[2] else 1) if number is not None else None
 
 
 def _pre_stop(container: Node, shown: str, default: Origin) -> dict[str, Fact[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -128,7 +129,7 @@ class _Reader:
         if "modules-enabled" in wanted:
             return []
         result: list[Directive] = []
-        targets = self._targets(wanted, folder)
+        targets = self._targets(wanted, folder, chain)
         if not targets and not any(char in wanted for char in "*?[") and not _HARMLESS.search(wanted):
             self._unchecked(one, "it is not among the files")
         for key, path in targets:
@@ -149,14 +150,18 @@ class _Reader:
                 self.parsed[key] = []
         return result
 
-    def _targets(self, wanted: str, folder: Path) -> list[tuple[str, Path | None]]:
+    def _targets(self, wanted: str, folder: Path, chain: tuple[str, ...]) -> list[tuple[str, Path | None]]:
         """Return key and path of every file that an include means; in a dump there is no path."""
         if self.dump:
             main = PurePosixPath(next(iter(self.dump))).parent
             pattern = wanted if wanted.startswith("/") else str(main / wanted)
             return [(name, None) for name in self.dump if PurePosixPath(name).match(pattern)]
         found = find_included(wanted, root=self.root, folder=folder, path_map=self.path_map)
-        return [(str(path.resolve()), path) for path in found]
+        keyed = [(str(path.resolve()), path) for path in found]
+        if not glob.has_magic(wanted):
+            return [*keyed]
+        # A guess beside the main file may have found the file itself, which nginx would not.
+        return [(key, path) for key, path in keyed if key not in chain or _same_folder(path, wanted)]
 
     def _problem(self, shown: str, line: int | None, message: str) -> None:
         problem = Problem(rule="C001", message=message, origin=Origin(file=shown, line=line))
@@ -168,6 +173,11 @@ class _Reader:
         entry = NotChecked(what=f"include {shown(one.args[0])}", why=why, origin=origin)
         if entry not in self.deployment.not_checked:
             self.deployment.not_checked.append(entry)
+
+
+def _same_folder(path: Path, wanted: str) -> bool:
+    """Whether a pattern names the folder that the file is in, so that nginx would find the file as well."""
+    return path.parent.name == PurePosixPath(wanted).parent.name
 
 
 def read_tree(  # noqa: PLR0913  keyword-only, and each is a different thing

@@ -49,6 +49,8 @@ def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[st
     """
     if sum(glob.has_magic(part) for part in wanted.split("/")) > _MOST_WILD or wanted.count("..") > _MOST_UP:
         return []
+    if glob.has_magic(wanted) and (mapped := _mapped(wanted, path_map)):
+        return mapped
     for candidate in _candidates(wanted, root, folder, path_map):
         for pattern in (str(candidate), f"{candidate}.template"):
             matches = itertools.islice(glob.iglob(pattern), _MOST_MATCHES)  # noqa: PTH207  nginx's own pattern syntax
@@ -62,6 +64,13 @@ def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[st
             if files:
                 return files
     return []
+
+
+def _mapped(wanted: str, path_map: Mapping[str, str]) -> list[Path]:
+    """Return the files that a container gets one by one under names that a pattern matches."""
+    inside = wanted if wanted.startswith("/") else f"/etc/nginx/{wanted}"
+    names = sorted(name for name in path_map if PurePosixPath(name).match(inside))
+    return [path for name in names if (path := Path(path_map[name])).is_file()]
 
 
 def _candidates(wanted: str, root: Path, folder: Path, path_map: Mapping[str, str]) -> Iterator[Path]:

@@ -23,6 +23,7 @@ _TOKEN = re.compile(
     r"\s+|#[^\n]*|\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?|[;{}]|(?:\\.|\$\{[^}\s]*\}|[^\s;{}\\$]|\$|\\)+", re.DOTALL
 )
 _QUOTE = {"'", '"'}
+_ALONE = re.compile(r"^[ \t]*(\$\{[A-Z][A-Z0-9_]*\})[ \t]*$", re.MULTILINE)
 
 
 @dataclass
@@ -42,11 +43,20 @@ def mask(text: str) -> Masked:
     result = Masked(text.replace("\r\n", "\n").replace("\r", "\n"))
     if "{{" in text or "{%" in text or "<%" in text:
         _mask_template(result)
+    if "${" in result.text:
+        _mask_variables(result)
     if "_by_lua_block" in result.text:
         result.text = _mask_lua(result.text)
     if _REPEAT.search(result.text):
         _mask_repeats(result)
     return result
+
+
+def _mask_variables(result: Masked) -> None:
+    """Take out envsubst's variables that stand alone on a line: they may be any number of directives, or none."""
+    for found in _ALONE.finditer(result.text):
+        result.snippets.append((result.text.count("\n", 0, found.start(1)) + 1, found[1]))
+    result.text = _ALONE.sub("", result.text)
 
 
 def scan(text: str) -> tuple[dict[int, str], list[tuple[int, str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def read_text(path: Path, base: Path, deployment: Deployment, *, rule: str = "C0
 
 def read_environment(path: Path) -> Mapping[str, str]:
     """Return the variables of an ``.env`` file; nothing where it cannot be read."""
+    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # its warnings would stand in the report
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST:
             return {}

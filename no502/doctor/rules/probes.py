@@ -32,6 +32,9 @@ def _proxied(deployment: Deployment) -> Iterator[tuple[Service, str, list[Servic
 def _p601(deployment: Deployment) -> Iterator[Finding]:
     for service, name, fronts in _proxied(deployment):
         kinds = {check.kind for check in service.healthchecks}
+        pod = value(service.settings, "pod")
+        beside = [one for one in deployment.services if pod is not None and value(one.settings, "pod") == pod]
+        kinds |= {check.kind for one in beside for check in one.healthchecks if check.kind == "readinessProbe"}
         if service.kind is ServiceKind.KUBERNETES and "readinessProbe" not in kinds:
             yield P601.finding(
                 f"{service.name} has no readinessProbe: it gets requests as soon as its container has started",

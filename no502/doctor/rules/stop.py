@@ -214,9 +214,9 @@ def _s507(deployment: Deployment) -> Iterator[Finding]:
         condition = nginx.depends_on.get(app.name)
         if condition is not None and (not condition.known or condition.value == "service_healthy"):
             continue
-        says = f"waits only until {app.name} is started" if condition else f"does not wait for {app.name}"
+        says = f"waits only until {app.name} is started, not" if condition else "does not wait"
         yield S507.finding(
-            f"{nginx.name} {says}, not until it serves",
+            f"{nginx.name} {says} until {'it' if condition else app.name} serves",
             condition.origin if condition is not None else nginx.origin,
             related=[(app.origin, f"{app.name} runs {server.program if server else ''}")],
             consequence="502 from `docker compose up` until the application has loaded"

@@ -109,7 +109,7 @@ def _by_server(locations: Iterable[Location]) -> Iterator[list[Location]]:
 def _t302(deployment: Deployment) -> Iterator[Finding]:
     for nginx in deployment.nginx:
         for locations in _by_server(nginx.locations):
-            regexes = [one for one in locations if one.path.split(maxsplit=1)[0] in {"~", "~*"}]
+            regexes = [one for one in locations if one.path.startswith("~")]
             for prefix in locations if regexes else ():
                 if len(prefix.path) > 1 and prefix.path.startswith("/"):
                     yield from _outdone(prefix, regexes)
