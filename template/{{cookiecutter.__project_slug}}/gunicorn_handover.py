@@ -142,6 +142,9 @@ class _Server(Server):
         self._depart(self._worker.board.order)
         self.force_exit = self.force_exit or sig != signal.SIGTERM
         if self.force_exit and not self.started:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError):  # a pipe that nobody reads, a closed stream
+                    stream.flush()
             os._exit(0)  # uvicorn would look at the flag when the lifespan startup is over, which may be never
 
     def _depart(self, reason: _Reason) -> None:
@@ -200,7 +203,7 @@ class _Server(Server):
             await self._drained(0.2 if self.force_exit else (graceful - drain) / 2, unless_forced=False)
         with contextlib.suppress(TimeoutError):
             left = began + graceful - time.monotonic()
-            await asyncio.wait_for(self.lifespan.shutdown(), 1.5 if self.force_exit else max(0.5, left - 0.3))
+            await asyncio.wait_for(self.lifespan.shutdown(), 1.5 if self.force_exit else max(0.5, left - 1.0))
         worker.log.info(
             "handover: worker %d leaves (%s) after %.1f s: %d requests served while draining, %d cancelled",
             *(worker.pid, reason.name, time.monotonic() - began, state.total_requests - served, cancelled),

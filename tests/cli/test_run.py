@@ -267,10 +267,10 @@ def test_service_that_is_not_ready_is_told_from_nginx(project: Path, environment
     """When the application says 503, the message names gunicorn's side, the statuses and its last lines."""
     main = project / "app" / "main.py"
     main.write_text(main.read_text(encoding="utf-8").replace("/health/ready", "/elsewhere"), encoding="utf-8")
-    done = no502("run", "--port", "0", "--ready-timeout", "3", cwd=project, env=environment)
+    done = no502("run", "--port", "0", "--ready-timeout", "15", cwd=project, env=environment)
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "no502: not ready after 3 s: /health/ready must answer 200. "
+        "no502: not ready after 15 s: /health/ready must answer 200. "
         "Through nginx: 404. gunicorn itself: 404. Last lines of gunicorn:\n    "
     )
     assert '"GET /health/ready HTTP/1.1" 404' in done.stderr
@@ -281,10 +281,10 @@ def test_nginx_that_does_not_answer_is_told_from_the_service(
 ) -> None:
     """When gunicorn answers 200 but nginx does not, the message names nginx's side."""
     nginx = fake_nginx(tmp_path, MUTE)
-    done = no502("run", "--port", "0", "--ready-timeout", "5", "--nginx", nginx, cwd=project, env=environment)
+    done = no502("run", "--port", "0", "--ready-timeout", "20", "--nginx", nginx, cwd=project, env=environment)
     assert done.returncode == 1
     assert done.stderr == (
-        "no502: not ready after 5 s: /health/ready must answer 200. "
+        "no502: not ready after 20 s: /health/ready must answer 200. "
         "Through nginx: no answer (ConnectError: [Errno 111] Connection refused). gunicorn itself: 200. "
         "Last lines of nginx:\n    (it wrote nothing)\n"
     )

@@ -14,7 +14,7 @@ from tests.support.processes import Running
 
 __all__ = ["Gateway"]
 
-_SECONDS = 40.0
+_SECONDS = 60.0
 
 
 class Gateway(Running):

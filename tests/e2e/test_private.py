@@ -129,6 +129,6 @@ def _holding(release: asyncio.Event) -> Callable[..., Any]:
 
 
 async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  uvicorn offers no event
             await asyncio.sleep(0.01)

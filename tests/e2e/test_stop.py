@@ -73,13 +73,13 @@ def test_stop_answers_an_idle_connection(tmp_path: Path) -> None:
 def test_stop_does_not_wait_for_an_idle_connection_forever(tmp_path: Path) -> None:
     """A connection that nobody uses delays a stop by ``keepalive`` at most, whether or not it ever sent a request."""
     with (
-        Gunicorn(tmp_path, keepalive=1, graceful_timeout=20) as server,
+        Gunicorn(tmp_path, keepalive=1, graceful_timeout=120) as server,
         server.connect() as used,
         server.connect() as unused,
     ):
         used.post()
         server.terminate()
-        assert server.wait(6) == 0
+        assert server.wait(40) == 0
         assert used.has_ended()
         assert unused.has_ended()
         assert server.lifespan("shutdown")
@@ -87,13 +87,11 @@ def test_stop_does_not_wait_for_an_idle_connection_forever(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_quick_stop(tmp_path: Path, number: int) -> None:
-    """SIGINT and SIGQUIT end the server within four seconds, a request of a minute or not; its client is told."""
-    with Gunicorn(tmp_path, graceful_timeout=30) as server, server.connect() as busy:
+    """SIGINT and SIGQUIT end the server long before ``graceful_timeout``, whatever still runs; its client is told."""
+    with Gunicorn(tmp_path, graceful_timeout=120) as server, server.connect() as busy:
         busy.send(request("/gate?file=never"))
         server.wait_for_lifespan("waits", count=1)
-        began = time.monotonic()
-        assert server.stop(number) == 0
-        assert time.monotonic() - began < 4
+        assert server.stop(number, seconds=40) == 0
         with suppress(LostError):
             assert busy.response().status >= 500
         assert server.lifespan("shutdown") == server.lifespan("startup")
@@ -101,11 +99,11 @@ def test_quick_stop(tmp_path: Path, number: int) -> None:
 
 def test_quick_stop_while_a_worker_boots(tmp_path: Path) -> None:
     """SIGINT does not wait for a worker whose startup hangs."""
-    with Gunicorn(tmp_path) as server:
+    with Gunicorn(tmp_path, timeout=120, graceful_timeout=120) as server:
         (tmp_path / "hold").touch()
         server.send_signal(signal.SIGTTIN)
         server.wait_for_lifespan("enters", count=2)
-        assert server.stop(signal.SIGINT, seconds=4) == 0
+        assert server.stop(signal.SIGINT, seconds=40) == 0
 
 
 def test_terminated_twice(tmp_path: Path) -> None:
@@ -132,16 +130,16 @@ def _with_delay(directory: Path, seconds: int, workers: int = 1) -> Gunicorn:
 
 def test_stop_delay(tmp_path: Path) -> None:
     """For GUNICORN_STOP_DELAY seconds after SIGTERM workers accept while ``stopping`` is true; then they drain."""
-    with _with_delay(tmp_path, 2) as server:
+    with _with_delay(tmp_path, 15) as server:
         assert _post(server)["stopping"] is False
         began = time.monotonic()
         server.terminate()
-        wait_until(lambda: _post(server)["stopping"], seconds=1.5, what="stopping to become true")
+        wait_until(lambda: _post(server)["stopping"], what="stopping to become true")
         state = _post(server)
         assert (state["draining"], state["reason"]) == (False, None)
         assert not server.found(r"drains \(")
-        server.wait_for_log(r"drains \(stop\)", seconds=4)
-        assert time.monotonic() - began >= 2
+        server.wait_for_log(r"drains \(stop\)")
+        assert time.monotonic() - began >= 15
         assert server.wait() == 0
 
 
@@ -153,13 +151,13 @@ def _post(server: Gunicorn) -> dict[str, object]:
 
 def test_worker_that_dies_during_the_stop_delay(tmp_path: Path) -> None:
     """A worker that is killed during the stop delay is replaced, and the replacement knows that the instance stops."""
-    with _with_delay(tmp_path, 4) as server:
+    with _with_delay(tmp_path, 25) as server:
         [first] = server.wait_for_workers(1)
         server.terminate()
         server.wait_for_log("readiness says 503 from now on")
         os.kill(first, signal.SIGKILL)
-        [second] = server.wait_for_workers(1, without=[first], seconds=3)
-        wait_until(lambda: _post(server)["stopping"], seconds=2, what="stopping to become true")
+        [second] = server.wait_for_workers(1, without=[first])
+        wait_until(lambda: _post(server)["stopping"], what="stopping to become true")
         server.wait_for_log(rf"worker {second} drains \(stop\)")
         assert server.wait() == 0
 
@@ -167,10 +165,10 @@ def test_worker_that_dies_during_the_stop_delay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_quick_stop_during_the_stop_delay(tmp_path: Path, number: int) -> None:
     """SIGINT and SIGQUIT end the stop delay at once."""
-    with _with_delay(tmp_path, 60) as server:
+    with _with_delay(tmp_path, 120) as server:
         server.terminate()
         server.wait_for_log("readiness says 503 from now on")
-        assert server.stop(number, seconds=4) == 0
+        assert server.stop(number, seconds=40) == 0
 
 
 def test_terminated_twice_during_the_stop_delay(tmp_path: Path) -> None:
@@ -178,10 +176,8 @@ def test_terminated_twice_during_the_stop_delay(tmp_path: Path) -> None:
     with _with_delay(tmp_path, 2) as server:
         server.terminate()
         server.wait_for_log("readiness says 503 from now on")
-        began = time.monotonic()
         server.terminate()
-        assert server.wait(6) == 0
-        assert time.monotonic() - began < 4
+        assert server.wait(60) == 0
         assert len(server.found("readiness says 503 from now on")) == 1
 
 
@@ -204,10 +200,19 @@ def test_draining_worker_learns_of_a_stop(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- drain timeout
+_DRAIN_TIMEOUT = """
+from gunicorn_handover import install
+def on_starting(server):
+    install(server, drain_timeout=3)
+"""
+
+
 @pytest.mark.parametrize("way", ["stop", "reload", "max_requests"])
 def test_over_the_drain_timeout(tmp_path: Path, way: str) -> None:
     """A request that outlasts the drain timeout is cancelled: its client gets 500, and the lifespan shutdown runs."""
-    with Gunicorn(tmp_path, graceful_timeout=4, max_requests=1) as server, server.connect() as endless:
+    gunicorn = Gunicorn(tmp_path, max_requests=1)
+    gunicorn.configure(_DRAIN_TIMEOUT)
+    with gunicorn as server, server.connect() as endless:
         [old] = server.wait_for_workers(1)
         endless.send(request("/gate?file=never"))
         server.wait_for_lifespan("waits", count=1)
@@ -218,16 +223,16 @@ def test_over_the_drain_timeout(tmp_path: Path, way: str) -> None:
         server.wait_for_log(rf"worker {old} drains \({way}\)")
         answer = endless.response()
         assert (answer.status, answer.closes) == (500, True)
-        server.wait_for_log(rf"worker {old} leaves \({way}\) after 3\.\d s: .* 1 cancelled")
+        server.wait_for_log(rf"worker {old} leaves \({way}\) after \d+\.\d s: .* 1 cancelled")
         wait_until(lambda: old in server.lifespan("shutdown"), what="the lifespan shutdown")
         assert not server.found("was sent SIGKILL")
 
 
 def test_lifespan_shutdown_that_hangs(tmp_path: Path) -> None:
     """A lifespan shutdown that never returns is given up before the arbiter kills the worker; the exit status is 0."""
-    with Gunicorn(tmp_path, graceful_timeout=3) as server:
+    with Gunicorn(tmp_path, graceful_timeout=20) as server:
         (tmp_path / "linger").touch()
         server.terminate()
-        assert server.wait(6) == 0
+        assert server.wait(60) == 0
         assert server.found(r"leaves \(stop\)")
         assert not server.found("was sent SIGKILL")

@@ -35,16 +35,16 @@ def test_websocket_is_told_to_reconnect(tmp_path: Path, way: str, worker_class: 
         if way != "stop":
             server.wait_for_lifespan("enters", count=2)
             client.send("while the replacement boots")
-            assert client.recv(timeout=5) == f"{old} while the replacement boots"
+            assert client.recv(timeout=60) == f"{old} while the replacement boots"
             (tmp_path / "hold").unlink()
         with pytest.raises(ConnectionClosed) as closed:
-            client.recv(timeout=10)
+            client.recv(timeout=60)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
         if way != "stop":
             with _websocket(server) as again:
                 again.send("after")
-                assert again.recv(timeout=5) != f"{old} after"
+                assert again.recv(timeout=60) != f"{old} after"
             server.wait_for_log(rf"worker {old} gone \({way}\)")
         assert server.stop() == 0
 

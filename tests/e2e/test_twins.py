@@ -100,13 +100,13 @@ def test_half_sent_head_twin(tmp_path: Path, worker_class: str) -> None:
 def test_half_sent_body_is_served_beyond_timeout(tmp_path: Path, worker_class: str) -> None:
     """A request of which half the body had arrived when its worker retired is answered, even after ``timeout``."""
     with (
-        Gunicorn(tmp_path, worker_class=worker_class, max_requests=1, timeout=2) as server,
+        Gunicorn(tmp_path, worker_class=worker_class, max_requests=1, timeout=8) as server,
         server.connect() as slow,
         server.connect() as clock,
     ):
         bytes_ = request("/", body=b"0123456789")
         slow.send(bytes_[:-5])
-        clock.send(request("/sleep?seconds=3.5"))  # answered by the same worker: it lived beyond its timeout
+        clock.send(request("/sleep?seconds=12"))  # answered by the same worker: it lived beyond its timeout
         _retire(server)
         assert clock.response().status == 200
         slow.send(bytes_[-5:])
@@ -118,7 +118,7 @@ def test_half_sent_body_is_served_beyond_timeout(tmp_path: Path, worker_class: s
 def test_half_sent_body_twin(tmp_path: Path, worker_class: str) -> None:
     """uvicorn-worker is killed ``timeout`` seconds after it retired, and with it a request whose body is on its way."""
     with (
-        Gunicorn(tmp_path, worker_class=worker_class, hooks=False, max_requests=1, timeout=2) as server,
+        Gunicorn(tmp_path, worker_class=worker_class, hooks=False, max_requests=1, timeout=8) as server,
         server.connect() as slow,
     ):
         slow.send(request("/", body=b"0123456789")[:-5])
@@ -158,9 +158,9 @@ def test_pipelined_request_twin(tmp_path: Path) -> None:
 @each_parser
 def test_long_request_survives(tmp_path: Path, worker_class: str) -> None:
     """A request that runs on for longer than ``timeout`` after its worker retired gets its 200."""
-    with Gunicorn(tmp_path, worker_class=worker_class, max_requests=1, timeout=2) as server, server.connect() as long:
+    with Gunicorn(tmp_path, worker_class=worker_class, max_requests=1, timeout=8) as server, server.connect() as long:
         [old] = server.worker_pids()
-        long.send(request("/sleep?seconds=4"))
+        long.send(request("/sleep?seconds=14"))
         _retire(server)
         answer = long.response()
         assert (answer.status, answer.closes, answer.pid) == (200, True, old)
@@ -171,10 +171,10 @@ def test_long_request_survives(tmp_path: Path, worker_class: str) -> None:
 def test_long_request_twin(tmp_path: Path, worker_class: str) -> None:
     """uvicorn-worker sends no heartbeat once it has retired, so a longer request dies with it at ``timeout``."""
     with (
-        Gunicorn(tmp_path, worker_class=worker_class, hooks=False, max_requests=1, timeout=2) as server,
+        Gunicorn(tmp_path, worker_class=worker_class, hooks=False, max_requests=1, timeout=8) as server,
         server.connect() as long,
     ):
-        long.send(request("/sleep?seconds=6"))
+        long.send(request("/sleep?seconds=40"))
         _retire(server)
         with pytest.raises(LostError):
             long.response()

@@ -11,7 +11,7 @@ _PAUSE_SECONDS = 0.02
 _T = TypeVar("_T")
 
 
-def wait_until(predicate: Callable[[], _T], *, seconds: float = 10.0, what: str = "the condition") -> _T:
+def wait_until(predicate: Callable[[], _T], *, seconds: float = 60.0, what: str = "the condition") -> _T:
     """Call ``predicate`` until it returns something true and return that.
 
     Args:

@@ -32,7 +32,7 @@ class Running:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | str | None = None,
-        stop_seconds: float = 15.0,
+        stop_seconds: float = 60.0,
         pass_fds: Sequence[int] = (),
     ) -> None:
         self.argv = [str(argument) for argument in argv]
@@ -99,7 +99,7 @@ class Running:
         """Send SIGTERM."""
         self._started().terminate()
 
-    def wait(self, seconds: float = 15.0) -> int:
+    def wait(self, seconds: float = 60.0) -> int:
         """Wait for the process to end by itself and return its exit status.
 
         Raises:
@@ -113,7 +113,7 @@ class Running:
         self._finish_reading()
         return status
 
-    def wait_for_output(self, text: str, *, seconds: float = 15.0) -> str:
+    def wait_for_output(self, text: str, *, seconds: float = 60.0) -> str:
         """Wait until ``text`` has been written, and return all output.
 
         Raises:

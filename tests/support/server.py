@@ -28,12 +28,12 @@ UVICORN = "uvicorn_worker.UvicornWorker"
 _SERVICE = "tests.e2e.apps.service:app"
 _HOOKS = "from gunicorn_handover import on_reload, on_starting"
 _OWN_GROUP = "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"
-# Short enough for tests; the ratios are those of the ladder.
+# Long enough for a boot, and for every step between two signals, on a slow machine.
 _SETTINGS: Mapping[str, object] = {
     "workers": 1,
-    "timeout": 6,
-    "graceful_timeout": 10,
-    "keepalive": 4,
+    "timeout": 60,
+    "graceful_timeout": 60,
+    "keepalive": 30,
     "control_socket_disable": True,  # it has one path for all servers; gunicorn before 25.1 ignores the name
 }
 
@@ -72,7 +72,7 @@ class Gunicorn(Running):
         launcher: What runs gunicorn, in front of its command line.
         boots: Whether it is expected to serve at all.
         pass_fds: File descriptors that it inherits, besides the standard ones.
-        settings: gunicorn settings, on top of the short timeouts of the tests.
+        settings: gunicorn settings, on top of those of the tests.
     """
 
     def __init__(  # noqa: PLR0913  one argument for each thing that a test may vary
@@ -176,7 +176,7 @@ class Gunicorn(Running):
         """Return the children of the master, oldest first."""
         return sorted(process.pid for process in processes() if process.ppid == (master or self.pid))
 
-    def wait_for_workers(self, count: int, *, without: Sequence[int] = (), seconds: float = 15.0) -> list[int]:
+    def wait_for_workers(self, count: int, *, without: Sequence[int] = (), seconds: float = 60.0) -> list[int]:
         """Wait until exactly so many workers exist, all of them ready and none of ``without`` among them."""
 
         def settled() -> list[int]:
@@ -195,9 +195,9 @@ class Gunicorn(Running):
 
     def assert_nothing_left(self) -> None:
         """Wait a moment for the last process of the group to go; fail if it does not."""
-        wait_until(lambda: not self._group(), seconds=5.0, what=f"the end of every process of {self.pid}")
+        wait_until(lambda: not self._group(), seconds=60.0, what=f"the end of every process of {self.pid}")
 
-    def stop(self, number: int = signal.SIGTERM, *, seconds: float = 15.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, *, seconds: float = 60.0) -> int:
         """Signal the master, wait for the end of every process of the group, and return the exit status."""
         self.send_signal(number)
         status = self.wait(seconds)
@@ -217,7 +217,7 @@ class Gunicorn(Running):
         """Return every match of a regular expression in the output so far."""
         return list(re.finditer(pattern, self.output()))
 
-    def wait_for_log(self, pattern: str, *, count: int = 1, seconds: float = 15.0) -> re.Match[str]:
+    def wait_for_log(self, pattern: str, *, count: int = 1, seconds: float = 60.0) -> re.Match[str]:
         """Wait for the ``count``-th match and return it; fail at once when the server ends without it."""
 
         def enough() -> bool:
@@ -238,5 +238,5 @@ class Gunicorn(Running):
 
     def wait_for_lifespan(self, event: str, *, count: int) -> int:
         """Wait until so many workers have noted an event and return the pid of the last one."""
-        wait_until(lambda: len(self.lifespan(event)) >= count, seconds=15.0, what=f"lifespan event {count} of {event}")
+        wait_until(lambda: len(self.lifespan(event)) >= count, seconds=60.0, what=f"lifespan event {count} of {event}")
         return self.lifespan(event)[count - 1]

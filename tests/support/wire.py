@@ -59,7 +59,7 @@ class Connection:
         seconds: How long one read or write may take.
     """
 
-    def __init__(self, address: Address, *, seconds: float = 20.0) -> None:
+    def __init__(self, address: Address, *, seconds: float = 60.0) -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.settimeout(seconds)

@@ -1,0 +1,105 @@
+"""What the arbiter's half decides, with workers that are not processes and a clock that no machine can slow down."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gunicorn_handover import HandoverWorker, _Board, _HandoverArbiter, _Reason, _Status
+
+
+class _Arbiter(_HandoverArbiter):
+    """An arbiter that notes what it would do to processes, and calls ``between`` right after it has taken stock."""
+
+    def __init__(self, *statuses: _Status, num_workers: int) -> None:
+        self.cfg = SimpleNamespace(graceful_timeout=60)
+        self.log = logging.getLogger("arbiter")
+        self._num_workers = num_workers
+        self.between: Callable[[], None] = lambda: None
+        self.told: list[int] = []
+        self.spawned = 0
+        self.WORKERS: dict[int, Any] = {}
+        self._crew, self._leaving, self._kept = {}, {}, []
+        for pid, status in enumerate(statuses, start=1):
+            board = _Board()
+            board.status = status
+            self.WORKERS[pid] = SimpleNamespace(pid=pid, age=pid, board=board, booted=False)
+
+    def _take_stock(self, now: float) -> None:
+        super()._take_stock(now)
+        self.between()
+
+    def kill_worker(self, pid: int, sig: int) -> None:
+        assert sig == signal.SIGTERM
+        self.told.append(pid)
+
+    def spawn_worker(self) -> int:
+        self.spawned += 1
+        return 0
+
+
+@pytest.fixture(autouse=True)
+def _restore(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taking stock of the first ready worker changes the class."""
+    monkeypatch.setattr(HandoverWorker, "may_halt", True)
+
+
+def _becomes(arbiter: _Arbiter, pid: int, status: _Status) -> Callable[[], None]:
+    def change() -> None:
+        arbiter.WORKERS[pid].board.status = status
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("age", "first", "reason"),
+    [
+        (1, _Status.SERVING, _Reason.reload),
+        (0, _Status.SPENT, _Reason.max_requests),
+        (0, _Status.SERVING, _Reason.scale),
+    ],
+)
+def test_replacement_that_gets_ready_during_the_look(age: int, first: _Status, reason: _Reason) -> None:
+    """A replacement that gets ready after stock was taken counts from the next look on: nobody leaves before."""
+    arbiter = _Arbiter(first, _Status.BOOTING, num_workers=1)
+    arbiter._old_age = age
+    arbiter.between = _becomes(arbiter, 2, _Status.SERVING)
+    arbiter.manage_workers()
+    assert (arbiter.told, arbiter.WORKERS[2].booted) == ([], False)
+    arbiter.manage_workers()
+    assert (arbiter.told, arbiter.WORKERS[2].booted) == ([1], True)
+    assert arbiter.WORKERS[1].board.order is reason
+
+
+def test_worker_that_is_spent_before_it_was_seen_ready() -> None:
+    """A worker that gets ready and is due after stock was taken is not replaced before the next look."""
+    arbiter = _Arbiter(_Status.BOOTING, num_workers=1)
+    arbiter.between = _becomes(arbiter, 1, _Status.SPENT)
+    arbiter.manage_workers()
+    assert arbiter.spawned == 0
+    arbiter.manage_workers()
+    assert (arbiter.spawned, arbiter.told) == (1, [])
+
+
+def test_pause_is_short_when_nobody_serves() -> None:
+    """After failed boots the wait grows to half a minute while somebody serves; it is a second when nobody does."""
+    arbiter = _Arbiter(_Status.SERVING, num_workers=1)
+    arbiter._boot_failures = 20
+    assert arbiter._pause() == 30.0
+    arbiter.WORKERS.clear()
+    assert arbiter._pause() == 1.0
+
+
+def test_second_term_does_not_begin_the_stop_delay_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both a stop delay's end and its announcement belong to the first SIGTERM."""
+    arbiter = _Arbiter(_Status.SERVING, num_workers=1)
+    arbiter.stop_delay = 10
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    arbiter.handle_term()
+    monkeypatch.setattr(time, "monotonic", lambda: 105.0)
+    arbiter.handle_term()
+    assert arbiter._stop_at == 110.0
