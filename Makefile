@@ -58,6 +58,7 @@ docs: $(INSTALLED) ## write the generated pages and pictures, build the site int
 	$(BIN)/python scripts/picture.py
 	$(BIN)/python scripts/reference.py
 	$(BIN)/python scripts/lab_page.py
+	$(BIN)/python scripts/readme_results.py
 	$(BIN)/python scripts/error_index.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 

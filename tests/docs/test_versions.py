@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 
 from tests.support.commands import ROOT
@@ -28,3 +30,10 @@ def test_readme_names_the_supported_versions() -> None:
     pythons = [name.rsplit(" ", 1)[1] for name in _PROJECT["classifiers"] if re.search(r":: 3\.\d+$", name)]
     assert f"Python {pythons[0]} to {pythons[-1]}" in readme
     assert _PROJECT["requires-python"] == f">={pythons[0]}"
+
+
+def test_readme_has_the_figures_of_the_results() -> None:
+    """The README's table is generated from the recorded results."""
+    command = [sys.executable, str(ROOT / "scripts" / "readme_results.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
