@@ -20,8 +20,8 @@ without):
 """
 TAIL = """\
 And at length: **{lost:,}** of {requests:,} POSTs lost at full speed over {handovers} handovers
-([details](benchmarks/results/recycle-million-full.md)); **{reload_lost:,}** of {posts:,} over {reloads} SIGHUP reloads at
-{mode} ([details](benchmarks/results/reload.md))."""
+([details](benchmarks/results/recycle-million-full.md)); **{reload_lost:,}** of {posts:,} over {reloads} SIGHUP reloads
+at {mode} ([details](benchmarks/results/reload.md))."""
 NAMES = {
     "handover-w1": "**no502, one worker**",
     "handover-w2": "**no502, two workers**",
