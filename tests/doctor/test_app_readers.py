@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from no502.doctor.links import links
 from no502.doctor.model import Address, AppServer, Deployment, Origin, Source
 from no502.doctor.readers.deployment import Options, read_deployments
 from no502.doctor.readers.dockerfile import read_dockerfile
@@ -421,6 +422,49 @@ def test_kubernetes_manifest(tmp_path: Path) -> None:
         2,
         (Address(host="0.0.0.0", port=8000),),
     )
+
+
+_SIDECAR = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: proxy}
+data:
+  note: "nothing"
+  default.conf: |
+    upstream app {
+        server 127.0.0.1:8000;
+    }
+    server {
+        listen 80;
+        location / { proxy_pass http://app; }
+    }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  template:
+    spec:
+      containers:
+        - {name: app, image: a, command: [gunicorn, "app:app", --bind, "127.0.0.1:8000"]}
+        - {name: nginx, image: "nginx:1.27.4", volumeMounts: [{name: conf, mountPath: /etc/nginx/conf.d}]}
+      volumes: [{name: conf, configMap: {name: proxy}}]
+"""
+
+
+def test_nginx_in_a_config_map(tmp_path: Path) -> None:
+    """The proxy beside the application in a pod is read from its ConfigMap, with the lines of the manifest."""
+    deployment = _read(tmp_path, {"k8s/api.yaml": _SIDECAR})
+    [nginx] = deployment.nginx
+    [location] = nginx.locations
+    assert (nginx.service, nginx.versions, nginx.origin.file) == ("nginx", ((1, 27, 4),), "k8s/api.yaml")
+    assert location.upstream is not None
+    server = location.upstream.servers[0]
+    line = server.origin.line
+    assert line is not None
+    assert _SIDECAR.splitlines()[line - 1].strip() == "server 127.0.0.1:8000;"
+    [link] = links(deployment)
+    assert link.server.service == "app"
 
 
 # --- values and hostile input --------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ from typing import Any
 from no502.doctor.model import Deployment, Fact, Origin, Problem, Service, ServiceKind
 from no502.doctor.readers.app_server import add_server
 from no502.doctor.readers.compose import ComposeService, read_compose
-from no502.doctor.readers.discovery import Project, find_projects
+from no502.doctor.readers.discovery import Project, find_projects, is_nginx_text
 from no502.doctor.readers.dockerfile import Image, read_dockerfile
 from no502.doctor.readers.gaps import mark_gaps
-from no502.doctor.readers.kubernetes import read_manifests
+from no502.doctor.readers.kubernetes import read_config_maps, read_manifests
 from no502.doctor.readers.nginx import find_versions, read_nginx
 from no502.doctor.readers.python_conf import read_python_conf
 from no502.doctor.readers.scripts import read_procfile, read_script
@@ -121,6 +121,7 @@ class _Project:
         self._procfiles()
         self._scripts()
         self._nginx(compose)
+        self._nginx_in_config_maps()
         self._configurations()
         return self._deployment
 
@@ -306,6 +307,26 @@ class _Project:
             if not config.locations and not config.upstreams:
                 self._deployment.nginx.remove(config)
 
+    def _nginx_in_config_maps(self) -> None:
+        """Read the configurations that a cluster gives its nginx containers."""
+        services = [one for one in self._deployment.services if self._is_nginx_image(one)]
+        for name, inline in read_config_maps(self._project.manifests, base=self._base, is_nginx=is_nginx_text):
+            mounted = [one for one in services if name in _config_maps(one)]
+            service = next(iter(mounted), None)
+            versions, note = self._version(service, None)
+            config, _ = read_nginx(
+                self._project.folder / "nginx.conf",
+                base=self._base,
+                versions=versions,
+                version_note=note,
+                service=service.name if service is not None else None,
+                inline=inline,
+                deployment=self._deployment,
+            )
+            mark_gaps(config, self._deployment)
+            if not config.locations and not config.upstreams:
+                self._deployment.nginx.remove(config)
+
     def _here(self, path: Path) -> str:
         """Return a path as the other files are named, so that no file has two names."""
         return str(self._base / shown_path(path, self._base))
@@ -374,6 +395,11 @@ def _after(word: str, argv: Sequence[str]) -> list[str] | None:
     if word not in argv:
         return None
     return list(argv[argv.index(word) + 1 :])
+
+
+def _config_maps(service: Service) -> Sequence[str]:
+    fact = service.settings.get("config_maps")
+    return (fact.value or ()) if fact is not None else ()
 
 
 def _example(path: Path, folder: Path) -> bool:

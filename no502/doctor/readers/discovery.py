@@ -16,7 +16,7 @@ from no502.doctor.readers.kubernetes import is_manifest
 from no502.doctor.readers.scripts import is_script
 from no502.doctor.readers.supervisor import is_supervisor
 
-__all__ = ["Project", "find_projects"]
+__all__ = ["Project", "find_projects", "is_nginx_text"]
 
 _SKIPPED = {
     *(".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", "site-packages", ".tox", ".nox"),
@@ -61,6 +61,11 @@ def find_projects(paths: Sequence[Path]) -> list[Project]:
         if path.is_dir():
             projects += _in_directory(path)
     return projects
+
+
+def is_nginx_text(text: str) -> bool:
+    """Whether a text looks like a part of nginx's configuration that has to do with requests."""
+    return _NGINX_TEXT.search(text) is not None
 
 
 def _common(files: Sequence[Path]) -> Path:

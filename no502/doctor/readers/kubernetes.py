@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from no502.doctor.model import Deployment, Fact, Healthcheck, Origin, Problem, Service, ServiceKind, Source
 from no502.doctor.readers.durations import memory_bytes
+from no502.doctor.readers.nginx_files import Inline
 from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
 
-__all__ = ["Container", "is_manifest", "read_manifests"]
+__all__ = ["Container", "is_manifest", "read_config_maps", "read_manifests"]
 
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"}
 _GRACE = 30.0  # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
@@ -56,6 +57,33 @@ def read_manifests(paths: Sequence[Path], *, base: Path, deployment: Deployment)
             found += _workload(node, shown, config_maps, services)
     deployment.services += [container.service for container in found]
     return found
+
+
+def read_config_maps(
+    paths: Sequence[Path], *, base: Path, is_nginx: Callable[[str], bool]
+) -> Iterator[tuple[str, Inline]]:
+    """Yield the nginx configurations in ConfigMaps, each with the map's name.
+
+    Args:
+        paths: The manifests; what cannot be read was reported when their workloads were read.
+        base: Paths are shown relative to it.
+        is_nginx: Tells whether a text is one.
+    """
+    scratch = Deployment()
+    for path in paths:
+        text = read_text(path, base, scratch, rule="C003")
+        shown = shown_path(path, base)
+        if text is None or "{{" in text:
+            continue
+        try:
+            documents = load_all(text, shown)
+        except YamlProblem:
+            continue
+        for node in (one for one in documents if _kind(one) == "ConfigMap"):
+            data = node.get("data")
+            for _, value in data.items() if data is not None else ():
+                if value.text is not None and is_nginx(value.text):
+                    yield _name(node), Inline(value.text, shown, value.line)
 
 
 def _kind(node: Node) -> str:
@@ -164,6 +192,9 @@ def _settings(container: Node, workload: Node, template: Node, shown: str) -> di
     image = container.get("image")
     if image is not None and image.text:
         found["image"] = Fact(image.text, Origin(file=shown, line=image.line))
+    volumes = template.get("volumes")
+    maps = [one.get("configMap", "name") for one in (volumes.elements() if volumes is not None else ())]
+    found["config_maps"] = Fact(tuple(name.text for name in maps if name is not None), origin)
     grace = template.get("terminationGracePeriodSeconds")
     if grace is not None and (grace.text or "").isdecimal():
         found["stop_grace"] = Fact(float(grace.text or 0), Origin(file=shown, line=grace.line))

@@ -30,7 +30,7 @@ from no502.doctor.readers.nginx_effective import (
     default_origin,
     default_settings,
 )
-from no502.doctor.readers.nginx_files import Tree, read_tree
+from no502.doctor.readers.nginx_files import Inline, Tree, read_tree
 from no502.doctor.readers.nginx_syntax import Directive
 from no502.doctor.readers.nginx_values import is_template, parse_address, parse_int, parse_time, shown
 from no502.doctor.readers.texts import shown_path
@@ -181,6 +181,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
     path_map: Mapping[str, str] | None = None,
     service: str | None = None,
     beside: Sequence[Path] = (),
+    inline: Inline | None = None,
     deployment: Deployment,
 ) -> tuple[NginxConfig, Tree]:
     """Read one nginx and add it to the deployment.
@@ -194,6 +195,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
         path_map: Folders inside of nginx's container -> folders here.
         service: The ``Service`` that runs it.
         beside: Other fragments of the same nginx, where nobody has its main file.
+        inline: What is read instead of ``path``: a configuration inside of a file of another kind.
         deployment: Takes the result, problems, and what could not be checked.
 
     Returns:
@@ -210,13 +212,14 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
         path_map=path_map or {},
         deployment=deployment,
         beside=beside,
+        inline=inline,
     )
     if len(deployment.problems) == before:
         found = {(str(one.file), one.line, message, fix): None for one, message, fix in check_tree(tree)}
         for file, line, message, fix in list(found)[:_MOST_PROBLEMS]:
             origin = Origin(file=file, line=line)
             deployment.problems.append(Problem(rule="C001", message=message, origin=origin, fix=fix))
-    shown = shown_path(path, base)
+    shown = inline.shown if inline is not None else shown_path(path, base)
     note = Origin(file=shown, source=Source.DEFAULT, note=version_note or find_versions(None)[1])
     config = NginxConfig(origin=Origin(file=shown), versions=tuple(versions), version_origin=note, service=service)
     config.main = _main(tree.directives, default_origin(note, versions))

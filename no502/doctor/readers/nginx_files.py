@@ -14,7 +14,7 @@ from no502.doctor.readers.nginx_syntax import Directive, parse_text
 from no502.doctor.readers.nginx_values import shown
 from no502.doctor.readers.texts import shown_path
 
-__all__ = ["Tree", "read_tree"]
+__all__ = ["Inline", "Tree", "read_tree"]
 
 _MOST_BYTES = 64 * 1024 * 1024
 _MOST_FILES = 2000
@@ -34,6 +34,17 @@ class Tree:
     """File as shown -> line -> comment."""
     branches: set[str] = field(default_factory=set)
     """Files that are templates with conditions: both sides stand in the tree."""
+
+
+@dataclass(frozen=True)
+class Inline:
+    """A configuration that stands inside of another file, such as a ConfigMap."""
+
+    text: str
+    shown: str
+    """The file around it."""
+    before: int
+    """Lines of that file before it."""
 
 
 @dataclass
@@ -75,6 +86,10 @@ class _Reader:
             self.dump.setdefault(name, _Text(body, found.shown, PurePosixPath(name).parent, line))  # type: ignore[arg-type]
             line += body.count("\n")
         return self._read(parts[1], self.dump[parts[1]], ())
+
+    def inline(self, one: Inline) -> list[Directive]:
+        """Read a configuration that is not a file of its own."""
+        return self._read(f"{one.shown}:{one.before}", _Text(one.text, one.shown, self.root, one.before), ())
 
     def _load(self, path: Path) -> _Text | None:
         shown = shown_path(path, self.base)
@@ -188,19 +203,22 @@ def read_tree(  # noqa: PLR0913  keyword-only, and each is a different thing
     path_map: Mapping[str, str],
     deployment: Deployment,
     beside: Sequence[Path] = (),
+    inline: Inline | None = None,
 ) -> Tree:
     """Read a main file, a fragment, a template or a dump, with everything that it includes.
 
     Args:
         path: The file to begin with.
         beside: Other fragments that the same nginx reads at the same level.
+        inline: What is read instead of ``path``, whose folder is still where includes are looked for.
         base: Paths are shown relative to it.
         environment: Values for ``${NAME}``.
         path_map: Folders or files inside of nginx's container -> those here.
         deployment: Takes problems, what could not be read, and the names of the files.
     """
     reader = _Reader(root=path.parent, environment=environment, path_map=path_map, deployment=deployment, base=base)
-    reader.tree.directives = [one for file in (path, *beside) for one in reader.main(file)]
+    reader.tree.directives = reader.inline(inline) if inline is not None else reader.main(path)
+    reader.tree.directives += [one for file in beside for one in reader.main(file)]
     return reader.tree
 
 
