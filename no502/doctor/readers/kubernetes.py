@@ -38,17 +38,7 @@ def is_manifest(text: str) -> bool:
 
 def read_manifests(paths: Sequence[Path], *, base: Path, deployment: Deployment) -> list[Container]:
     """Read manifests that belong together and add a service for each container."""
-    documents: list[tuple[Node, str]] = []
-    for path in paths:
-        text = read_text(path, base, deployment, rule="C003")
-        shown = shown_path(path, base)
-        if text is None or "{{" in text:
-            continue  # a chart's template: its values are not here
-        try:
-            documents += [(node, shown) for node in load_all(text)]
-        except YamlProblem as problem:
-            origin = Origin(file=shown, line=problem.line)
-            deployment.problems.append(Problem(rule="C003", message=f"not a manifest: {problem}", origin=origin))
+    documents = _documents(paths, base, deployment)
     config_maps = {_name(node): node for node, _ in documents if _kind(node) == "ConfigMap"}
     services = [node for node, _ in documents if _kind(node) == "Service"]
     found: list[Container] = []
@@ -69,21 +59,27 @@ def read_config_maps(
         base: Paths are shown relative to it.
         is_nginx: Tells whether a text is one.
     """
-    scratch = Deployment()
+    for node, shown in _documents(paths, base, Deployment()):
+        data = node.get("data") if _kind(node) == "ConfigMap" else None
+        for _, value in data.items() if data is not None else ():
+            if value.text is not None and is_nginx(value.text):
+                yield _name(node), Inline(value.text, shown, value.line)
+
+
+def _documents(paths: Sequence[Path], base: Path, deployment: Deployment) -> list[tuple[Node, str]]:
+    """Return every document of the manifests with its file's name; what cannot be read is a problem."""
+    documents: list[tuple[Node, str]] = []
     for path in paths:
-        text = read_text(path, base, scratch, rule="C003")
+        text = read_text(path, base, deployment, rule="C003")
         shown = shown_path(path, base)
         if text is None or "{{" in text:
-            continue
+            continue  # a chart's template: its values are not here
         try:
-            documents = load_all(text, shown)
-        except YamlProblem:
-            continue
-        for node in (one for one in documents if _kind(one) == "ConfigMap"):
-            data = node.get("data")
-            for _, value in data.items() if data is not None else ():
-                if value.text is not None and is_nginx(value.text):
-                    yield _name(node), Inline(value.text, shown, value.line)
+            documents += [(node, shown) for node in load_all(text)]
+        except YamlProblem as problem:
+            origin = Origin(file=shown, line=problem.line)
+            deployment.problems.append(Problem(rule="C003", message=f"not a manifest: {problem}", origin=origin))
+    return documents
 
 
 def _kind(node: Node) -> str:
