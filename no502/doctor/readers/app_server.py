@@ -16,12 +16,11 @@ from no502.doctor.readers.ladder import ladder_settings
 from no502.doctor.readers.python_conf import read_python_conf
 from no502.doctor.readers.server_words import Place, note_problem, put, unknown
 from no502.doctor.readers.shell_words import Command, expand
-from no502.doctor.readers.texts import shown_path
+from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.readers.uvicorn_words import read_uvicorn
 
 __all__ = ["add_server"]
 
-_LARGEST = 1_000_000
 
 
 def add_server(command: Command, place: Place, deployment: Deployment) -> AppServer:
@@ -81,11 +80,10 @@ def _gunicorn(
         settings |= _without_file(conf, environment, place)
     elif path is not None:
         shown = shown_path(path, place.base)
-        if shown not in deployment.looked_at:
-            deployment.looked_at.append(shown)
-        read = read_python_conf(_text(path), shown, environment)
+        text = read_text(path, place.base, deployment, rule="C003") or ""
+        read = read_python_conf(text, shown, environment)
         deployment.problems += [one for one in read.problems if one not in deployment.problems]
-        if read.imports_ladder or (path.name == "gunicorn_conf.py" and "class ServerSettings" in _text(path)):
+        if read.imports_ladder or (path.name == "gunicorn_conf.py" and "class ServerSettings" in text):
             settings |= ladder_settings(environment, Origin(file=shown, line=1))
         settings |= read.settings
         if place.execute:
@@ -211,10 +209,3 @@ def _split(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError:
         return text.split()
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes()[:_LARGEST].decode("utf-8-sig", errors="replace")
-    except OSError:
-        return ""
