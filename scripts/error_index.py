@@ -2,6 +2,9 @@
 
 import sys
 from pathlib import Path
+from typing import Any
+
+from _recorded import anchor, counted, message_of, recorded
 
 from no502.doctor.logs.message import Message
 from no502.doctor.logs.table import MESSAGES
@@ -19,6 +22,7 @@ Every known message around an upstream: what happened, how to prove it, how to f
 files. The number in the brackets (errno) and the words after "while" identify a message; the words behind the number
 come from the C library and differ. Figures: nginx 1.22.1 and 1.31.3, gunicorn 27.0.1, uvicorn 0.54, loopback, 2 cores.
 What is called reproduced is so in `tests/doctor_logs/`, the rest was measured once or read in the source, as it says.
+Where [the lab](lab.md) makes a message appear, its recorded lines and what its clients got are shown with it.
 
 A GET stands for GET, HEAD, PUT, DELETE and OPTIONS, a POST for POST, PATCH and LOCK: nginx repeats the first kind after
 an error on a connection and never the second.
@@ -31,14 +35,28 @@ an error on a connection and never the second.
 def page() -> str:
     """Return the whole page."""
     rows = [f"| `{_cell(text)}` | [{m.id}](#{m.id.lower()}) |" for m in MESSAGES for text in m.text]
-    return _HEAD + "\n".join(rows) + "\n\n" + "\n".join(_section(message) for message in MESSAGES)
+    results = recorded()["results"]
+    return _HEAD + "\n".join(rows) + "\n\n" + "\n".join(_section(message, results) for message in MESSAGES)
+
+
+def _lab(message: Message, results: list[dict[str, Any]]) -> list[str]:
+    """Return the lab's scenarios in which the message appears, each with the recorded lines."""
+    lines: list[str] = []
+    for result in results:
+        wild, fixed = result["wild"], result["no502"]
+        own = [line for line in wild["log"] if message_of(line) == message.id]
+        if own:
+            name = f"[`no502 lab {result['scenario']}`](lab.md#{anchor(result['title'])})"
+            got = f"in the wild {counted(wild)}; with no502 {counted(fixed)}"
+            lines += [f"{name} recorded, {got}:", "", "```text", *own, "```", ""]
+    return lines
 
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _section(message: Message) -> str:
+def _section(message: Message, results: list[dict[str, Any]]) -> str:
     lines = [
         f"## {message.id} {message.slug} {{#{message.id.lower()}}}",
         "",
@@ -61,6 +79,7 @@ def _section(message: Message) -> str:
         ),
         f"| evidence | {_cell(message.evidence)} |",
         "",
+        *_lab(message, results),
         "Prove it:",
         "",
         *(f"{number}. {step}" for number, step in enumerate(message.prove, 1)),

@@ -4,22 +4,22 @@
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from _recorded import RECORDED, counted, message_of, recorded
 
 from no502.lab.scenarios import SCENARIOS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "lab.md"
-RECORDED = DOCS / "lab" / "recorded.json"
 
 HEAD = """\
 # The lab: each failure, seen and gone
 
 `no502 lab` makes every failure on this page happen on your own machine, with a real nginx and a real gunicorn on
-loopback, and then runs the same traffic with no502. It takes about two minutes and needs no Docker.
+loopback, and then runs the same traffic with no502. It takes under two minutes and needs no Docker.
 
 <!-- not run here: tests/lab runs the command -->
 ```console
@@ -36,32 +36,34 @@ ones would cost minutes; the text says so.
 """
 
 
-def page(recorded: dict[str, Any]) -> str:
-    """Return the page for a recording."""
-    results = {result["scenario"]: result for result in recorded["results"]}
-    parts = [HEAD.format(versions=recorded["versions"])]
+def page() -> str:
+    """Return the page for the recording."""
+    data = recorded()
+    results = {result["scenario"]: result for result in data["results"]}
+    parts = [HEAD.format(versions=data["versions"])]
     for scenario in SCENARIOS:
         result = results[scenario.name]
         parts += [f"## {scenario.title}", "", f"`no502 lab {scenario.name}`. {scenario.cause}", ""]
         parts += ["| | ran | the clients got | slowest |", "|---|---|---|---|"]
         parts += [_row("in the wild", result["wild"]), _row("with no502", result["no502"]), ""]
         if result["wild"]["log"]:
-            parts += ["```text", *result["wild"]["log"], "```", ""]
+            found = dict.fromkeys(map(message_of, result["wild"]["log"]))
+            links = ", ".join(f"[{id_}](error-index.md#{id_.lower()})" for id_ in found)
+            parts += ["```text", *result["wild"]["log"], "```", "", f"In the error index: {links}.", ""]
         parts += [f"**What changes.** {scenario.change}", ""]
     return "\n".join(parts).rstrip() + "\n"
 
 
 def _row(name: str, side: dict[str, Any]) -> str:
-    outcomes = ", ".join(f"{count} x {outcome}" for outcome, count in side["outcomes"].items())
     setup = side["setup"].replace("|", "\\|").replace("*", "\\*")
-    return f"| {name} | {setup} | {outcomes} | {side['latency']['slowest']:.2f} s |"
+    return f"| {name} | {setup} | {counted(side)} | {side['latency']['slowest']:.2f} s |"
 
 
 def main() -> int:
     """Write or compare the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only")
-    text = page(json.loads(RECORDED.read_text(encoding="utf-8")))
+    text = page()
     if not parser.parse_args().check:
         PAGE.write_text(text, encoding="utf-8")
         return 0

@@ -24,7 +24,8 @@ h1 { font-size: 1.5rem; } h2 { border-top: 1px solid var(--line); font-size: 1.2
 .sides { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
 .side { border: 1px solid var(--line); border-radius: 6px; min-width: 0; padding: .75rem; }
 .soft { color: var(--soft); } .bad { color: var(--bad); } .ok { color: var(--ok); }
-pre { overflow-x: auto; font-size: .8rem; } svg { display: block; height: auto; width: 100%; }
+pre { font-size: .8rem; overflow-wrap: anywhere; white-space: pre-wrap; }
+svg { display: block; height: auto; width: 100%; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 """
 
@@ -41,7 +42,8 @@ def to_html(results: Sequence[Result], versions: str) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>no502 lab</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f'<h1>no502 lab</h1>\n<p>{escape(verdict(results))}.</p>\n<p class="soft">{escape(versions)}</p>\n'
+        f"<h1>no502 lab</h1>\n<p>{escape(verdict(results))}.</p>\n"
+        f'<p class="soft">{escape(versions)}. Green is what the client is entitled to, red is anything else.</p>\n'
         f"{body}\n</body>\n</html>\n"
     )
 
@@ -58,11 +60,11 @@ def _result(result: Result) -> str:
 
 def _side(result: Result, name: str, side: Side, seconds: float) -> str:
     mark = "bad" if side.failures else "ok"
-    outcomes = ", ".join(f"{count} x {outcome}" for outcome, count in side.outcomes.items())
+    outcomes = ", ".join(f"{count:,} x {outcome}" for outcome, count in side.outcomes.items())
     log = "\n".join(log_lines(result, side))
     shown = f"<pre>{escape(log)}</pre>\n" if log else ""
     charts = "\n".join((requests_chart(side, seconds), latency_chart(side), workers_chart(side, seconds)))
-    count = f"{side.failures} of {len(side.events)} failed"
+    count = f"{side.failures:,} of {len(side.events):,} failed"
     return (
         f'<div class="side">\n<h3>{name}: <span class="{mark}">{count}</span></h3>\n'
         f'<p class="soft">{escape(side.setup)}</p>\n<p>{escape(outcomes)}</p>\n{charts}\n{shown}</div>\n'

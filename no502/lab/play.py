@@ -1,9 +1,11 @@
-"""Playing scenarios: each side on a stage of its own, one after the other."""
+"""Playing scenarios: each side on a stage of its own."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from no502.errors import USAGE, UserError
@@ -29,23 +31,37 @@ def choose(names: Sequence[str]) -> list[Scenario]:
 
 
 def play(scenario: Scenario, binary: str, release: tuple[int, int, int], *, step: Callable[[str], None]) -> Result:
-    """Run both sides of a scenario.
+    """Run both sides of a scenario: one after the other, or at the same time if it is quiet.
 
     Args:
         scenario: What to run.
         binary: The nginx program.
         release: Its version.
-        step: Called before each side with what is about to run.
+        step: Called with what is about to run.
 
     Raises:
         UserError: A server does not start.
     """
-    sides: list[Side] = []
-    for run, words in ((scenario.wild, "as found in the wild"), (scenario.fixed, "with no502")):
-        step(f"{scenario.name}: {words}")
-        with (
-            tempfile.TemporaryDirectory(prefix="no502-lab-") as private,
-            Stage(Path(private), binary, release) as stage,
-        ):
-            sides.append(run(stage))
-    return Result(scenario=scenario, wild=sides[0], fixed=sides[1])
+    runs = (scenario.wild, scenario.fixed)
+    if scenario.quiet:
+        step(f"{scenario.name}: in the wild and with no502")
+        # Ctrl-C ends the servers first, and with them what waits for their answers.
+        with ThreadPoolExecutor(len(runs)) as pool, ExitStack() as opened:
+            stages = [opened.enter_context(_stage(binary, release)) for _ in runs]
+            played = [pool.submit(run, stage) for run, stage in zip(runs, stages, strict=True)]
+            wild, fixed = (side.result() for side in played)
+    else:
+        sides: list[Side] = []
+        for run, words in zip(runs, ("in the wild", "with no502"), strict=True):
+            step(f"{scenario.name}: {words}")
+            with _stage(binary, release) as stage:
+                sides.append(run(stage))
+        wild, fixed = sides
+    return Result(scenario=scenario, wild=wild, fixed=fixed)
+
+
+@contextmanager
+def _stage(binary: str, release: tuple[int, int, int]) -> Iterator[Stage]:
+    """Open a stage in a directory of its own."""
+    with tempfile.TemporaryDirectory(prefix="no502-lab-") as private, Stage(Path(private), binary, release) as stage:
+        yield stage

@@ -79,6 +79,8 @@ class Scenario:
     """A regular expression for the log line that belongs to it; empty where nothing is logged."""
     wild: Callable[[Stage], Side]
     fixed: Callable[[Stage], Side]
+    quiet: bool = False
+    """Whether both sides may play at the same time: they wait more than they work."""
 
 
 @dataclass(frozen=True, kw_only=True)

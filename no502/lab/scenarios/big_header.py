@@ -34,4 +34,5 @@ SCENARIO = Scenario(
     logged=r"too big header",
     wild=_wild,
     fixed=_fixed,
+    quiet=True,
 )

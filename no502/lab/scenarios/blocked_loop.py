@@ -49,4 +49,5 @@ SCENARIO = Scenario(
     logged=r"prematurely closed connection|recv\(\) failed \(104",
     wild=_wild,
     fixed=_fixed,
+    quiet=True,
 )

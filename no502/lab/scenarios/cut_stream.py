@@ -66,4 +66,5 @@ SCENARIO = Scenario(
     logged=r"while reading upstream|WORKER TIMEOUT",
     wild=_wild,
     fixed=_fixed,
+    quiet=True,
 )

@@ -49,4 +49,5 @@ SCENARIO = Scenario(
     logged="",
     wild=_wild,
     fixed=_fixed,
+    quiet=True,
 )

@@ -65,4 +65,5 @@ SCENARIO = Scenario(
     logged=r"no live upstreams",
     wild=_wild,
     fixed=_fixed,
+    quiet=True,
 )

@@ -44,4 +44,5 @@ SCENARIO = Scenario(
     logged=r"connect\(\) failed \(111",
     wild=_wild,
     fixed=_fixed,
+    quiet=True,
 )

@@ -43,4 +43,5 @@ SCENARIO = Scenario(
     logged=r"upstream timed out \(110",
     wild=_wild,
     fixed=_fixed,
+    quiet=True,
 )

@@ -56,4 +56,5 @@ SCENARIO = Scenario(
     logged=r"connect\(\) failed \(1(?:11|13)",
     wild=_wild,
     fixed=_fixed,
+    quiet=True,
 )

@@ -50,4 +50,5 @@ SCENARIO = Scenario(
     logged="",
     wild=_wild,
     fixed=_fixed,
+    quiet=True,
 )

@@ -1,0 +1,35 @@
+"""Every scenario of the lab on real servers: what the documentation shows of it is what happens."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from no502.lab.play import play
+from no502.lab.scenario import Scenario
+from no502.lab.scenarios import SCENARIOS
+from no502.lab.text import log_lines
+from no502.nginx_binary import find_nginx, nginx_version
+from tests.support.commands import ROOT
+
+sys.path.append(str(ROOT / "scripts"))
+
+from _recorded import message_of, recorded
+
+_RECORDED = {result["scenario"]: result for result in recorded()["results"]}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_scenario(scenario: Scenario) -> None:
+    """The failure is seen in the wild and gone with no502; its outcome and messages are those of the recorded run."""
+    binary = find_nginx(None)
+    result = play(scenario, binary, nginx_version(binary), step=lambda _words: None)
+    assert result.reproduced, result.wild
+    assert result.removed, [event for event in result.fixed.events if not event.ok] or "nothing was sent"
+    wild = _RECORDED[scenario.name]["wild"]
+    failed = {event.outcome for event in result.wild.events if not event.ok}
+    assert failed & set(wild["outcomes"]), (failed, wild["outcomes"])
+    logged = {message_of(line) for line in log_lines(result, result.wild)}
+    shown = {message_of(line) for line in wild["log"]}
+    assert logged & shown if scenario.logged else not shown, (logged, shown)
