@@ -47,7 +47,7 @@ class _Loads(HTMLParser):
 
 
 def test_site_loads_nothing_from_elsewhere(site: Path) -> None:
-    """Styles, scripts, fonts and pictures come with the site: it works without a network, search included."""
+    """Styles, scripts, fonts and pictures come with the site: it works without a network."""
     pages = list(site.rglob("*.html"))
     assert len(pages) > 20
     for page in pages:
@@ -70,6 +70,27 @@ def test_pages_fit_in_a_real_browser(site: Path, tmp_path: Path, width: int) -> 
     for name in ("index", "explanation/keepalive-race", "explanation/recycling", "lab"):
         title = title_after(site / f"{name}.html", after_loading, profile=tmp_path / "chromium", width=width)
         assert title == "fits true pictures true", name
+
+
+def test_search_works_without_a_server(site: Path, tmp_path: Path) -> None:
+    """On a page that was opened from a folder, the search finds the page about a message of nginx."""
+    script = """
+        document.title = "nothing found"
+        addEventListener("load", () => {
+          const field = document.querySelector("[data-md-component=search-query]")
+          const ask = () => {
+            field.focus()
+            field.value = "prematurely closed"
+            field.dispatchEvent(new KeyboardEvent("keyup", { bubbles: true }))
+            const links = document.querySelectorAll("[data-md-component=search-result] a[href*='error-index.html']")
+            if (links.length) { document.title = "found" } else { setTimeout(ask, 200) }
+          }
+          document.querySelector("#__search").checked = true
+          document.querySelector("#__search").dispatchEvent(new Event("change", { bubbles: true }))
+          ask()
+        })
+    """
+    assert title_after(site / "index.html", script, profile=tmp_path / "chromium", seconds=20) == "found"
 
 
 def test_every_picture_has_a_text(site: Path) -> None:
