@@ -43,10 +43,10 @@ check: $(INSTALLED) ## lint, types, shell scripts, nginx variants, Compose, unit
 release-check: $(INSTALLED) ## build sdist and wheel, install the wheel into an empty environment, use it from there
 	VENV="$(VENV)" PYTHON="$(PYTHON)" scripts/release-check
 
-bench: $(INSTALLED) ## run every benchmark side by side and write benchmarks/results (about an hour, on a quiet machine)
+bench: $(INSTALLED) ## run every benchmark side by side and write benchmarks/results (two hours, on a quiet machine)
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
-	set -e; for name in steady recycle reload overload growth; do $(BIN)/python benchmarks/$$name.py $(ARGS); done
+	set -e; for name in steady recycle upstream rolling fleet reload overload overload_peers growth; do $(BIN)/python benchmarks/$$name.py $(ARGS); done
 
 soak: $(INSTALLED) ## a long mixed load with reloads and kills, invariants checked (MINUTES=30)
 	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),30)
@@ -59,6 +59,7 @@ docs: $(INSTALLED) ## write the generated pages and pictures, build the site int
 	$(BIN)/python scripts/reference.py
 	$(BIN)/python scripts/lab_page.py
 	$(BIN)/python scripts/readme_results.py
+	$(BIN)/python scripts/result_tables.py
 	$(BIN)/python scripts/error_index.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 

@@ -1,4 +1,4 @@
-"""One measurement: a peer, nginx in front of it, and a load."""
+"""One measurement: one or several instances of a peer, nginx in front of them, and a load."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING
 
-from _handovers import Handovers, handovers
+from _handovers import handovers
 from _load import Load, Plan, run
 from _neighbours import Neighbours
-from _nginx import Nginx, find_nginx
-from _outcome import Outcome
+from _nginx import Nginx
 from _peers import Setup
 from _process import free_port
+from _result import Result, Upstream
 from _servers import Server, trouble
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
     from _peers import Peer
 
-__all__ = ["Bench", "Result"]
+__all__ = ["Bench", "LineUp"]
 
 _WARM_UP = Plan(port=0, seconds=10.0, rate=200.0, requests=100)
 _SECONDS_PER_REPORT = 5.0
@@ -36,36 +37,12 @@ _PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one measurement gave.
+class LineUp:
+    """What is running while a load lasts."""
 
-    Attributes:
-        peer: Its name.
-        mode: How the load was offered.
-        max_requests: Requests after which a worker was to be replaced; 0 is never.
-        outcome: What became of the requests.
-        warm_up_lost: Requests lost before the measurement, which are not part of it.
-        booted: Workers booted while it lasted.
-        handovers: What the log says about handovers while it lasted; None if there were none.
-        nginx_errors: nginx's error log, lines by kind.
-        server_trouble: The peer's log, lines above ``info`` by kind.
-        neighbours: Processors that were kept busy by others meanwhile; None if unknown.
-        reloads: Seconds from each SIGHUP until the log said that the old workers were gone.
-        note: Why it is not complete.
-    """
-
-    peer: str
-    mode: str
-    max_requests: int
-    outcome: Outcome
-    warm_up_lost: int
-    booted: int
-    handovers: Handovers | None
-    nginx_errors: dict[str, int]
-    server_trouble: dict[str, int]
-    neighbours: float | None
-    reloads: list[float] = field(default_factory=list)
-    note: str = ""
+    servers: Sequence[Server]
+    nginx: Nginx
+    addresses: Sequence[str]
 
 
 class Bench:
@@ -78,7 +55,6 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace, directory: Path) -> None:
         self.options = options
-        self.nginx = find_nginx(options.nginx)
         self._directory = directory
         self._count = 0
 
@@ -102,7 +78,8 @@ class Bench:
         plan: Plan,
         *,
         max_requests: int,
-        meanwhile: Callable[[Server, Load], tuple[list[float], str]] | None = None,
+        upstream: Upstream | None = None,
+        meanwhile: Callable[[LineUp, Load], tuple[list[float], str]] | None = None,
     ) -> Result:
         """Start a peer and nginx, warm them up, run a load, stop everything.
 
@@ -110,40 +87,34 @@ class Bench:
             peer: What to start.
             plan: The load; its port is filled in.
             max_requests: Requests after which a worker is replaced; 0 is never.
+            upstream: What is between nginx and the peer; None is what the command line says, one instance.
             meanwhile: Called while the load runs; returns reload times and a note, after which the load is ended.
 
         Raises:
             RuntimeError: The peer or nginx did not start, or ended.
         """
-        self._count, neighbours = self._count + 1, Neighbours()
+        options, neighbours = self.options, Neighbours()
+        upstream = upstream or Upstream(options.socket, options.pool == "on")
         mode = "full speed" if plan.rate is None else f"{plan.rate:,.0f}/s offered"
-        label = f"{self._count:03d}-{peer.name}-{max_requests}-{'full' if plan.rate is None else 'rate'}"
-        _say(f"{peer.name}, {mode}, " + (f"recycling every {max_requests}" if max_requests else "no recycling"))
-        options, directory = self.options, self._directory / label
-        setup = Setup(
-            port=free_port(),
-            workers=peer.workers,
-            app=f"_app_{options.app}:app",
-            max_requests=max_requests,
-            proxy_keepalive=options.proxy_keepalive,
-        )
-        with (
-            Server(peer, setup, directory) as server,
-            Nginx(
-                self.nginx,
-                directory / "nginx",
-                upstream_port=setup.port,
-                upstream_keepalive=options.proxy_keepalive,
-            ) as nginx,
-        ):
-            warm_up = run(replace(_WARM_UP, port=nginx.port))
-            before = len(server.log())
-            with Load(replace(plan, port=nginx.port)) as load:
-                reloads, note = _follow(server, load) if meanwhile is None else meanwhile(server, load)
+        _say(", ".join(filter(None, (peer.name, str(upstream), mode, _recycling(max_requests)))))
+        with self._line_up(peer, upstream, max_requests) as stage:
+            boot_cpu_seconds = mean(server.boot_cpu_seconds() for server in stage.servers)
+            warm_up = run(replace(_WARM_UP, port=stage.nginx.port))
+            if not warm_up.answered:
+                message = (
+                    f"nothing was answered before the measurement: {warm_up.lost_by_reason}, {stage.nginx.errors()}"
+                )
+                raise RuntimeError(message)
+            before = [len(server.log()) for server in stage.servers]
+            cpu_seconds = -sum(server.cpu_seconds() for server in stage.servers)
+            with Load(replace(plan, port=stage.nginx.port)) as load:
+                reloads, note = _follow(stage, load) if meanwhile is None else meanwhile(stage, load)
                 load.stop()
                 outcome = load.wait()
-            log = server.log()[before:]
-            server.check()
+            cpu_seconds += sum(server.cpu_seconds() for server in stage.servers)
+            log = "".join(server.log()[start:] for server, start in zip(stage.servers, before, strict=True))
+            for server in stage.servers:
+                server.check()
         return Result(
             peer=peer.name,
             mode=mode,
@@ -152,15 +123,57 @@ class Bench:
             warm_up_lost=warm_up.lost,
             booted=len(re.findall(peer.boots, log)),
             handovers=handovers(log),
-            nginx_errors=nginx.errors(),
+            nginx_errors=stage.nginx.errors(),
             server_trouble=trouble(log),
             neighbours=neighbours.cores(),
+            upstream=upstream,
+            cpu_seconds=cpu_seconds,
+            boot_cpu_seconds=boot_cpu_seconds,
             reloads=reloads,
             note=note,
         )
 
+    @contextmanager
+    def _line_up(self, peer: Peer, upstream: Upstream, max_requests: int) -> Iterator[LineUp]:
+        """Run the instances and nginx in front of them."""
+        self._count += 1
+        options, directory = self.options, self._directory / f"{self._count:03d}-{peer.name}-{max_requests}"
+        pool_seconds = options.proxy_keepalive if upstream.pool else 0
+        with ExitStack() as stack:
+            # The path of a socket has at most 107 bytes, and that of the logs may be long.
+            sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
+            addresses = [
+                f"unix:{sockets}/{number}" if upstream.socket == "unix" else f"127.0.0.1:{free_port()}"
+                for number in range(upstream.instances)
+            ]
+            setups = [
+                Setup(
+                    bind=address,
+                    workers=peer.workers,
+                    app=f"_app_{options.app}:app",
+                    max_requests=max_requests,
+                    proxy_keepalive=options.proxy_keepalive,
+                )
+                for address in addresses
+            ]
+            servers = [
+                stack.enter_context(Server(peer, setup, directory / str(number))) for number, setup in enumerate(setups)
+            ]
+            nginx = Nginx(
+                options.nginx,
+                directory / "nginx",
+                upstreams=addresses,
+                upstream_keepalive=pool_seconds,
+                max_fails=upstream.max_fails,
+            )
+            yield LineUp(servers, stack.enter_context(nginx), addresses)
 
-def _follow(server: Server, load: Load) -> tuple[list[float], str]:
+
+def _recycling(max_requests: int) -> str:
+    return f"recycling every {max_requests}" if max_requests else "no recycling"
+
+
+def _follow(stage: LineUp, load: Load) -> tuple[list[float], str]:
     """Wait for the load's end and report on the way."""
     began = reported = time.monotonic()
     while load.running:
@@ -168,7 +181,8 @@ def _follow(server: Server, load: Load) -> tuple[list[float], str]:
         if time.monotonic() - reported >= _SECONDS_PER_REPORT:
             reported = time.monotonic()
             _say(f"    {reported - began:4.0f} s: {load.answered:,} answered, {load.lost.total()} lost")
-            server.check()
+            for server in stage.servers:
+                server.check()
     return [], ""
 
 

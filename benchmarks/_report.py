@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from _nginx import nginx_version
+from no502.nginx_binary import nginx_version
 
 if TYPE_CHECKING:
     import argparse
@@ -45,10 +45,9 @@ class Report:
     Args:
         name: The benchmark's name, which is the files' too.
         options: The parsed command line.
-        nginx: The nginx program.
     """
 
-    def __init__(self, name: str, options: argparse.Namespace, nginx: str) -> None:
+    def __init__(self, name: str, options: argparse.Namespace) -> None:
         self._name = name
         self._out: Path = options.out
         given = {key: value for key, value in vars(options).items() if key not in _NOT_REPORTED}
@@ -56,7 +55,11 @@ class Report:
             "benchmark": name,
             "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "machine": _machine(),
-            "versions": {"python": platform.python_version(), "nginx": nginx_version(nginx), **_versions()},
+            "versions": {
+                "python": platform.python_version(),
+                "nginx": _nginx(options.nginx),
+                **_versions(),
+            },
             "options": given,
         }
 
@@ -123,6 +126,10 @@ def _processor() -> str:
     lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def _nginx(binary: str) -> str:
+    return ".".join(map(str, nginx_version(binary)))
 
 
 def _load_average() -> float:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from _cpu import children, own_seconds, tree_seconds
 from _process import Process, wait_for
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ __all__ = ["Server", "trouble"]
 
 _HERE = Path(__file__).resolve().parent
 _SECONDS_TO_BOOT = 60.0
+_SECONDS_TO_STOP = 60.0
 _TROUBLE = re.compile(r"\[(?:WARNING|ERROR|CRITICAL)\]|^(?:WARNING|ERROR|CRITICAL):|^Traceback|\bTIMEOUT\b")
 _PREFIX = re.compile(r"^\[\d{4}-[^\]]*\] \[\d+\] ")
 _KINDS_KEPT = 12
@@ -49,9 +52,8 @@ class Server:
 
     def __enter__(self) -> Self:
         """Start it and wait until every worker serves."""
-        self._process.start()
         try:
-            wait_for(self._serves, seconds=_SECONDS_TO_BOOT, what=f"{self.peer.name} to serve")
+            self._start()
         except BaseException:
             self._process.stop()
             raise
@@ -62,6 +64,20 @@ class Server:
     ) -> None:
         """Stop it."""
         self._process.stop()
+
+    def restart(self) -> None:
+        """Stop it as its operator would (SIGTERM, and wait), start it again, wait until every worker serves."""
+        self._process.stop(seconds=_SECONDS_TO_STOP)
+        self._start()
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of all its processes so far."""
+        return tree_seconds(self._process.pid)
+
+    def boot_cpu_seconds(self) -> float:
+        """Return the processor time of a worker so far, the mean of all; right after the start that is the boot's."""
+        workers = children(self._process.pid)
+        return sum(map(own_seconds, workers)) / len(workers) if workers else 0.0
 
     def signal(self, number: int) -> None:
         """Signal its first process."""
@@ -81,9 +97,14 @@ class Server:
         ready = len(re.findall(peer.ready, log)) // peer.workers
         return ready, ready - 1 if peer.gone is None else len(re.findall(peer.gone, log)) // peer.workers
 
-    def _serves(self) -> bool:
+    def _start(self) -> None:
+        ready = self.generations()[0]
+        self._process.start()
+        wait_for(partial(self._serves, ready + 1), seconds=_SECONDS_TO_BOOT, what=f"{self.peer.name} to serve")
+
+    def _serves(self, generation: int) -> bool:
         self.check()
-        return self.generations()[0] >= 1
+        return self.generations()[0] >= generation
 
 
 def trouble(log: str) -> dict[str, int]:

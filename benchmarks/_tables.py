@@ -12,9 +12,10 @@ from _report import table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from _cell import Result
+    from _outcome import Outcome
+    from _result import Result
 
-__all__ = ["Row", "details", "pool", "results_table"]
+__all__ = ["Row", "details", "lost", "pool", "results_table", "spread"]
 
 _HEADER = (
     *("server", "recycles every", "requests", "lost", "slowest ms", "p99 ms", "p50 ms", "answered/s"),
@@ -24,50 +25,79 @@ _HEADER = (
 
 @dataclass(frozen=True)
 class Row:
-    """The same measurement, taken once or several times.
+    """The same measurement, taken once or several times: every repeat, in their order."""
 
-    Counts are sums over the repeats, ``slowest_ms`` is the worst one; the others are medians.
-    """
+    results: Sequence[Result]
 
-    peer: str
-    mode: str
-    max_requests: int
-    requests: int
-    lost: int
-    slowest_ms: float
-    median_slowest_ms: float
-    p99_ms: float
-    p50_ms: float
-    rate: float
-    booted: int
-    handovers: int | None
+    @property
+    def first(self) -> Result:
+        """The first repeat; the others have the same peer and load."""
+        return self.results[0]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What became of the requests of each repeat."""
+        return [result.outcome for result in self.results]
+
+    @property
+    def booted(self) -> int:
+        """Workers booted in all repeats."""
+        return sum(result.booted for result in self.results)
+
+    @property
+    def handovers(self) -> int | None:
+        """Workers that drained to the end and left; None if the server knows no handover."""
+        left = [sum(result.handovers.left.values()) for result in self.results if result.handovers is not None]
+        return sum(left) if left else None
+
+    @property
+    def server(self) -> str:
+        """The peer, and what is unusual between it and nginx."""
+        return ", ".join(filter(None, (self.first.peer, str(self.first.upstream), self.first.note)))
+
+    @property
+    def requests(self) -> int:
+        """Requests of all repeats."""
+        return sum(outcome.requests for outcome in self.outcomes)
+
+    @property
+    def lost(self) -> int:
+        """Requests lost in all repeats."""
+        return sum(outcome.lost for outcome in self.outcomes)
+
+    @property
+    def slowest_ms(self) -> list[float]:
+        """The slowest request of each repeat."""
+        return [outcome.slowest_ms for outcome in self.outcomes]
+
+    @property
+    def rates(self) -> list[float]:
+        """Requests answered per second in each repeat."""
+        return [outcome.rate for outcome in self.outcomes]
 
 
 def pool(results: Iterable[Result]) -> list[Row]:
     """Put the repeats together, in the order of their first appearance."""
-    groups: dict[tuple[str, str, int], list[Result]] = {}
+    groups: dict[tuple[object, ...], list[Result]] = {}
     for result in results:
-        groups.setdefault((result.mode, result.peer, result.max_requests), []).append(result)
-    return [_row(group) for group in groups.values()]
+        key = (result.mode, result.peer, result.max_requests, result.upstream, result.note)
+        groups.setdefault(key, []).append(result)
+    return [Row(group) for group in groups.values()]
 
 
-def _row(group: Sequence[Result]) -> Row:
-    first, outcomes = group[0], [result.outcome for result in group]
-    left = [sum(result.handovers.left.values()) for result in group if result.handovers is not None]
-    return Row(
-        peer=first.peer,
-        mode=first.mode,
-        max_requests=first.max_requests,
-        requests=sum(outcome.requests for outcome in outcomes),
-        lost=sum(outcome.lost for outcome in outcomes),
-        slowest_ms=max(outcome.slowest_ms for outcome in outcomes),
-        median_slowest_ms=median(outcome.slowest_ms for outcome in outcomes),
-        p99_ms=median(outcome.p99_ms for outcome in outcomes),
-        p50_ms=median(outcome.p50_ms for outcome in outcomes),
-        rate=median(outcome.rate for outcome in outcomes),
-        booted=sum(result.booted for result in group),
-        handovers=sum(left) if left else None,
-    )
+def spread(values: Iterable[float], form: str = ",.0f") -> str:
+    """Return the median, and the least and the greatest where there are several."""
+    all_ = list(values)
+    text = format(median(all_), form)
+    return text if len(all_) == 1 else f"{text} ({format(min(all_), form)} to {format(max(all_), form)})"
+
+
+def lost(row: Row) -> str:
+    """Return how many were lost, in bold if any, and in which repeats."""
+    if not row.lost:
+        return "0"
+    each = f" ({' + '.join(f'{outcome.lost:,}' for outcome in row.outcomes)})" if len(row.outcomes) > 1 else ""
+    return f"**{row.lost:,}**{each}"
 
 
 def results_table(rows: Iterable[Row]) -> str:
@@ -76,9 +106,15 @@ def results_table(rows: Iterable[Row]) -> str:
         _HEADER,
         (
             (
-                *(row.peer, f"{row.max_requests:,}" if row.max_requests else "never", f"{row.requests:,}"),
-                *(f"**{row.lost:,}**" if row.lost else "0", f"{row.slowest_ms:,.0f}", f"{row.p99_ms:,.1f}"),
-                *(f"{row.p50_ms:.1f}", f"{row.rate:,.0f}", str(row.booted)),
+                row.server,
+                f"{row.first.max_requests:,}" if row.first.max_requests else "never",
+                f"{row.requests:,}",
+                lost(row),
+                spread(row.slowest_ms),
+                spread((outcome.p99_ms for outcome in row.outcomes), ",.1f"),
+                spread((outcome.p50_ms for outcome in row.outcomes), ".1f"),
+                spread(row.rates),
+                str(row.booted),
                 "-" if row.handovers is None else str(row.handovers),
             )
             for row in rows
@@ -103,7 +139,8 @@ def details(results: Iterable[Result]) -> str:
         outcome = result.outcome
         others = "" if result.neighbours is None else f"; others on the machine: {result.neighbours:.2f} cores"
         generator = f"{outcome.generator_cpu:.2f} cores, at most {outcome.generator_late_ms:.1f} ms late"
-        lines += [f"- {result.peer}, {result.mode}, {recycling} (load generator: {generator}{others})", *found]
+        server = ", ".join(filter(None, (result.peer, str(result.upstream))))
+        lines += [f"- {server}, {result.mode}, {recycling} (load generator: {generator}{others})", *found]
     return "\n".join(lines)
 
 

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING
 
 from _load import Plan, run
 from _neighbours import Neighbours
-from _nginx import find_nginx, nginx_version
 from _options import number, parser, whole_number
 from _process import Process, free_port, wait_for
 from _report import Report, table
+from _tables import spread
 
 from no502.new import scaffold
 from no502.nginx import render
+from no502.nginx_binary import nginx_version
 
 if TYPE_CHECKING:
     import argparse
@@ -96,7 +97,7 @@ def main() -> int:
         private.chmod(0o755)
         project = scaffold(private / "service", {"proxy_read_timeout": str(_READ_TIMEOUT)})
         (project / "bench_app.py").write_text(_APPLICATION, encoding="utf-8")
-        report = Report("overload", options, find_nginx(options.nginx))
+        report = Report("overload", options)
         results = []
         for repeat in range(options.repeats):
             for bounds in (True, False):
@@ -160,7 +161,7 @@ def _service(options: argparse.Namespace, project: Path, where: Path, port: int,
 
 
 def _proxy(options: argparse.Namespace, where: Path, ports: tuple[int, int], *, bounds: bool) -> Process:
-    nginx, (port, upstream) = find_nginx(options.nginx), ports
+    port, upstream = ports
     variables = {
         "PROXY_READ_TIMEOUT": str(_READ_TIMEOUT),
         "PROXY_KEEPALIVE_TIMEOUT": str(options.proxy_keepalive),
@@ -171,9 +172,8 @@ def _proxy(options: argparse.Namespace, where: Path, ports: tuple[int, int], *, 
         "NGINX_CLIENT_MAX_BODY_SIZE": "1m",
         "NGINX_REQUESTS_IN_FLIGHT": str(options.nginx_bound if bounds else 65535),
     }
-    version = [int(part) for part in re.findall(r"\d+", nginx_version(nginx))[:3]]
-    render(where / "nginx", variables, nginx_version=(version[0], version[1], version[2]), standalone=True)
-    command = [nginx, "-e", "stderr", "-p", f"{where / 'nginx'}{os.sep}", "-c", "nginx.conf"]
+    render(where / "nginx", variables, nginx_version=nginx_version(options.nginx), standalone=True)
+    command = [options.nginx, "-e", "stderr", "-p", f"{where / 'nginx'}{os.sep}", "-c", "nginx.conf"]
     return Process(command, log=where / "nginx.log", cwd=where)
 
 
@@ -194,18 +194,24 @@ def _table(results: Sequence[Overload], capacity: float) -> str:
         *("bounds", "offered/s", "answered/s", "of capacity", "p99 ms", "503", "503 p99 ms", "504", "502", "others"),
         *("workers MiB", "nginx MiB"),
     )
-    return table(header, (_row(result, capacity) for result in results))
+    groups: dict[tuple[bool, float], list[Overload]] = {}
+    for result in results:
+        groups.setdefault((result.bounds, result.offered), []).append(result)
+    return table(header, (_row(group, capacity) for group in groups.values()))
 
 
-def _row(result: Overload, capacity: float) -> tuple[str, ...]:
-    outcome = result.outcome
-    counts = {status: result.count(status) for status in (502, 503, 504)}
-    refusal = outcome.lost_p99_ms.get("status 503")
+def _row(group: Sequence[Overload], capacity: float) -> tuple[str, ...]:
+    """Return the line of a measurement's repeats: counts of all together, the others with their spread."""
+    first, outcomes = group[0], [result.outcome for result in group]
+    counts = {status: sum(result.count(status) for result in group) for status in (502, 503, 504)}
+    refusals = [outcome.lost_p99_ms["status 503"] for outcome in outcomes if "status 503" in outcome.lost_p99_ms]
+    others = sum(outcome.lost for outcome in outcomes) - sum(counts.values())
     return (
-        *("with" if result.bounds else "without", f"{result.offered:,.0f}", f"{outcome.rate:,.0f}"),
-        *(f"{min(outcome.rate, capacity) / capacity:.0%}", f"{outcome.p99_ms:,.0f}", f"{counts[503]:,}"),
-        *("-" if refusal is None else f"{refusal:,.0f}", f"{counts[504]:,}", f"{counts[502]:,}"),
-        *(f"{outcome.lost - sum(counts.values()):,}", f"{result.workers_mib:,.0f}", f"{result.nginx_mib:,.0f}"),
+        *("with" if first.bounds else "without", f"{first.offered:,.0f}", spread(outcome.rate for outcome in outcomes)),
+        spread((min(outcome.rate, capacity) / capacity for outcome in outcomes), ".0%"),
+        *(spread(outcome.p99_ms for outcome in outcomes), f"{counts[503]:,}"),
+        *(spread(refusals) if refusals else "-", f"{counts[504]:,}", f"{counts[502]:,}", f"{others:,}"),
+        *(spread(result.workers_mib for result in group), spread(result.nginx_mib for result in group)),
     )
 
 

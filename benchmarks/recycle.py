@@ -15,14 +15,16 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from _cell import Bench, Result
+from _cell import Bench
 from _options import parser
 from _peers import PEERS, Peer, choose
 from _report import Report, table
-from _tables import Row, details, pool, results_table
+from _tables import Row, details, pool, results_table, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from _result import Result
 
 __all__ = ["main"]
 
@@ -32,15 +34,15 @@ _SECONDS_FOR_A_MILLION = 3600.0
 
 @dataclass(frozen=True)
 class _Ratio:
-    """What recycling costs one server under one kind of load."""
+    """What recycling costs one server under one kind of load; each list has a value for each repeat."""
 
     server: str
     mode: str
     lost: int
     requests: int
-    slowest_ms: float
-    slowest_without_ms: float
-    ratio: float
+    slowest_ms: list[float]
+    slowest_without_ms: list[float]
+    ratio: list[float]
 
 
 def main() -> int:
@@ -49,7 +51,7 @@ def main() -> int:
     peers = choose(options.peers)
     with Bench.open(options) as bench:
         name = "recycle" if not options.million else f"recycle-million-{'rate' if options.modes == 'rate' else 'full'}"
-        report = Report(name, options, bench.nginx)
+        report = Report(name, options)
         results, errors = _million(bench) if options.million else _rounds(bench, peers)
     rows = pool(results)
     ratios = _ratios(rows)
@@ -57,7 +59,7 @@ def main() -> int:
         *([("What recycling costs", _ratio_table(ratios))] if ratios else []),
         *(
             (f"Measurements, {mode}", results_table(_of(rows, mode)))
-            for mode in dict.fromkeys(row.mode for row in rows)
+            for mode in dict.fromkeys(row.first.mode for row in rows)
         ),
         ("Details", details(results)),
         *([("Not measured", "\n".join(f"- {error}" for error in errors))] if errors else []),
@@ -65,7 +67,7 @@ def main() -> int:
     figures = {"ratios": [asdict(ratio) for ratio in ratios], "not_measured": errors}
     path = report.write(sections=sections, figures=figures, results=results)
     print(path.read_text(encoding="utf-8"))
-    ours = [row for row in rows if row.peer.startswith("handover")]
+    ours = [row for row in rows if row.first.peer.startswith("handover")]
     return 1 if errors or any(row.lost for row in ours) else 0
 
 
@@ -105,21 +107,21 @@ def _rounds(bench: Bench, peers: list[Peer]) -> tuple[list[Result], list[str]]:
 
 
 def _of(rows: Iterable[Row], mode: str) -> list[Row]:
-    return [row for row in rows if row.mode == mode]
+    return [row for row in rows if row.first.mode == mode]
 
 
 def _ratios(rows: Iterable[Row]) -> list[_Ratio]:
-    found = {(row.mode, row.peer, bool(row.max_requests)): row for row in rows}
-    pairs = ((row, found.get((mode, peer, False))) for (mode, peer, recycles), row in found.items() if recycles)
+    found = {(row.first.mode, row.server, bool(row.first.max_requests)): row for row in rows}
+    pairs = ((row, found.get((mode, server, False))) for (mode, server, recycles), row in found.items() if recycles)
     return [
         _Ratio(
-            server=row.peer,
-            mode=row.mode,
+            server=row.server,
+            mode=row.first.mode,
             lost=row.lost,
             requests=row.requests,
-            slowest_ms=row.median_slowest_ms,
-            slowest_without_ms=without.median_slowest_ms,
-            ratio=row.median_slowest_ms / without.median_slowest_ms if without.median_slowest_ms else 0.0,
+            slowest_ms=row.slowest_ms,
+            slowest_without_ms=without.slowest_ms,
+            ratio=[with_ / none for with_, none in zip(row.slowest_ms, without.slowest_ms, strict=False) if none],
         )
         for row, without in pairs
         if without is not None
@@ -133,7 +135,7 @@ def _ratio_table(ratios: Iterable[_Ratio]) -> str:
         (
             (
                 *(ratio.server, ratio.mode, f"**{ratio.lost:,}**" if ratio.lost else "0", f"{ratio.requests:,}"),
-                *(f"{ratio.slowest_ms:,.0f}", f"{ratio.slowest_without_ms:,.0f}", f"{ratio.ratio:.2f}"),
+                *(spread(ratio.slowest_ms), spread(ratio.slowest_without_ms), spread(ratio.ratio, ".2f")),
             )
             for ratio in ratios
         ),

@@ -16,7 +16,7 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-from _cell import Bench, Result
+from _cell import Bench, LineUp
 from _options import parser
 from _peers import choose
 from _process import wait_for
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from _load import Load
+    from _result import Result
     from _servers import Server
 
 __all__ = ["main"]
@@ -43,7 +44,7 @@ def main() -> int:
     results: list[Result] = []
     errors: list[str] = []
     with Bench.open(options) as bench:
-        report = Report("reload", options, bench.nginx)
+        report = Report("reload", options)
         for _ in range(options.repeats):
             for peer in peers:
                 count = options.reloads if peer.name.startswith("handover") else options.peer_reloads
@@ -74,8 +75,9 @@ def _options() -> argparse.Namespace:
     return arguments.parse_args()
 
 
-def _reload(server: Server, load: Load, *, count: int, pause: float) -> tuple[list[float], str]:
+def _reload(stage: LineUp, load: Load, *, count: int, pause: float) -> tuple[list[float], str]:
     """Send the signals; return how long each generation took to go, and why there were fewer."""
+    [server] = stage.servers
     times: list[float] = []
     reported = time.monotonic()
     time.sleep(pause)

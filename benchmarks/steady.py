@@ -17,14 +17,16 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from _cell import Bench, Result
+from _cell import Bench
 from _options import parser
 from _peers import PEERS, Peer, choose
 from _report import Report, table
-from _tables import details, pool, results_table
+from _tables import details, pool, results_table, spread
 
 if TYPE_CHECKING:
     import argparse
+
+    from _result import Result
 
 __all__ = ["main"]
 
@@ -39,7 +41,7 @@ def main() -> int:
     names = [name for pair in _PAIRS[: 2 if options.two else 1] for name in pair]
     peers = choose(options.peers or names)
     with Bench.open(options) as bench:
-        report = Report("steady", options, bench.nginx)
+        report = Report("steady", options)
         results = _rounds(bench, peers)
     ratios = _ratios(results)
     imports = _import_costs(options.import_repeats)
@@ -88,12 +90,8 @@ def _ratios(results: list[Result]) -> list[dict[str, Any]]:
 
 def _ratio_table(ratios: list[dict[str, Any]]) -> str:
     header = ("servers", "ratio", "answered/s of the first", "of the second")
-    rows = ([ratio["servers"], f"{ratio['ratio']:.3f}", *map(_spread, ratio["rates"].values())] for ratio in ratios)
+    rows = ([ratio["servers"], f"{ratio['ratio']:.3f}", *map(spread, ratio["rates"].values())] for ratio in ratios)
     return table(header, rows)
-
-
-def _spread(rates: list[int]) -> str:
-    return f"{median(rates):,.0f} ({min(rates):,} to {max(rates):,})"
 
 
 def _import_costs(repeats: int) -> dict[str, list[float]]:

@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +26,7 @@ at {mode} ([details](benchmarks/results/reload.md))."""
 NAMES = {
     "handover-w1": "**no502, one worker**",
     "handover-w2": "**no502, two workers**",
-    "uvicorn-worker-w1": "gunicorn with uvicorn-worker's class, one worker",
+    "uvicorn-worker-w1": "gunicorn with uvicorn-worker's class, one worker: the published fix",
     "uvicorn-worker-w2": "the same, two workers",
     "gunicorn-asgi-w2": "gunicorn's own `asgi` worker, two",
     "uvicorn-w2": "`uvicorn --workers 2 --limit-max-requests`",
@@ -44,7 +45,7 @@ def table() -> str:
     lines = [*head, "|---|---|---|---|"]
     for server, name in NAMES.items():
         calm, full = by[server, rate], by[server, "full speed"]
-        slowest = f"{calm['slowest_ms']:,.0f} ms, {calm['slowest_without_ms']:,.0f} ms"
+        slowest = f"{median(calm['slowest_ms']):,.0f} ms, {median(calm['slowest_without_ms']):,.0f} ms"
         lines.append(f"| {name} | {_lost(calm)} | {_lost(full)} | {slowest} |")
     [long] = million["results"]
     ours = [one for one in reload["results"] if one["peer"].startswith("handover")]
