@@ -32,7 +32,7 @@ APPLICATION: tuple[Message, ...] = (
             "Move what blocks into a thread (`def` endpoint, `anyio.to_thread`) or out of the process.",
             "Raising `timeout` only lengthens the stall.",
         ),
-        rules=("B706", "T301", "S506"),
+        rules=("B706", "T301", "S506", "S508"),
         versions=(
             "uvicorn-worker's heartbeat comes every `timeout / 2`: only half of `timeout` is safe to block. The "
             "handover's comes every second."
@@ -148,7 +148,10 @@ APPLICATION: tuple[Message, ...] = (
         post="502 (L911) now and then",
         prove=("`no502 doctor logs` with nginx's error log beside it: L911 in the same seconds.",),
         fix=("The handover; else `max_requests` 0 if nothing leaks, else several workers and a wide jitter.",),
-        rules=("S506",),
+        rules=(
+            "S506",
+            "S508",
+        ),
         versions="With the handover the line is news, not a fault.",
         evidence="`max_requests` 500, 1,000 POST/s: 38 to 322 of 11,000 to 18,000 lost; handover: 0 of 1,000,000.",
     ),

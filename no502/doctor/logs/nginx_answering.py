@@ -61,7 +61,7 @@ ANSWERING: tuple[Message, ...] = (
             "(3) nothing that blocks in an event loop; (4) fewer workers or more memory.",
             "Not `proxy_next_upstream non_idempotent`: it hides the line and may run a POST twice.",
         ),
-        rules=("K201", "K202", "S506", "S501", "B705", "B706"),
+        rules=("K201", "K202", "S506", "S508", "S501", "B705", "B706"),
         versions=(
             "Since nginx 1.29.7 every `upstream` block pools by default, so (1) needs no `keepalive` line any "
             "more. A literal `proxy_pass http://HOST:PORT` is not pooled by any version."
@@ -97,7 +97,7 @@ ANSWERING: tuple[Message, ...] = (
             "An exception of the application at that second, or a worker that leaves.",
         ),
         fix=("Workers that drain; streams that end when `request.state.handover` says so.",),
-        rules=("S501", "S506"),
+        rules=("S501", "S506", "S508"),
         evidence="SIGKILL at half of a stream: 200, curl exits with 18.",
     ),
     Message(

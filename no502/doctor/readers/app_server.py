@@ -22,7 +22,6 @@ from no502.doctor.readers.uvicorn_words import read_uvicorn
 __all__ = ["add_server"]
 
 
-
 def add_server(command: Command, place: Place, deployment: Deployment) -> AppServer:
     """Read one server and add it to the deployment, its problems included."""
     environment = {**place.environment, **command.environment}

@@ -170,7 +170,7 @@ def _s506(deployment: Deployment) -> Iterator[Finding]:
         limit = number(server.settings, "max_requests")
         workers = number(server.settings, "workers")
         jitter = number(server.settings, "max_requests_jitter")
-        if not limit or workers is None or "handover" in (text(server.settings, "worker_class") or "").lower():
+        if not limit or workers is None or _hands_over(server):
             continue
         where = origin_of(server.settings, "max_requests", server.origin)
         if workers == 1:
@@ -185,7 +185,7 @@ def _s506(deployment: Deployment) -> Iterator[Finding]:
                 where,
                 consequence=f"{gone}: requests wait or get 502"
                 + ("" if kind != "uvicorn" else "; accepted ones are reset"),
-                fix="At least two workers, or no max_requests.",
+                fix="gunicorn_handover.HandoverWorker, at least two workers, or no max_requests.",
             )
         elif server.program == "gunicorn" and jitter == 0:
             new = max(1, int(limit) // 5)
@@ -223,6 +223,24 @@ def _s507(deployment: Deployment) -> Iterator[Finding]:
             + ("" if condition else '; nginx does not start while the name is unknown ("host not found in upstream")'),
             fix=f"`depends_on: {{{app.name}: {{condition: service_healthy}}}}` and a healthcheck in {app.name}.",
         )
+
+
+def _s508(deployment: Deployment) -> Iterator[Finding]:
+    for server in deployment.servers:
+        limit, workers = number(server.settings, "max_requests"), number(server.settings, "workers")
+        if not limit or workers in {None, 1} or kind_of(server) not in {"uvicorn", "asgi"} or _hands_over(server):
+            continue
+        yield S508.finding(
+            f"{name_of(server)} replaces workers after {limit:g} requests; one that leaves closes nginx's connections",
+            origin_of(server.settings, "max_requests", server.origin),
+            consequence="now and then 502 for a POST under load, however many workers and whatever jitter; nginx logs "
+            '"recv() failed (104" or "upstream prematurely closed connection"',
+            fix="gunicorn_handover.HandoverWorker (gunicorn -c python:gunicorn_conf), or no max_requests.",
+        )
+
+
+def _hands_over(server: AppServer) -> bool:
+    return "handover" in (text(server.settings, "worker_class") or "").lower()
 
 
 S501 = Rule(
@@ -281,4 +299,12 @@ S507 = Rule(
     source="https://docs.docker.com/reference/compose-file/services/#depends_on",
     check=_s507,
 )
-RULES = (S501, S502, S503, S504, S505, S506, S507)
+S508 = Rule(
+    id="S508",
+    slug="recycled-without-handover",
+    severity=Severity.WARNING,
+    summary="max_requests with workers that drop connections when they leave",
+    source="https://github.com/Kludex/uvicorn/pull/3124",
+    check=_s508,
+)
+RULES = (S501, S502, S503, S504, S505, S506, S507, S508)
