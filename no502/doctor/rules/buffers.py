@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from no502.doctor.facts import name_of, number, origin_of, value, written
+from no502.doctor.facts import name_of, number, origin_of, uses_uvicorn, value, written
 from no502.doctor.finding import Finding, Severity
 from no502.doctor.links import binds_of, links
 from no502.doctor.model import Deployment, Source
@@ -15,6 +16,7 @@ __all__ = ["RULES"]
 _PAGE = 4096
 _FEW_CONNECTIONS = 256
 _SHORT_BACKLOG = 64
+_WORKERS_PER_CPU = 4  # the most that gunicorn's documentation recommends, and that is for sync workers
 
 
 def _b701(deployment: Deployment) -> Iterator[Finding]:
@@ -127,6 +129,24 @@ def _b705(deployment: Deployment) -> Iterator[Finding]:
         )
 
 
+def _b707(deployment: Deployment) -> Iterator[Finding]:
+    for server in deployment.servers:
+        workers, service = number(server.settings, "workers"), deployment.service(server.service)
+        cpus = value(service.settings, "cpus") if service is not None else None
+        if service is None or workers is None or cpus is None or not uses_uvicorn(server):
+            continue
+        if workers <= _WORKERS_PER_CPU * math.ceil(cpus):
+            continue
+        yield B707.finding(
+            f"{name_of(server)} has {workers:g} workers, but {service.name} may use {cpus:g} CPUs",
+            origin_of(server.settings, "workers", server.origin),
+            related=[(origin_of(service.settings, "cpus", service.origin), f"limit: {cpus:g} CPUs")],
+            consequence="latency under load: the workers take turns, and the control group pauses all of them when the "
+            "quota is spent; each has the whole application in memory",
+            fix=f"One worker for each CPU: {math.ceil(cpus)}. An async worker does not wait for its requests.",
+        )
+
+
 B701 = Rule(
     id="B701",
     slug="header-buffer-small",
@@ -159,4 +179,12 @@ B705 = Rule(
     source="https://docs.python.org/3/library/os.html#os.cpu_count",
     check=_b705,
 )
-RULES = (B701, B703, B704, B705)
+B707 = Rule(
+    id="B707",
+    slug="more-workers-than-cpus",
+    severity=Severity.INFO,
+    summary="more than four async workers for each CPU that a container may use",
+    source="https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files",
+    check=_b707,
+)
+RULES = (B701, B703, B704, B705, B707)
