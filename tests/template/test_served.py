@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.commands import processes_in
+from tests.support.commands import ROOT, processes_in
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running
@@ -158,6 +159,21 @@ def test_make_serve_answers_through_nginx_and_leaves_nothing(unusual: Service, t
         wait_until(lambda: running.returncode is not None, what="the end of make", seconds=20)
         assert "Traceback" not in running.output()
     wait_until(lambda: _left(unusual, tmp_path / "tmp") == [], what="nothing left")
+
+
+def test_the_tutorial_s_reload_loses_nothing(unusual: Service, tmp_path: Path) -> None:
+    """The requests of docs/tutorial.md, sent while gunicorn gets its SIGHUP, are all answered 201."""
+    port = free_port()
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    found = re.search(r"\$ (for i in \$\(seq 300\); do\n.*?uniq -c) &", page, re.DOTALL)
+    assert found
+    with _serve(unusual, tmp_path / "tmp", port) as running:
+        running.wait_for_output("serve: ready at", seconds=30)
+        loop = subprocess.Popen(["sh", "-c", found[1].replace("8080", str(port))], stdout=subprocess.PIPE, text=True)
+        master = min(pid for pid, command in processes_in(unusual.directory).items() if "gunicorn" in command)
+        os.kill(master, signal.SIGHUP)
+        running.wait_for_output("gone (reload)", seconds=30)
+        assert loop.communicate(timeout=60)[0].split() == ["300", "201"]
 
 
 def test_terminating_make_stops_everything(unusual: Service, tmp_path: Path) -> None:
