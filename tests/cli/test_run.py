@@ -264,16 +264,31 @@ def test_rejected_configuration_shows_nginxs_line(project: Path, tmp_path: Path,
 
 
 def test_service_that_is_not_ready_is_told_from_nginx(project: Path, environment: dict[str, str]) -> None:
-    """When the application says 503, the message names gunicorn's side, the statuses and its last lines."""
+    """When the application says 503, the message names gunicorn's side, the statuses and its last lines, each once."""
     main = project / "app" / "main.py"
-    main.write_text(main.read_text(encoding="utf-8").replace("/health/ready", "/elsewhere"), encoding="utf-8")
-    done = no502("run", "--port", "0", "--ready-timeout", "15", cwd=project, env=environment)
+    text = main.read_text(encoding="utf-8")
+    main.write_text(text.replace('@app.get("/health/ready")', '@app.get("/health/ready", status_code=503)'), "utf-8")
+    done = no502("run", "--port", "0", "--ready-timeout", "5", cwd=project, env=environment)
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "no502: not ready after 15 s: /health/ready must answer 200. "
-        "Through nginx: 404. gunicorn itself: 404. Last lines of gunicorn:\n    "
+        "no502: not ready after 5 s: /health/ready must answer 200. "
+        "Through nginx: 503. gunicorn itself: 503. Last lines of gunicorn:\n    "
     )
-    assert '"GET /health/ready HTTP/1.1" 404' in done.stderr
+    assert re.search(r'"GET /health/ready HTTP/1.1" 503 \(\d+ times\)', done.stderr)
+
+
+def test_application_without_the_readiness_path(project: Path, environment: dict[str, str]) -> None:
+    """A 404 of the application itself ends the wait at once, and the message names the option; with it, it is ready."""
+    main = project / "app" / "main.py"
+    main.write_text(main.read_text(encoding="utf-8").replace("/health/ready", "/elsewhere"), encoding="utf-8")
+    done = no502("run", "--port", "0", cwd=project, env=environment)
+    hint = "name a path that answers 200 when it is ready, such as --ready-path /"
+    told = f"no502: the application answers 404 at /health/ready; {hint}\n"
+    assert (done.returncode, done.stderr) == (1, told)
+    done = no502("run", "--port", "0", "--check", "--ready-path", "/elsewhere", cwd=project, env=environment)
+    assert done.returncode == 0, done.stderr
+    done = no502("run", "--ready-path", "elsewhere", cwd=project, env=environment)
+    assert (done.returncode, done.stderr) == (2, "no502: --ready-path elsewhere: a path begins with /\n")
 
 
 def test_nginx_that_does_not_answer_is_told_from_the_service(
