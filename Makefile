@@ -44,7 +44,7 @@ release-check: $(INSTALLED) ## build sdist and wheel, install the wheel into an 
 	VENV="$(VENV)" PYTHON="$(PYTHON)" scripts/release-check
 
 bench: $(INSTALLED) ## run every benchmark side by side and write benchmarks/results (two hours, on a quiet machine)
-	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
 	set -e; for name in steady recycle upstream rolling fleet reload overload overload_peers growth; do $(BIN)/python benchmarks/$$name.py $(ARGS); done
 

@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 
     from _peers import Peer
 
-__all__ = ["Bench", "LineUp"]
+__all__ = ["WARM_UP_REQUESTS", "Bench", "LineUp"]
 
-_WARM_UP = Plan(port=0, seconds=10.0, rate=200.0, requests=100)
+WARM_UP_REQUESTS = 100
+"""What each measurement begins with, uncounted."""
+
+_WARM_UP = Plan(port=0, seconds=10.0, rate=200.0, requests=WARM_UP_REQUESTS)
 _SECONDS_PER_REPORT = 5.0
 _PAUSE_SECONDS = 0.05
 

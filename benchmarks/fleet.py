@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import mean, median
 
-from _cell import Bench
+from _cell import WARM_UP_REQUESTS, Bench
 from _model import Fleet
 from _options import number, parser
 from _peers import choose
@@ -27,6 +27,7 @@ __all__ = ["main"]
 
 _MACHINES = (1, 2, 4)
 _PEERS = ["handover-w1", "uvicorn-worker-w1"]
+_JITTER = 0.05  # of max_requests, with one worker
 
 
 @dataclass(frozen=True)
@@ -93,31 +94,31 @@ def _checks(row: Row, rows: Sequence[Row], options: argparse.Namespace) -> list[
         for other in rows
         if (other.first.peer, other.first.upstream, other.first.max_requests) == (first.peer, first.upstream, 0)
     )
+    hands_over = first.peer.startswith("handover")
     fleet = Fleet(
         machines=machines,
         workers=1,
         rate=median(row.rates),
-        max_requests=options.max_requests,
+        max_requests=options.max_requests * (1 + _JITTER / 2),
         boot_seconds=options.boot_seconds + first.boot_cpu_seconds,
         boot_cpu_seconds=mean(result.boot_cpu_seconds for result in row.results),
         in_flight=options.connections if full else options.rate * mean(o.mean_ms for o in without.outcomes) / 1000,
+        successor_first=hands_over,
     )
-    hands_over = first.peer.startswith("handover")
-    lost = 0 if hands_over else fleet.lost_per_replacement
-    seconds = sum(outcome.seconds for outcome in row.outcomes)
 
     def check(what: str, predicted: float, measured: float) -> _Check:
         return _Check(first.peer, machines, first.mode, what, round(predicted, 2), round(measured, 2))
 
+    boots = sum(fleet.boots(outcome.answered + WARM_UP_REQUESTS) for outcome in row.outcomes)
     found = [
-        check("replacements", fleet.replacements_per_second * seconds, row.booted),
-        check("lost per replacement, at most", lost, row.lost / max(1, row.booted)),
+        check("successors booted", boots, row.booted),
+        check("lost per replacement", fleet.lost_per_replacement, row.lost / max(1, row.booted)),
     ]
     if not full:
         spent = sum(now.cpu_seconds - base.cpu_seconds for now, base in zip(row.results, without.results, strict=True))
         slowest = median(without.slowest_ms) / 1000 if hands_over else fleet.boot_seconds
         found += [
-            check("processor seconds spent on replacements", fleet.boot_processors * machines * seconds, spent),
+            check("processor seconds per replacement", fleet.boot_cpu_seconds, spent / max(1, row.booted)),
             check("slowest request, seconds", slowest, median(row.slowest_ms) / 1000),
         ]
     return found
@@ -133,8 +134,8 @@ def _check_table(checks: Sequence[_Check]) -> str:
                 str(check.machines),
                 check.load,
                 check.what,
-                f"{check.predicted:,.2f}",
-                f"{check.measured:,.2f}",
+                f"{check.predicted:g}",
+                f"{check.measured:g}",
             )
             for check in checks
         ),

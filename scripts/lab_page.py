@@ -1,19 +1,24 @@
-"""Write docs/lab.md from docs/lab/recorded.json, the output of ``no502 lab --json`` on a quiet machine.
+"""Write docs/lab.md, and the tables of docs/case-study.md, from docs/lab/recorded.json: ``no502 lab --json``.
 
 ``--check`` writes nothing and leaves with 1 when the page is not what the recording gives.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from _recorded import RECORDED, counted, message_of, recorded
+from _recorded import RECORDED, anchor, counted, message_of, recorded
 
 from no502.lab.scenarios import SCENARIOS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "lab.md"
+INCIDENT = DOCS / "case-study.md"
+PLACE = re.compile(
+    r"(<!-- lab: ([\w -]+); written by scripts/lab_page.py -->\n).*?(<!-- end of the lab -->\n)", re.DOTALL
+)
 
 HEAD = """\
 # The lab: each failure, seen and gone
@@ -54,6 +59,23 @@ def page() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
+def excerpt(names: list[str]) -> str:
+    """Return a table of some scenarios of the recording, for another page."""
+    data = recorded()
+    results = {result["scenario"]: result for result in data["results"]}
+    lines = ["| scenario | in the wild | with no502 |", "|---|---|---|"]
+    for name in names:
+        result = results[name]
+        title = f"[{result['title']}](lab.md#{anchor(result['title'])})"
+        lines.append(f"| {title} | {counted(result['wild'])} | {counted(result['no502'])} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_excerpts(text: str) -> str:
+    """Return a page with the tables that its comments ask for."""
+    return PLACE.sub(lambda found: f"{found[1]}\n{excerpt(found[2].split())}\n{found[3]}", text)
+
+
 def _row(name: str, side: dict[str, Any]) -> str:
     setup = side["setup"].replace("|", "\\|").replace("*", "\\*")
     return f"| {name} | {setup} | {counted(side)} | {side['latency']['slowest']:.2f} s |"
@@ -63,14 +85,15 @@ def main() -> int:
     """Write or compare the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only")
-    text = page()
+    wanted = {PAGE: page(), INCIDENT: with_excerpts(INCIDENT.read_text(encoding="utf-8"))}
     if not parser.parse_args().check:
-        PAGE.write_text(text, encoding="utf-8")
+        for path, text in wanted.items():
+            path.write_text(text, encoding="utf-8")
         return 0
-    same = PAGE.read_text(encoding="utf-8") == text
-    if not same:
-        print(f"{PAGE}: not what {RECORDED.name} gives; run scripts/lab_page.py", file=sys.stderr)
-    return 0 if same else 1
+    wrong = [path for path, text in wanted.items() if path.read_text(encoding="utf-8") != text]
+    for path in wrong:
+        print(f"{path}: not what {RECORDED.name} gives; run scripts/lab_page.py", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

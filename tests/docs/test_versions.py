@@ -37,3 +37,10 @@ def test_readme_has_the_figures_of_the_results() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "readme_results.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_pages_have_the_tables_of_the_results() -> None:
+    """Tables and plots of the measurements on the pages are those of benchmarks/results."""
+    command = [sys.executable, str(ROOT / "scripts" / "result_tables.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
