@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 
 from _process import Process, free_port, wait_for
 
+from no502.nginx_binary import nginx_version
+from no502.nginx_files import KEEPALIVE_MIN_TIMEOUT
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
@@ -40,6 +43,7 @@ http {{
     scgi_temp_path scgi_temp;
     keepalive_timeout 1h;
     keepalive_requests 1000000000;
+    {reload}
     include upstream.conf;
     server {{
         listen 127.0.0.1:{port} backlog=4096;
@@ -80,7 +84,9 @@ class Nginx:
         self._max_fails = max_fails
         self._pool = _POOL.format(seconds=upstream_keepalive) if upstream_keepalive else ""
         directory.mkdir(parents=True)
-        text = _CONFIGURATION.format(port=self.port, connection="" if upstream_keepalive else "close", user=_user())
+        text = _CONFIGURATION.format(
+            port=self.port, connection="" if upstream_keepalive else "close", user=_user(), reload=_reload(binary)
+        )
         (directory / "nginx.conf").write_text(text, encoding="ascii")
         self._write_upstream(())
         command = [binary, "-e", "start.log", "-p", f"{directory}{os.sep}", "-c", "nginx.conf"]
@@ -131,3 +137,8 @@ class Nginx:
 def _user() -> str:
     """As root, nginx would take another user, who may not use the peer's unix socket."""
     return "user root;\n" if os.geteuid() == 0 else ""
+
+
+def _reload(binary: str) -> str:
+    """A reload would close idle connections of the load generator, which is no doing of the peer's."""
+    return "keepalive_min_timeout 10s;" if nginx_version(binary) >= KEEPALIVE_MIN_TIMEOUT else ""
