@@ -12,6 +12,8 @@ import typer
 from typer.core import TyperGroup
 
 from no502.doctor.logs import command as logs
+from no502.doctor.logs.report import describe
+from no502.doctor.logs.table import by_id
 from no502.doctor.pages import page
 from no502.doctor.registry import AREAS, find_rules, rules
 from no502.doctor.run import Request, run_doctor
@@ -127,8 +129,12 @@ def _guarded(request: Any) -> None:  # noqa: ANN401 the request's own type is ch
 
 
 @doctor.command()
-def explain(rule: Annotated[str, typer.Argument(help="An id or a slug.")]) -> None:
+def explain(rule: Annotated[str, typer.Argument(help="An id or a slug of a rule, or of a message (L911).")]) -> None:
     """Print a rule's page: what it is about, why, what users see, the fix, an example."""
+    message = by_id(rule)
+    if message is not None:
+        typer.echo(describe(message), nl=False)
+        return
     try:
         for found in find_rules([rule]):
             typer.echo(page(found), nl=False)

@@ -11,7 +11,10 @@ from no502.doctor.model import Deployment, Fact, NotChecked, Source
 
 __all__ = ["unknown"]
 
-_OF_SERVER = ("bind", "timeout", "graceful_timeout", "keepalive", "worker_class", "max_requests", "forwarded_allow_ips")
+_OF_SERVER = (
+    *("bind", "timeout", "graceful_timeout", "keepalive", "worker_class", "workers", "max_requests"),
+    *("max_requests_jitter", "forwarded_allow_ips"),
+)
 _OF_LOCATION = ("proxy_read_timeout", "proxy_connect_timeout", "proxy_next_upstream", "proxy_http_version")
 _OF_UPSTREAM = ("keepalive", "keepalive_timeout")
 _OF_SERVICE = ("stop_grace",)

@@ -191,13 +191,26 @@ def test_stop_grace_against_graceful_timeout(kind: ServiceKind, grace: float, ru
 
 
 def test_one_worker_that_is_replaced() -> None:
-    """max_requests with one worker, or with several and no jitter; the handover worker has no gap."""
+    """max_requests with one worker, or with several and no jitter; the handover worker with its hooks has no gap."""
     assert "S506" in ids(deployment(app(workers=1, max_requests=1000, max_requests_jitter=50)))
     assert "S506" in ids(deployment(app(max_requests=1000)))
     assert "S506" not in ids(deployment(app(max_requests=1000, max_requests_jitter=200)))
-    assert "S506" not in ids(
-        deployment(app(workers=1, max_requests=9, worker_class="gunicorn_handover.HandoverWorker"))
-    )
+    handover = app(workers=1, max_requests=9, worker_class="gunicorn_handover.HandoverWorker")
+    assert "S506" in ids(deployment(handover))
+    handover.conf_file = stated("python:gunicorn_conf")
+    assert "S506" not in ids(deployment(handover))
+
+
+def test_workers_that_are_replaced_without_a_handover() -> None:
+    """max_requests with uvicorn's classes, however many workers; a HandoverWorker without hooks is one of them."""
+    assert "S508" in ids(deployment(app(max_requests=1000, max_requests_jitter=200)))
+    unknown: Fact[int] = Fact(None, Origin(file="gunicorn.conf.py", line=1, source=Source.UNKNOWN))
+    assert "S508" in ids(deployment(app(max_requests=1000, workers=unknown)))
+    assert "S508" not in ids(deployment(app(max_requests=0)))
+    handover = app(max_requests=9, max_requests_jitter=1, worker_class="gunicorn_handover.HandoverWorker")
+    assert "S508" in ids(deployment(handover))
+    handover.conf_file = stated("python:gunicorn_conf")
+    assert "S508" not in ids(deployment(handover))
 
 
 @pytest.mark.parametrize("name", sorted(FRONTS))

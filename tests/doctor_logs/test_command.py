@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from no502.cli import app
 from no502.doctor.logs.access import AccessLog
 from no502.doctor.logs.busiest import Busiest
 from no502.doctor.logs.findings import Findings
@@ -63,6 +65,41 @@ def test_found(tmp_path: Path) -> None:
     assert "POST /orders 1" in text
     assert "http://127.0.0.1:8000 1" in text
     assert done.stderr == b""
+
+
+def test_lines_are_shown_in_their_own_words(tmp_path: Path) -> None:
+    """Of the texts of a message those that are in the log are shown; numbers and quoted parts are not."""
+    early = "upstream prematurely closed connection while reading response header from upstream"
+    text = f"2026/11/26 12:00:01 [error] 31#31: *7 {early}, client: 10.0.0.9\n"
+    text += "[2026-11-26 12:00:01 +0000] [8] [ERROR] Worker (pid:8123) was sent SIGABRT!\n"
+    (tmp_path / "error.log").write_text(text, encoding="utf-8")
+    shown = run(tmp_path / "error.log").stdout.decode()
+    assert f"    {early}\n" in shown
+    assert "recv() failed" not in shown.split("what")[0]
+    assert "    Worker (pid:N) was sent SIGABRT!\n" in shown
+    assert "SIGSEGV!" not in shown
+
+
+def test_access_log_of_another_format(tmp_path: Path) -> None:
+    """Nothing is concluded from an access log that cannot be read; the exit code is 2, and the format is named."""
+    (tmp_path / "error.log").write_text(lost() + "\n", encoding="utf-8")
+    combined = '10.0.0.9 - - [26/Nov/2026:12:00:01 +0000] "GET / HTTP/1.1" 499 0 "-" "curl"\n'
+    (tmp_path / "access.log").write_text(combined * 2, encoding="utf-8")
+    done = run("--access-log", tmp_path / "access.log", tmp_path / "error.log")
+    assert done.returncode == 2
+    assert b"none of 2 lines is in no502's JSON format" in done.stdout
+    assert b"no 499" not in done.stdout
+    assert b"access-log-format.conf" in done.stderr
+    other = run(tmp_path / "access.log").stdout
+    assert b"none of the lines is a message of nginx's error log" in other
+
+
+def test_explain_prints_a_message() -> None:
+    """An id that the report prints can be asked for."""
+    done = CliRunner().invoke(app, ["doctor", "explain", "l911"])
+    assert done.exit_code == 0, done.output
+    assert "L911 closed-before-response error" in done.output
+    assert "docs/error-index.md#l911" in done.output
 
 
 def test_nothing(tmp_path: Path) -> None:

@@ -77,7 +77,11 @@ APPLICATION: tuple[Message, ...] = (
             Shape(starts="Worker (pid:", contains="was sent SIG"),
             Shape(starts="Worker (pid:", contains="exited with code"),
         ),
-        text=("Worker (pid:N) was sent SIGSEGV!", "Worker (pid:N) exited with code N."),
+        text=(
+            "Worker (pid:N) was sent SIGSEGV!",
+            "Worker (pid:N) was sent SIGABRT!",
+            "Worker (pid:N) exited with code N.",
+        ),
         cause=(
             "A worker ended by itself or by a signal: SIGABRT follows a `WORKER TIMEOUT`, SIGSEGV is a crash in "
             "a C extension, code 3 is a failed start (L955), SIGTERM somebody's request."

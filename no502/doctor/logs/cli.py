@@ -54,6 +54,10 @@ def command(
     typer.echo({Format.TEXT: to_text, Format.JSON: to_json}[output_format](findings), nl=False)
     for problem in problems:
         typer.echo(f"no502 doctor logs: {problem}", err=True)
+    if access is not None and access.lines and access.unreadable == access.lines:
+        hint = "log_format and access_log of nginx/snippets/http/access-log-format.conf"
+        problems.append(f"--access-log: none of {access.lines:,} lines is in the JSON format that pairs them ({hint})")
+        typer.echo(f"no502 doctor logs: {problems[-1]}", err=True)
     if problems:
         raise typer.Exit(UNREADABLE)
     if findings.unknown.total or any(not seen.harmless for seen in findings.found()):

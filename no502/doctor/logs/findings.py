@@ -32,6 +32,8 @@ class Seen:
     methods: dict[str, int] = field(default_factory=dict)
     uris: Busiest = field(default_factory=Busiest)
     upstreams: Busiest = field(default_factory=lambda: Busiest(32))
+    texts: Busiest = field(default_factory=lambda: Busiest(8))
+    """The lines' own words, without numbers and quoted parts."""
     failed: int = 0
     """Lines whose request ended with a status of 400 or more."""
     saved: int = 0
@@ -66,7 +68,9 @@ class Findings:
         self.seen: dict[str, Seen] = {}
         self.unknown = Busiest(64)
         """Messages of nginx at level error or above that are not in the table, without their fields."""
-        self._cache: dict[str, Message | None] = {}
+        self._cache: dict[str, tuple[Message | None, str]] = {}
+        self.recognised = 0
+        """Lines that are messages of nginx, gunicorn or uvicorn, known or not."""
 
     def read(self, raw_lines: list[bytes]) -> None:
         """Take in a batch of lines."""
@@ -76,6 +80,7 @@ class Findings:
                 self.cut += 1
             line = parse(raw[:MAX_LINE])
             if line is not None:
+                self.recognised += 1
                 self._take(line)
 
     def found(self) -> Iterable[Seen]:
@@ -86,13 +91,14 @@ class Findings:
         )
 
     def _take(self, line: Line) -> None:
-        message = self._look_up(line)
+        message, words = self._look_up(line)
         if message is None:
             if line.nginx and line.level in _SERIOUS:
                 self.unknown.add(printable(re.sub(r"\d+", "N", line.text), 160))
             return
         seen = self.seen.setdefault(message.id, Seen(message))
         seen.count += 1
+        seen.texts.add(words)
         if line.time is not None:
             seen.first = line.time if seen.first is None else min(seen.first, line.time)
             seen.last = line.time if seen.last is None else max(seen.last, line.time)
@@ -107,13 +113,18 @@ class Findings:
         if line.upstream:
             seen.upstreams.add(_server(line.upstream))
 
-    def _look_up(self, line: Line) -> Message | None:
+    def _look_up(self, line: Line) -> tuple[Message | None, str]:
         key = line.text
         if key not in self._cache:
             if len(self._cache) >= _MOST_CACHED:
                 self._cache.clear()
-            self._cache[key] = classify(line)
+            self._cache[key] = classify(line), _words(line.text)
         return self._cache[key]
+
+
+def _words(text: str) -> str:
+    """Return a line without what varies; the number in ``(N: ...)`` stays, and quoted parts may hold secrets."""
+    return printable(re.sub(r"(?<!\()\b\d+", "N", re.sub(r'"[^"]*"', '"..."', text)), 160)
 
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

@@ -190,7 +190,8 @@ ANSWERING: tuple[Message, ...] = (
         ),
         cause=(
             "The application answered (401, 404, 405, 413) and closed before it had read the whole body, and "
-            "the answer was lost with the connection. Or it died while the body was on its way."
+            "the answer was lost with the connection. Or it was killed while the body was on its way: exit code 137, "
+            "a stop grace that is too short."
         ),
         get="does not apply",
         post="502 instead of the 404 or 405",
@@ -202,8 +203,9 @@ ANSWERING: tuple[Message, ...] = (
         ),
         fix=(
             ("Keep-alive to the upstream (HTTP/1.1, `Connection` empty): the connection stays open after the answer."),
+            "Killed: a stop grace (`stop_grace_period`, `TimeoutStopSec` ...) above `graceful_timeout`.",
         ),
-        rules=("K203",),
+        rules=("K203", "S501", "S503", "S505"),
         versions="nginx before 1.29.7 speaks HTTP/1.0 with `Connection: close` unless told otherwise.",
         evidence=(
             "900 kB to a wrong URL, nginx 1.22 defaults: 6 to 17 of 20 are 502; with keep-alive 0 of 160 on "

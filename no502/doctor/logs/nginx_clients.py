@@ -18,13 +18,16 @@ CLIENTS: tuple[Message, ...] = (
             "The client went away while the application worked: a closed tab, a client's or load balancer's "
             "timeout that is shorter than nginx's. Written at level info."
         ),
-        get="nobody is there; the access log says 499",
+        get="499 in the access log. A load balancer in front has answered its own client with 504 meanwhile",
         post="the same; the handler may run on",
         prove=(
             "`$request_time` of the 499s: all near one number is a timeout in front of nginx, spread out is people.",
         ),
-        fix=("What stands in front waits longer than nginx does (`FRONT_READ_TIMEOUT`).",),
-        rules=("T301",),
+        fix=(
+            "Raise the idle or read timeout of what stands in front, or lower `proxy_read_timeout` below it.",
+            "`no502 doctor --front alb` compares the two.",
+        ),
+        rules=("T304", "T301"),
         evidence="`proxy_ignore_client_abort on` lets the handler finish and logs 200.",
     ),
     Message(

@@ -9,7 +9,7 @@ from typing import Any
 
 from no502.doctor.logs.access import AccessLog
 from no502.doctor.logs.findings import Findings, Seen
-from no502.doctor.logs.message import Severity
+from no502.doctor.logs.message import Message, Severity
 
 __all__ = ["SCHEMA_VERSION", "to_json", "to_text"]
 
@@ -37,6 +37,8 @@ def to_text(findings: Findings) -> str:
         f"{findings.lines:,} lines: {counts[Severity.ERROR]} kinds of error, {counts[Severity.WARNING]} of warning, "
         f"{news} without harm"
     )
+    if findings.lines and not findings.recognised:
+        lines.append("none of the lines is a message of nginx's error log, gunicorn or uvicorn: is it another log?")
     return "\n".join(lines) + "\n"
 
 
@@ -45,7 +47,8 @@ def _message(seen: Seen, findings: Findings) -> Iterator[str]:
     when = f", {seen.first} to {seen.last}" if seen.first else ""
     mark = "✓" if seen.saved and seen.harmless else _MARKS[message.severity]
     yield f"{mark} {message.id} {message.slug} {message.severity}: {seen.count:,} lines{when}"
-    yield f"    {message.text[0]}"
+    texts = seen.texts.top(_SHOWN)
+    yield from (f"    {text}" if len(texts) == 1 else f"    {count:,} x {text}" for text, count in texts)
     yield from _wrap("what", message.cause)
     yield from _wrap("GET", message.get)
     yield from _wrap("POST", message.post)
@@ -61,12 +64,24 @@ def _message(seen: Seen, findings: Findings) -> Iterator[str]:
         yield from _wrap("busiest", ", ".join(f"{name} {count:,}" for name, count in seen.uris.top(_SHOWN)) + error)
     if seen.upstreams.total:
         yield from _wrap("upstream", ", ".join(f"{name} {count:,}" for name, count in seen.upstreams.top(_SHOWN)))
+    yield from _advice(message)
+
+
+def _advice(message: Message) -> Iterator[str]:
     for step in message.prove:
         yield from _wrap("prove", step)
     for step in message.fix:
         yield from _wrap("fix", step)
     where = f"docs/{message.anchor}"
     yield from _wrap("see", f"{', '.join(message.rules)}; {where}" if message.rules else where)
+
+
+def describe(message: Message) -> str:
+    """Return what is known about a message, for reading."""
+    lines = [f"{message.id} {message.slug} {message.severity}", *(f"    {text}" for text in message.text)]
+    lines += [*_wrap("what", message.cause), *_wrap("GET", message.get), *_wrap("POST", message.post)]
+    lines += _wrap("versions", message.versions) if message.versions else []
+    return "\n".join([*lines, *_advice(message)]) + "\n"
 
 
 def _wrap(label: str, text: str) -> list[str]:
@@ -82,6 +97,9 @@ def _wrap(label: str, text: str) -> list[str]:
 
 
 def _access(access: AccessLog) -> Iterator[str]:
+    if access.lines and access.unreadable == access.lines:
+        yield f"access log: none of {access.lines:,} lines is in no502's JSON format; nothing is known of the clients"
+        return
     statuses = (
         ", ".join(f"{status} x {count:,}" for status, count in sorted(access.statuses.items())) or "no 499, no 5xx"
     )

@@ -36,7 +36,7 @@ def _b701(deployment: Deployment) -> Iterator[Finding]:
                 origin,
                 consequence='502; nginx logs "upstream sent too big header while reading response header from '
                 'upstream"',
-                fix="`proxy_buffer_size 16k;` with `proxy_busy_buffers_size 32k;`.",
+                fix="`proxy_buffer_size 16k;` with `proxy_buffers 8 16k;` (nginx refuses 16k alone).",
             )
 
 
@@ -138,9 +138,9 @@ def _b707(deployment: Deployment) -> Iterator[Finding]:
         if workers <= _WORKERS_PER_CPU * math.ceil(cpus):
             continue
         yield B707.finding(
-            f"{name_of(server)} has {workers:g} workers, but {service.name} may use {cpus:g} CPUs",
+            f"{name_of(server)} has {workers:g} workers, but {service.name} may use {cpus:g} of the CPUs",
             origin_of(server.settings, "workers", server.origin),
-            related=[(origin_of(service.settings, "cpus", service.origin), f"limit: {cpus:g} CPUs")],
+            related=[(origin_of(service.settings, "cpus", service.origin), f"limit: cpus {cpus:g}")],
             consequence="latency under load: the workers take turns, and the control group pauses all of them when the "
             "quota is spent; each has the whole application in memory",
             fix=f"One worker for each CPU: {math.ceil(cpus)}. An async worker does not wait for its requests.",

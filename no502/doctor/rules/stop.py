@@ -14,6 +14,7 @@ from no502.doctor.registry import Rule
 __all__ = ["RULES"]
 
 _RESERVE = 10
+_CLOSES = "one that leaves closes nginx's connections"
 
 
 def _run_by(deployment: Deployment, *kinds: ServiceKind) -> Iterator[tuple[AppServer, Service]]:
@@ -185,7 +186,8 @@ def _s506(deployment: Deployment) -> Iterator[Finding]:
                 where,
                 consequence=f"{gone}: requests wait or get 502"
                 + ("" if kind != "uvicorn" else "; accepted ones are reset"),
-                fix="gunicorn_handover.HandoverWorker, at least two workers, or no max_requests.",
+                fix="gunicorn -c python:gunicorn_conf (HandoverWorker with its hooks), at least two workers, or no "
+                "max_requests.",
             )
         elif server.program == "gunicorn" and jitter == 0:
             new = max(1, int(limit) // 5)
@@ -228,19 +230,26 @@ def _s507(deployment: Deployment) -> Iterator[Finding]:
 def _s508(deployment: Deployment) -> Iterator[Finding]:
     for server in deployment.servers:
         limit, workers = number(server.settings, "max_requests"), number(server.settings, "workers")
-        if not limit or workers in {None, 1} or kind_of(server) not in {"uvicorn", "asgi"} or _hands_over(server):
+        half = _is_handover_worker(server)
+        if not limit or workers == 1 or _hands_over(server) or kind_of(server) not in {"uvicorn", "asgi"}:
             continue
+        why = "HandoverWorker without its hooks leaves before its replacement is ready" if half else _CLOSES
         yield S508.finding(
-            f"{name_of(server)} replaces workers after {limit:g} requests; one that leaves closes nginx's connections",
+            f"{name_of(server)} replaces workers after {limit:g} requests; {why}",
             origin_of(server.settings, "max_requests", server.origin),
             consequence="now and then 502 for a POST under load, however many workers and whatever jitter; nginx logs "
             '"recv() failed (104" or "upstream prematurely closed connection"',
-            fix="gunicorn_handover.HandoverWorker (gunicorn -c python:gunicorn_conf), or no max_requests.",
+            fix="gunicorn -c python:gunicorn_conf (HandoverWorker with its hooks), or no max_requests.",
         )
 
 
-def _hands_over(server: AppServer) -> bool:
+def _is_handover_worker(server: AppServer) -> bool:
     return "handover" in (text(server.settings, "worker_class") or "").lower()
+
+
+def _hands_over(server: AppServer) -> bool:
+    """Whether it has the worker class, and a configuration file for the hooks: a command line cannot set them."""
+    return _is_handover_worker(server) and server.conf_file is not None
 
 
 S501 = Rule(

@@ -66,8 +66,10 @@ def _t301(deployment: Deployment) -> Iterator[Finding]:
             confidence=link.confidence,
             related=[(_wait_at(link.location), f"proxy_read_timeout {seconds(wait)}")],
             consequence=f'504 from nginx, "upstream timed out (110 ... while reading response header"; {after}',
-            fix=f"gunicorn --timeout {max(1, int(wait) * 2 // 3)}"
-            + ("." if bound else "; bound the request itself in the application."),
+            fix=f"gunicorn --timeout {max(1, int(wait) * 2 // 3)}."
+            if bound
+            else "Bound the request in the application, below what nginx waits, or let nginx wait longer at this "
+            f"location; gunicorn --timeout {max(1, int(wait) * 2 // 3)} is for blocked event loops only.",
             edits=set_option(link.server, "timeout", "--timeout", str(max(1, int(wait) * 2 // 3))) if bound else (),
         )
 
