@@ -4,7 +4,7 @@ from typing import Any
 
 __all__ = ["on_page_markdown"]
 
-_BOOST = {"runbooks/": 3.0, "error-index.md": 3.0, "index.md": 2.0, "how-to/": 1.5, "doctor/": 0.5, "reference/": 0.5}
+_BOOST = {"runbooks/": 3.0, "error-index.md": 5.0, "index.md": 2.0, "how-to/": 1.5, "doctor/": 0.5, "reference/": 0.5}
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:  # noqa: ANN401  mkdocs has no types
