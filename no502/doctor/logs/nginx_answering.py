@@ -28,10 +28,11 @@ ANSWERING: tuple[Message, ...] = (
         ),
         cause=(
             "The application closed the connection before its response began. Which of the two lines appears is "
-            "a matter of microseconds; they mean the same. Four causes, the most frequent first: (1) the worker "
+            "a matter of microseconds; they mean the same. Five causes, the most frequent first: (1) the worker "
             "closed an idle keep-alive connection in the moment nginx reused it; (2) the worker was recycled by "
             "`max_requests`, reloaded or stopped; (3) its event loop was blocked for longer than gunicorn's "
-            "`timeout` and it was killed; (4) it crashed or ran out of memory."
+            "`timeout` and it was killed; (4) it crashed or ran out of memory; "
+            "(5) more connections waited than the backlog holds, and the kernel reset some."
         ),
         get="200: nginx repeats it on another connection, once, and still logs the line. 502 if that fails too",
         post="502: nginx does not repeat what may have been done already",
@@ -48,6 +49,10 @@ ANSWERING: tuple[Message, ...] = (
             "gunicorn logs `WORKER TIMEOUT` (L951): (3).",
             "gunicorn logs `was sent SIGKILL` or `SIGSEGV` (L952, L953): (4). `dmesg | grep -i oom`.",
             (
+                "Nothing in gunicorn's log, very many connections: `nstat -az TcpExtListenOverflows "
+                "TcpExtSyncookiesFailed` grows: (5)."
+            ),
+            (
                 "`no502 doctor logs ERROR_LOG --access-log ACCESS_LOG` tells the requests that a client lost from "
                 "those that were repeated."
             ),
@@ -59,6 +64,7 @@ ANSWERING: tuple[Message, ...] = (
             ),
             "(2) a worker that hands over: `gunicorn_handover`. More workers or jitter make it rarer, not gone.",
             "(3) nothing that blocks in an event loop; (4) fewer workers or more memory.",
+            "(5) bound what is in flight (`limit_conn`; `NGINX_REQUESTS_IN_FLIGHT`) below gunicorn's `backlog`.",
             "Not `proxy_next_upstream non_idempotent`: it hides the line and may run a POST twice.",
         ),
         rules=("K201", "K202", "S506", "S508", "S501", "B705", "B706"),
