@@ -98,9 +98,10 @@ class Child:
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101  it was started with a pipe
-        for raw in self._process.stdout:
-            line = raw.rstrip("\n")
-            with self._lock:
-                self._kept.append(line)
-                if self._print is not None:
-                    self._print(f"{self.name} | {line}")
+        with self._process.stdout as output:
+            for raw in output:
+                line = raw.rstrip("\n")
+                with self._lock:
+                    self._kept.append(line)
+                    if self._print is not None:
+                        self._print(f"{self.name} | {line}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -28,8 +29,13 @@ def test_scenario(scenario: Scenario) -> None:
     assert result.reproduced, result.wild
     assert result.removed, [event for event in result.fixed.events if not event.ok] or "nothing was sent"
     wild = _RECORDED[scenario.name]["wild"]
-    failed = {event.outcome for event in result.wild.events if not event.ok}
-    assert failed & set(wild["outcomes"]), (failed, wild["outcomes"])
+    failed = {_kind(event.outcome) for event in result.wild.events if not event.ok}
+    assert failed & set(map(_kind, wild["outcomes"])), (failed, wild["outcomes"])
     logged = {message_of(line) for line in log_lines(result, result.wild)}
     shown = {message_of(line) for line in wild["log"]}
     assert logged & shown if scenario.logged else not shown, (logged, shown)
+
+
+def _kind(outcome: str) -> str:
+    """Return an outcome without counts of bytes, which differ from run to run."""
+    return re.sub(r"\d{4,}", "N", outcome)
