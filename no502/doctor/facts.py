@@ -10,7 +10,9 @@ from no502.doctor.model import AppServer, Fact, Origin, Service, ServiceKind, So
 __all__ = [
     "CONTAINERS",
     "flag",
+    "hands_over",
     "in_container",
+    "is_handover_worker",
     "kind_of",
     "name_of",
     "number",
@@ -96,6 +98,16 @@ def kind_of(server: AppServer) -> str | None:
     if short in _BUILT_IN:
         return short
     return "other"
+
+
+def is_handover_worker(server: AppServer) -> bool:
+    """Whether its worker class is this project's."""
+    return "handover" in (text(server.settings, "worker_class") or "").lower()
+
+
+def hands_over(server: AppServer) -> bool:
+    """Whether it has the worker class, and a configuration file for the hooks: a command line cannot set them."""
+    return is_handover_worker(server) and server.conf_file is not None
 
 
 def uses_uvicorn(server: AppServer) -> bool:

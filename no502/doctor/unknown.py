@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from no502.doctor.facts import name_of
+from no502.doctor.facts import hands_over, name_of, number
 from no502.doctor.links import links
 from no502.doctor.model import Deployment, Fact, NotChecked, Source
 
 __all__ = ["unknown"]
 
-_OF_SERVER = (
-    *("bind", "timeout", "graceful_timeout", "keepalive", "worker_class", "workers", "max_requests"),
-    *("max_requests_jitter", "forwarded_allow_ips"),
-)
+_OF_SERVER = ("bind", "timeout", "graceful_timeout", "keepalive", "worker_class", "max_requests", "forwarded_allow_ips")
+_OF_RECYCLING = ("workers", "max_requests_jitter")
 _OF_LOCATION = ("proxy_read_timeout", "proxy_connect_timeout", "proxy_next_upstream", "proxy_http_version")
 _OF_UPSTREAM = ("keepalive", "keepalive_timeout")
 _OF_SERVICE = ("stop_grace",)
@@ -64,6 +62,8 @@ def _nginx(deployment: Deployment) -> Iterator[NotChecked]:
 def _servers(deployment: Deployment) -> Iterator[NotChecked]:
     for server in deployment.servers:
         yield from _undecided(server.settings, _OF_SERVER, name_of(server))
+        if number(server.settings, "max_requests") and not hands_over(server):
+            yield from _undecided(server.settings, _OF_RECYCLING, name_of(server))
         if not server.command.known and server.command.origin.source is Source.UNKNOWN:
             yield NotChecked(
                 what=f"the command line of {name_of(server)}",

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from no502.doctor.edits import replace_number, set_option
-from no502.doctor.facts import CONTAINERS, kind_of, name_of, number, origin_of, seconds, shown, text, value, written
+from no502.doctor.facts import (
+    CONTAINERS,
+    hands_over,
+    is_handover_worker,
+    kind_of,
+    name_of,
+    number,
+    origin_of,
+    seconds,
+    shown,
+    text,
+    value,
+    written,
+)
 from no502.doctor.finding import Edit, Finding, Severity
 from no502.doctor.links import links, targets
 from no502.doctor.model import AppServer, Deployment, Service, ServiceKind
@@ -171,7 +184,7 @@ def _s506(deployment: Deployment) -> Iterator[Finding]:
         limit = number(server.settings, "max_requests")
         workers = number(server.settings, "workers")
         jitter = number(server.settings, "max_requests_jitter")
-        if not limit or workers is None or _hands_over(server):
+        if not limit or workers is None or hands_over(server):
             continue
         where = origin_of(server.settings, "max_requests", server.origin)
         if workers == 1:
@@ -230,8 +243,8 @@ def _s507(deployment: Deployment) -> Iterator[Finding]:
 def _s508(deployment: Deployment) -> Iterator[Finding]:
     for server in deployment.servers:
         limit, workers = number(server.settings, "max_requests"), number(server.settings, "workers")
-        half = _is_handover_worker(server)
-        if not limit or workers == 1 or _hands_over(server) or kind_of(server) not in {"uvicorn", "asgi"}:
+        half = is_handover_worker(server)
+        if not limit or workers == 1 or hands_over(server) or kind_of(server) not in {"uvicorn", "asgi"}:
             continue
         why = "HandoverWorker without its hooks leaves before its replacement is ready" if half else _CLOSES
         yield S508.finding(
@@ -241,15 +254,6 @@ def _s508(deployment: Deployment) -> Iterator[Finding]:
             '"recv() failed (104" or "upstream prematurely closed connection"',
             fix="gunicorn -c python:gunicorn_conf (HandoverWorker with its hooks), or no max_requests.",
         )
-
-
-def _is_handover_worker(server: AppServer) -> bool:
-    return "handover" in (text(server.settings, "worker_class") or "").lower()
-
-
-def _hands_over(server: AppServer) -> bool:
-    """Whether it has the worker class, and a configuration file for the hooks: a command line cannot set them."""
-    return _is_handover_worker(server) and server.conf_file is not None
 
 
 S501 = Rule(

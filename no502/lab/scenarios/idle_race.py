@@ -9,8 +9,10 @@ from no502.lab.traffic import Client
 __all__ = ["SCENARIO"]
 
 _CONNECTIONS = 256
-# Seconds between rounds: just before gunicorn's default keepalive (2) ends for connections that became idle one by one.
-_PAUSES = (1.96, 1.97, 1.98, 1.99, 1.975, 0.0)
+_KEEPALIVE, _ANSWER = 2.0, 0.2  # gunicorn's default; how long an answer takes
+# Each round begins so long after the one before that connections become 2 s old as they are used again, a bit earlier
+# or later: answers leave the worker a little after they are due, and the race is a matter of milliseconds.
+_OFFSETS = (0.0, 0.01, 0.02, 0.03, 0.015, 0.04)
 
 
 def _wild(stage: Stage) -> Side:
@@ -35,11 +37,15 @@ def _play(stage: Stage, url: str) -> list[Event]:
     """POST on every connection at once, again when all have been idle for as long as the worker keeps them."""
     clients = [Client(url, began=stage.began) for _ in range(_CONNECTIONS)]
     events: list[Event] = []
-    for pause in _PAUSES:
+    due = time.monotonic()
+    for offset in (None, *_OFFSETS):
+        if offset is not None:
+            due += _ANSWER + _KEEPALIVE + offset
+            time.sleep(max(0.0, due - time.monotonic()))
+        due = time.monotonic()
         for client in clients:
-            client.send("POST", "/sleep?seconds=0.2")
+            client.send("POST", f"/sleep?seconds={_ANSWER}")
         events += [client.answer() for client in clients]
-        time.sleep(pause)
     for client in clients:
         client.close()
     return events
