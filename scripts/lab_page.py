@@ -34,10 +34,15 @@ $ no502 lab idle-race recycle     # some
 $ no502 lab --html report.html    # with charts, as one page
 ```
 
+![The page that --html writes: both sides of the idle race with requests over time, latencies, workers and
+log](pictures/lab-report-light.png#only-light)
+![The page that --html writes: both sides of the idle race with requests over time, latencies, workers and
+log](pictures/lab-report-dark.png#only-dark)
+
 The figures below are one recorded run ({versions}).
 The races differ from run to run: "not zero" is what they mean, not a rate. Nor do the counts compare speed: with no502
-nginx writes its access log, which the lab reads, and in the wild it writes none. Times are scaled down where the real
-ones would cost minutes; the text says so.
+nginx and gunicorn write access logs, and in the wild neither does. Times are scaled down where the real ones would cost
+minutes; the text says so.
 """
 
 

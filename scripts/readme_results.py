@@ -15,7 +15,8 @@ README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- results: written by make docs -->\n", "<!-- end of results -->\n"
 HEAD = """\
-POST through nginx {versions[nginx]}, every worker replaced after 1,000 requests; gunicorn {versions[gunicorn]}, uvicorn
+POST through nginx {versions[nginx]}, every worker to be replaced after 1,000 requests (at full speed
+those of no502 serve about 5,000 each, until the replacement is up); gunicorn {versions[gunicorn]}, uvicorn
 {versions[uvicorn]}, {cores} cores, {date} ([all of it](benchmarks/results/recycle.md); *slowest*: with recycling, and
 without):
 """
