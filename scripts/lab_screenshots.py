@@ -1,4 +1,4 @@
-"""Make the pictures of docs/lab.md from a report of ``no502 lab --html``, whose name is the argument. Needs chromium."""
+"""Make the pictures of docs/lab.md from a report of ``no502 lab --html``, the argument. Needs chromium."""
 
 import subprocess
 import sys
