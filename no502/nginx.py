@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from dotenv import dotenv_values
 
 from no502.data import data_path
 from no502.errors import USAGE, UserError
+from no502.nginx_binary import nginx_version as version_of
 from no502.nginx_files import render
 from no502.settings import load_settings
 
@@ -21,11 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["collect_variables", "nginx_command", "render"]
 
 _STABLE = "1.30"
+_ONLY_HERE = "localhost"
 
 
 def nginx_command(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
     out: Annotated[Path, typer.Option(help="The directory to write to; OUT/nginx.conf is the file to start.")],
-    nginx_version: Annotated[str, typer.Option(help="The nginx that will read the files, 1.22 or newer.")] = _STABLE,
+    nginx_version: Annotated[
+        str | None,
+        typer.Option(
+            help=f"The nginx that will read the files, 1.22 or newer; default: the one on PATH, else {_STABLE}."
+        ),
+    ] = None,
     upstream: Annotated[
         str | None, typer.Option(help="unix:/path, address:port or name:port; default: NGINX_UPSTREAM, GUNICORN_BIND.")
     ] = None,
@@ -42,7 +50,7 @@ def nginx_command(  # noqa: PLR0913, PLR0917  one parameter for each option of t
     ] = False,
 ) -> None:
     """Write the nginx configuration that matches this environment and .env."""
-    version = _parse_version(nginx_version)
+    version, why = _chosen(nginx_version)
     given = {
         "NGINX_UPSTREAM": upstream,
         "NGINX_SERVER_NAME": server_name,
@@ -54,7 +62,11 @@ def nginx_command(  # noqa: PLR0913, PLR0917  one parameter for each option of t
     variables = collect_variables(load_settings())
     variables |= {name: value for name, value in given.items() if value is not None}
     written = render(out, variables, nginx_version=version, tls=tls is not None, standalone=standalone)
-    typer.echo(f"wrote {len(written)} files; start with {out / 'nginx.conf'}")
+    typer.echo(
+        f"wrote {len(written)} files for nginx {'.'.join(map(str, version))} ({why}); start with {out / 'nginx.conf'}"
+    )
+    if variables["NGINX_SERVER_NAME"] == _ONLY_HERE:
+        typer.echo(f"answers to {_ONLY_HERE} only: requests for other names are closed, and not logged (--server-name)")
 
 
 def collect_variables(settings: ServerSettings) -> dict[str, str]:
@@ -74,6 +86,16 @@ def collect_variables(settings: ServerSettings) -> dict[str, str]:
         "PROXY_KEEPALIVE_TIMEOUT": str(settings.proxy_keepalive_timeout),
         "PROXY_CONNECT_TIMEOUT": str(settings.proxy_connect_timeout),
     }
+
+
+def _chosen(stated: str | None) -> tuple[tuple[int, int, int], str]:
+    """Return nginx's version, and where it is from."""
+    if stated is not None:
+        return _parse_version(stated), "--nginx-version"
+    program = shutil.which("nginx")
+    if program is None:
+        return _parse_version(_STABLE), "none on PATH; --nginx-version for another one"
+    return version_of(program), f"{program}; --nginx-version for another one"
 
 
 def _parse_version(text: str) -> tuple[int, int, int]:

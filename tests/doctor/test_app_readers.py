@@ -375,6 +375,17 @@ def test_systemd_unit(tmp_path: Path) -> None:
     assert service.settings["stop_signal"].value == "SIGQUIT"
 
 
+def test_systemd_unit_with_an_example_of_its_environment(tmp_path: Path) -> None:
+    """Where the EnvironmentFile is only on the host, the example beside the unit tells its numbers; the file wins."""
+    unit = "[Service]\nEnvironmentFile=/etc/nowhere/environment\nExecStart=/x/gunicorn -b 127.0.0.1:1 app:app\n"
+    files = {"app.service": unit, "environment.example": "WEB_CONCURRENCY=3\n"}
+    [server] = _read(tmp_path, files).servers
+    assert server.settings["workers"].value == 3
+    files["environment"] = "WEB_CONCURRENCY=5\n"
+    [server] = _read(tmp_path, files).servers
+    assert server.settings["workers"].value == 5
+
+
 _MANIFEST = """
 apiVersion: apps/v1
 kind: Deployment

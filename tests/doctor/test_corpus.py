@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from no502.cli import app
 from no502.doctor.registry import rules
+from no502.new import scaffold
 
 CORPUS = Path(__file__).with_name("corpus")
 NAMES = sorted(path.parent.name for path in CORPUS.glob("*/expected.toml"))
@@ -43,3 +44,17 @@ def test_the_corpus_is_large_and_has_twins() -> None:
         twin = name.removesuffix("-fixed")
         assert twin in NAMES
         assert {finding["rule"] for finding in expected(name).get("finding", [])} <= set(rules())
+
+
+def test_the_way_to_a_project_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a dot, a path with two dots, a link or an absolute path: a generated service has no findings."""
+    beside, link = tmp_path / "beside", tmp_path / "link"
+    beside.mkdir()
+    project = scaffold(tmp_path / "made", {})
+    link.symlink_to(project)
+    ways = [(project, "."), (tmp_path, str(link)), (tmp_path, "link"), (beside, str(project))]
+    ways += [(beside, f"../{project.relative_to(tmp_path)}"), (beside, f"{beside}/../{project.relative_to(tmp_path)}")]
+    for directory, path in ways:
+        monkeypatch.chdir(directory)
+        done = CliRunner().invoke(app, ["doctor", path, "--format", "json"])
+        assert json.loads(done.stdout)["findings"] == [], path

@@ -88,3 +88,22 @@ def test_unknown_variable(here: Path) -> None:
     done = _run(here, "--out", "out", NGINX_SERVERNAME="x")
     assert done.returncode == 2
     assert "NGINX_SERVERNAME: unknown variable; did you mean NGINX_SERVER_NAME?" in done.stderr
+
+
+def test_default_version_is_the_installed_nginxs(here: Path, tmp_path: Path) -> None:
+    """Without --nginx-version the files are for the nginx on PATH, which is named; they are what it can read."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for version, knows in (("1.22.1", False), ("1.30.2", True)):
+        fake = programs / "nginx"
+        fake.write_text(f"#!/bin/sh\necho 'nginx version: nginx/{version}' >&2\n")
+        fake.chmod(0o755)
+        done = _run(here, "--out", "out", "--upstream", "127.0.0.1:1", PATH=f"{programs}:/usr/bin:/bin")
+        assert f"for nginx {version} ({fake}" in done.stdout
+        assert ("\nkeepalive_min_timeout" in _text(here, "idle-clients.conf")) == knows
+
+
+def test_a_name_that_nobody_will_ask_for_is_told(here: Path) -> None:
+    """The example's server name answers here only, and the command says so."""
+    assert "answers to localhost only" in _run(here, "--out", "out").stdout
+    assert "answers to" not in _run(here, "--out", "out", "--server-name", "a.example").stdout

@@ -38,7 +38,11 @@ def read_deployments(paths: Sequence[Path], options: Options | None = None) -> l
         UserError: The nginx parser is not installed.
     """
     options = options or Options()
-    return [_Project(one, options).read() for project in find_projects(paths) for one in variants(project, options)]
+    return [
+        _Project(one, options).read()
+        for project in find_projects([path.resolve() for path in paths])
+        for one in variants(project, options)
+    ]
 
 
 class _Project:

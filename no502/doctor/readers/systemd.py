@@ -93,7 +93,9 @@ def _environment(entries: Mapping[str, Sequence[tuple[str, Origin]]], path: Path
     found: dict[str, Fact[str]] = {}
     for text, origin in entries.get("EnvironmentFile", ()):
         name = text.lstrip("-")
-        for candidate in (Path(name), path.parent / Path(name).name):
+        beside = path.parent / Path(name).name
+        example = beside.with_name(f"{beside.name}.example")
+        for candidate in (example, Path(name), beside):
             found |= {key: Fact(value, origin) for key, value in read_environment(candidate).items()}
     for text, origin in entries.get("Environment", ()):
         for word in _words(text):

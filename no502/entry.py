@@ -1,0 +1,16 @@
+"""The console script: says what is missing where the package was installed without the command's own requirements."""
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; exit code 1 with one line where its packages are not installed."""
+    try:
+        from no502.cli import main as run  # noqa: PLC0415  it imports what may be missing
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "no502":
+            raise
+        sys.exit(f"no502: the command needs more packages ({error.name}): pip install 'no502[cli,nginx]'")
+    run()
