@@ -30,6 +30,7 @@ __all__ = ["Stage", "stop"]
 _BOOT_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 _KEPT_LINES = 5000
+_SILENCE_SECONDS, _SILENCE_AT_MOST = 0.3, 3.0
 _FOREIGN = ("PROXY_", "GUNICORN_", "NGINX_", "FRONT_", "LAB_")
 _FOREIGN_NAMES = {"WEB_CONCURRENCY", "PORT", "FORWARDED_ALLOW_IPS", "LOG_LEVEL", "UVICORN_LOG_LEVEL"}
 _NGINX_LINE = re.compile(r"^\S+ \S+ (\[(?:warn|error|crit|alert|emerg)\]) \S+ (?:\*\d+ )?(.*)$")
@@ -154,6 +155,7 @@ class Stage:
             setup: What was run, in one line.
             events: What the clients saw.
         """
+        self._wait_for_silence()
         return Side(setup=setup, events=events, workers=self._worker_events(), log=self._log())
 
     def _environment(self) -> dict[str, str]:
@@ -197,6 +199,15 @@ class Stage:
                     return
         message = f"lab: {child.name} does not answer at {url}; its last lines:\n" + "\n".join(child.lines()[-20:])
         raise UserError(message)
+
+    def _wait_for_silence(self) -> None:
+        """Wait until the servers have written what they had to say of the last request: that comes after its answer."""
+        deadline, quiet_since, seen = time.monotonic() + _SILENCE_AT_MOST, time.monotonic(), -1
+        while (now := time.monotonic()) < deadline and now - quiet_since < _SILENCE_SECONDS:
+            count = sum(len(child.lines()) for child in self._children)
+            if count != seen:
+                quiet_since, seen = now, count
+            time.sleep(_POLL_SECONDS)
 
     def _worker_events(self) -> list[WorkerEvent]:
         if not self._workers_file.exists():
