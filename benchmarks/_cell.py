@@ -19,7 +19,7 @@ from _neighbours import Neighbours
 from _nginx import Nginx
 from _peers import Setup
 from _process import free_port
-from _result import Result, Upstream
+from _result import Result, Upstream, recycling
 from _servers import Server, trouble
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Bench:
         options, neighbours = self.options, Neighbours()
         upstream = upstream or Upstream(options.socket, options.pool == "on")
         mode = "full speed" if plan.rate is None else f"{plan.rate:,.0f}/s offered"
-        _say(", ".join(filter(None, (peer.name, str(upstream), mode, _recycling(max_requests)))))
+        _say(", ".join(filter(None, (peer.name, str(upstream), mode, recycling(max_requests)))))
         with self._line_up(peer, upstream, max_requests) as stage:
             boot_cpu_seconds = mean(server.boot_cpu_seconds() for server in stage.servers)
             warm_up = run(replace(_WARM_UP, port=stage.nginx.port))
@@ -170,10 +170,6 @@ class Bench:
                 max_fails=upstream.max_fails,
             )
             yield LineUp(servers, stack.enter_context(nginx), addresses)
-
-
-def _recycling(max_requests: int) -> str:
-    return f"recycling every {max_requests}" if max_requests else "no recycling"
 
 
 def _follow(stage: LineUp, load: Load) -> tuple[list[float], str]:

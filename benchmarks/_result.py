@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from _handovers import Handovers
     from _outcome import Outcome
 
-__all__ = ["Result", "Upstream"]
+__all__ = ["Result", "Upstream", "recycling"]
 
 
 @dataclass(frozen=True)
@@ -77,3 +77,13 @@ class Result:
     boot_cpu_seconds: float = 0.0
     reloads: list[float] = field(default_factory=list)
     note: str = ""
+
+    @property
+    def server(self) -> str:
+        """The peer, and what is unusual between it and nginx."""
+        return ", ".join(filter(None, (self.peer, str(self.upstream))))
+
+
+def recycling(max_requests: int) -> str:
+    """Return in words after how many requests workers are replaced; 0 is never."""
+    return f"recycling every {max_requests:,}" if max_requests else "no recycling"

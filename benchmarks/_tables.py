@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from _report import table
+from _result import recycling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,7 +54,7 @@ class Row:
     @property
     def server(self) -> str:
         """The peer, and what is unusual between it and nginx."""
-        return ", ".join(filter(None, (self.first.peer, str(self.first.upstream), self.first.note)))
+        return ", ".join(filter(None, (self.first.server, self.first.note)))
 
     @property
     def requests(self) -> int:
@@ -126,7 +127,6 @@ def details(results: Iterable[Result]) -> str:
     """Return what the table has no room for: reasons of losses, nginx's lines, the peers' own complaints."""
     lines: list[str] = []
     for result in results:
-        recycling = f"recycling every {result.max_requests:,}" if result.max_requests else "no recycling"
         found = [
             *_counted("lost", result.outcome.lost_by_reason),
             *_counted("nginx", result.nginx_errors),
@@ -139,8 +139,10 @@ def details(results: Iterable[Result]) -> str:
         outcome = result.outcome
         others = "" if result.neighbours is None else f"; others on the machine: {result.neighbours:.2f} cores"
         generator = f"{outcome.generator_cpu:.2f} cores, at most {outcome.generator_late_ms:.1f} ms late"
-        server = ", ".join(filter(None, (result.peer, str(result.upstream))))
-        lines += [f"- {server}, {result.mode}, {recycling} (load generator: {generator}{others})", *found]
+        lines += [
+            f"- {result.server}, {result.mode}, {recycling(result.max_requests)} (load generator: {generator}{others})",
+            *found,
+        ]
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from _cpu import children
 from _load import Plan, run
 from _neighbours import Neighbours
 from _options import number, parser, whole_number
@@ -184,8 +185,8 @@ def _up(process: Process, text: str) -> bool:
 
 def _peak_mib(master: int) -> float:
     """Return the sum of the peaks of the resident memory of a process's children."""
-    children = Path(f"/proc/{master}/task/{master}/children").read_text(encoding="ascii").split()
-    peaks = (re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text("utf-8")) for pid in children)
+    pids = children(master)
+    peaks = (re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text("utf-8")) for pid in pids)
     return sum(int(peak[1]) for peak in peaks if peak) / 1024
 
 

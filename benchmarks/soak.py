@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
+from _cpu import children
 from _soak_judgement import Loss, Sample, descriptor_problem, loss_problem, memory_problem, split_losses
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import connect
@@ -172,7 +173,7 @@ def _disturb(server: Child, began: float, seconds: float, kills: list[float], ch
         if now >= due["reload"]:
             server.signal(signal.SIGHUP)
             due["reload"] += _RELOAD_EVERY
-        if now >= due["kill"] and (workers := _children(server.pid)):
+        if now >= due["kill"] and (workers := children(server.pid)):
             kills.append(time.monotonic() - began)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(chance.choice(workers), signal.SIGKILL)
@@ -184,7 +185,7 @@ def _disturb(server: Child, began: float, seconds: float, kills: list[float], ch
 def _at_rest(server: Child) -> Sample:
     """Wait until there are as many workers as configured, and measure."""
     deadline = time.monotonic() + _SETTLE_SECONDS
-    while len(_children(server.pid)) != _WORKERS and time.monotonic() < deadline:
+    while len(children(server.pid)) != _WORKERS and time.monotonic() < deadline:
         time.sleep(0.1)
     return _sample(server, 0.0)
 
@@ -203,17 +204,9 @@ def _judge(losses: list[Loss], kills: list[float], samples: list[Sample], rest: 
 
 
 def _sample(server: Child, at: float) -> Sample:
-    workers = _children(server.pid)
+    workers = children(server.pid)
     memory = sum(_resident(pid) for pid in (server.pid, *workers))
     return Sample(at, memory, len(os.listdir(f"/proc/{server.pid}/fd")), len(workers))  # noqa: PTH208  /proc has no Path
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    except OSError:
-        return []
-    return [int(child) for child in text.split()]
 
 
 def _resident(pid: int) -> int:
