@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from _process import Process, free_port, wait_for
 
-from no502.nginx_binary import nginx_version
-from no502.nginx_files import KEEPALIVE_MIN_TIMEOUT
+from no502.nginx.binary import nginx_version
+from no502.nginx.render import KEEPALIVE_MIN_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

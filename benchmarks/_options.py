@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from no502.errors import UserError
-from no502.nginx_binary import find_nginx
+from no502.nginx.binary import find_nginx
 
 __all__ = ["parser"]
 

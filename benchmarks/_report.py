@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from no502.nginx_binary import nginx_version
+from no502.nginx.binary import nginx_version
 
 if TYPE_CHECKING:
     import argparse

@@ -29,8 +29,8 @@ from _report import Report, table
 from _tables import spread
 
 from no502.new import scaffold
-from no502.nginx import render
-from no502.nginx_binary import nginx_version
+from no502.nginx.binary import nginx_version
+from no502.nginx.command import render
 
 if TYPE_CHECKING:
     import argparse

@@ -30,12 +30,12 @@ from websockets.sync.client import connect
 
 from no502.lab.stage import Stage
 from no502.lab.traffic import Load
-from no502.nginx_binary import find_nginx, nginx_version
+from no502.nginx.binary import find_nginx, nginx_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from no502.children import Child
+    from no502.serve.children import Child
 
 __all__ = ["main"]
 

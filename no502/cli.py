@@ -11,11 +11,11 @@ import typer
 from no502 import __version__
 from no502.doctor.command import doctor
 from no502.errors import UserError
-from no502.explain import explain
 from no502.lab.command import lab
+from no502.ladder.explain import explain
 from no502.new import new
-from no502.nginx import nginx_command
-from no502.run import run
+from no502.nginx.command import nginx_command
+from no502.serve.run import run
 
 __all__ = ["app", "main"]
 

@@ -11,8 +11,8 @@ import trustme
 
 from no502.data import data_path
 from no502.errors import UserError
-from no502.nginx import render
-from no502.nginx_binary import check_configuration, find_nginx, nginx_version
+from no502.nginx.binary import check_configuration, find_nginx, nginx_version
+from no502.nginx.command import render
 
 GIXY = Path(sys.executable).with_name("gixy")
 SYSTEM_NGINX = "/usr/sbin/nginx"

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from no502.pictures import draw_handover, draw_idle_race
+from _diagrams import draw_handover, draw_idle_race
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -15,7 +15,7 @@ def main() -> None:
     os.chdir("/")  # no .env
 
     from gunicorn_conf import ServerSettings  # noqa: PLC0415  it computes when it is imported
-    from no502.ladder_svg import draw  # noqa: PLC0415
+    from no502.ladder.picture import draw  # noqa: PLC0415
 
     pictures = {
         "ladder.svg": draw(ServerSettings()),

@@ -35,7 +35,7 @@ machine. The values are those of one worker and no variable set."""
 def ladder() -> str:
     """Return the page of every rung."""
     from gunicorn_conf import ServerSettings  # noqa: PLC0415  it computes when it is imported
-    from no502.ladder import GROUPS, RUNGS, value_of  # noqa: PLC0415
+    from no502.ladder.rungs import GROUPS, RUNGS, value_of  # noqa: PLC0415
 
     settings = ServerSettings(web_concurrency=1)
     parts = [

@@ -15,7 +15,7 @@ from no502.lab.html import to_html
 from no502.lab.play import choose, play
 from no502.lab.scenario import Result, Scenario
 from no502.lab.text import to_data, to_text, verdict
-from no502.nginx_binary import find_nginx, nginx_version
+from no502.nginx.binary import find_nginx, nginx_version
 
 __all__ = ["lab"]
 

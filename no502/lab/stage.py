@@ -17,13 +17,13 @@ from typing import Self
 import httpx
 from dotenv import dotenv_values
 
-from no502.children import Child
 from no502.data import data_path
 from no502.errors import UserError
 from no502.lab.scenario import Event, Side, WorkerEvent
-from no502.nginx_files import render
-from no502.ports import choose_port
-from no502.proxy import foreground_command
+from no502.nginx.render import render
+from no502.serve.children import Child
+from no502.serve.ports import choose_port
+from no502.serve.proxy import foreground_command
 
 __all__ = ["Stage", "stop"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from no502.ladder import RUNGS
+from no502.ladder.rungs import RUNGS
 from tests.support.commands import ROOT, no502
 
 OVERRIDES = {

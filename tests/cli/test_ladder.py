@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gunicorn_conf import ServerSettings
-from no502.ladder import GROUPS, RUNGS, is_overridden, symbols, value_of
+from no502.ladder.rungs import GROUPS, RUNGS, is_overridden, symbols, value_of
 
 COMPUTED = [rung for rung in RUNGS if rung.formula is not None]
 FUNCTIONS = {"__builtins__": {}, "min": min, "max": max}

@@ -7,7 +7,7 @@ import typer.main
 
 from gunicorn_conf import ServerSettings
 from no502.cli import app
-from no502.ladder import RUNGS, value_of
+from no502.ladder.rungs import RUNGS, value_of
 from tests.support.commands import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from no502.nginx import render
-from no502.nginx_binary import find_nginx, nginx_version
+from no502.nginx.binary import find_nginx, nginx_version
+from no502.nginx.command import render
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running

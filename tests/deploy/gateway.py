@@ -5,8 +5,8 @@ import socket
 from pathlib import Path
 from typing import Self
 
-from no502.nginx import render
-from no502.nginx_binary import find_nginx, nginx_version
+from no502.nginx.binary import find_nginx, nginx_version
+from no502.nginx.command import render
 from tests.nginx.proxy import VARIABLES
 from tests.support.polling import wait_until
 from tests.support.ports import free_port

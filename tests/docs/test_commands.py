@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from no502.nginx_binary import check_configuration, find_nginx
+from no502.nginx.binary import check_configuration, find_nginx
 from tests.support.commands import ROOT, clean_environment
 
 _MARKER = "<!-- not run here: "

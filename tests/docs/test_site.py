@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from _diagrams import draw_handover, draw_idle_race
 
-from no502.pictures import draw_handover, draw_idle_race
 from tests.support.browser import title_after
 from tests.support.commands import ROOT
 

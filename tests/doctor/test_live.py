@@ -14,7 +14,7 @@ import trustme
 
 from no502.doctor.live import Probed, probe
 from no502.errors import UserError
-from no502.nginx_binary import find_nginx
+from no502.nginx.binary import find_nginx
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running

@@ -12,7 +12,7 @@ import pytest
 
 from no502.doctor.model import Deployment, NginxConfig
 from no502.doctor.readers.nginx import read_nginx
-from no502.proxy import foreground_command
+from no502.serve.proxy import foreground_command
 from tests.nginx.conftest import PROGRAMS, program
 from tests.support.backend import Backend, Request, response
 from tests.support.polling import wait_until

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import pytest
+from _recorded import message_of, recorded
 
 from no502.lab.play import play
 from no502.lab.scenario import Scenario
 from no502.lab.scenarios import SCENARIOS
 from no502.lab.text import log_lines
-from no502.nginx_binary import find_nginx, nginx_version
-from tests.support.commands import ROOT
-
-sys.path.append(str(ROOT / "scripts"))
-
-from _recorded import message_of, recorded
+from no502.nginx.binary import find_nginx, nginx_version
 
 _RECORDED = {result["scenario"]: result for result in recorded()["results"]}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from no502.errors import UserError
-from no502.nginx_binary import find_nginx, nginx_version
+from no502.nginx.binary import find_nginx, nginx_version
 from tests.nginx.proxy import Nginx, Proxy, ProxyFactory
 
 PROGRAMS = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from no502.nginx import render
+from no502.nginx.command import render
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running

@@ -9,9 +9,9 @@ import pytest
 
 from no502.data import data_path
 from no502.errors import UserError
-from no502.nginx import render
-from no502.nginx_binary import check_configuration
-from no502.nginx_files import KEEPALIVE_MIN_TIMEOUT, RESOLVE
+from no502.nginx.binary import check_configuration
+from no502.nginx.command import render
+from no502.nginx.render import KEEPALIVE_MIN_TIMEOUT, RESOLVE
 from tests.nginx.proxy import VARIABLES, Nginx, command
 
 _CONTAINER = {

@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 from no502.data import data_path
-from no502.nginx import render
-from no502.nginx_binary import check_configuration
+from no502.nginx.binary import check_configuration
+from no502.nginx.command import render
 from tests.nginx.proxy import HOST, VARIABLES, Nginx, Proxy, ProxyFactory, command
 from tests.nginx.test_slow_clients import shorten
 from tests.support.backend import OK, Backend, Request

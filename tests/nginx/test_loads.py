@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from no502.nginx import render
-from no502.nginx_binary import check_configuration
-from no502.nginx_files import RESOLVE
+from no502.nginx.binary import check_configuration
+from no502.nginx.command import render
+from no502.nginx.render import RESOLVE
 from tests.nginx.proxy import VARIABLES, Nginx, ask_the_machine, command
 
 _UPSTREAMS = {"unix": "unix:/run/app/gunicorn.sock", "address": "127.0.0.1:8000", "name": "app.test:8000"}

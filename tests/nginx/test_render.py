@@ -8,8 +8,8 @@ import pytest
 
 from no502.data import data_path
 from no502.errors import UserError
-from no502.nginx import render
-from no502.nginx_variables import VARIABLES as KNOWN
+from no502.nginx.command import render
+from no502.nginx.variables import VARIABLES as KNOWN
 from tests.nginx.proxy import VARIABLES
 
 _NEW, _OLD = (1, 31, 3), (1, 22, 1)

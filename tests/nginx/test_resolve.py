@@ -8,9 +8,9 @@ import pytest
 
 from no502.errors import UserError
 from no502.lab.dns import NameServer
-from no502.nginx import render
-from no502.nginx_binary import check_configuration
-from no502.nginx_files import RESOLVE
+from no502.nginx.binary import check_configuration
+from no502.nginx.command import render
+from no502.nginx.render import RESOLVE
 from tests.nginx.conftest import PROGRAMS, program
 from tests.nginx.proxy import STATIC_NAME, VARIABLES, Nginx, Proxy, command
 from tests.support.backend import Backend

@@ -4,7 +4,7 @@ import contextlib
 import re
 import socket
 
-from no502.nginx_files import KEEPALIVE_MIN_TIMEOUT
+from no502.nginx.render import KEEPALIVE_MIN_TIMEOUT
 from tests.nginx.proxy import HOST, Nginx, Proxy, ProxyFactory
 from tests.support.backend import Backend, Request
 from tests.support.polling import wait_until

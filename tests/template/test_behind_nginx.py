@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from no502.nginx_binary import find_nginx, nginx_version
+from no502.nginx.binary import find_nginx, nginx_version
 from tests.nginx.proxy import HOST, Answer, Nginx, Proxy
 from tests.support.polling import wait_until
 from tests.support.ports import free_port

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gunicorn_conf import ServerSettings
-from no502.nginx_binary import check_configuration, find_nginx
+from no502.nginx.binary import check_configuration, find_nginx
 from tests.support.template import bake, service_environment
 from tests.template.conftest import UNUSUAL
 

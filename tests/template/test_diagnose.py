@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from no502.nginx_binary import find_nginx, nginx_version
+from no502.nginx.binary import find_nginx, nginx_version
 from tests.nginx.proxy import Nginx, Proxy
 from tests.support.backend import Backend, Request, response
 from tests.support.polling import wait_until

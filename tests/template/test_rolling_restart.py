@@ -14,7 +14,7 @@ from typing import Self
 
 import pytest
 
-from no502.nginx_binary import find_nginx, nginx_version
+from no502.nginx.binary import find_nginx, nginx_version
 from tests.nginx.proxy import HOST, Nginx, Proxy
 from tests.support.backend import OK, Backend, response
 from tests.support.commands import ROOT

@@ -3,21 +3,16 @@
 import asyncio
 import socket
 import struct
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from _load import Load, Plan, run
+from _outcome import Outcome
 
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
-from _load import Load, Plan, run
-from _outcome import Outcome
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)  # close() sends a reset
 

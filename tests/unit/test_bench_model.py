@@ -1,13 +1,8 @@
 """The model of recycling, by hand."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
 from _model import Fleet
 
 _AFTER = Fleet(

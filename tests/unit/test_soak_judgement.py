@@ -1,10 +1,5 @@
 """What the soak calls broken, and what it does not."""
 
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
 from _soak_judgement import Loss, Sample, descriptor_problem, loss_problem, memory_problem, split_losses
 
 

@@ -3,10 +3,10 @@
 import signal
 import time
 
-from no502.children import Child
 from no502.lab.scenario import Scenario, Side
 from no502.lab.stage import Stage
 from no502.lab.traffic import Load
+from no502.serve.children import Child
 
 __all__ = ["SCENARIO"]
 

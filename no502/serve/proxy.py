@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from no502.nginx import collect_variables, render
-from no502.nginx_binary import check_configuration
+from no502.nginx.binary import check_configuration
+from no502.nginx.command import collect_variables, render
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,9 @@ from dotenv import dotenv_values
 
 from no502.data import data_path
 from no502.errors import USAGE, UserError
-from no502.nginx_binary import nginx_version as version_of
-from no502.nginx_files import render
-from no502.settings import load_settings
+from no502.ladder.settings import load_settings
+from no502.nginx.binary import nginx_version as version_of
+from no502.nginx.render import render
 
 if TYPE_CHECKING:
     from gunicorn_conf import ServerSettings

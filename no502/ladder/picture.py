@@ -1,11 +1,11 @@
-"""The ladder as a picture: one time axis, one bar for each wait, grouped as in ``no502.ladder``."""
+"""The ladder as a picture: one time axis, one bar for each wait, grouped as in ``no502.ladder.rungs``."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
 
-from no502.ladder import GROUPS, RUNGS, Rung, value_of
+from no502.ladder.rungs import GROUPS, RUNGS, Rung, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

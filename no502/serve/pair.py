@@ -10,14 +10,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from no502.children import Child
 from no502.errors import UserError
-from no502.readiness import ask_nginx, ask_worker
+from no502.serve.children import Child
+from no502.serve.readiness import ask_nginx, ask_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from no502.stop_request import StopRequest
+    from no502.serve.stop_request import StopRequest
 
 __all__ = ["Pair"]
 

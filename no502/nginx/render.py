@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from no502.data import data_path
 from no502.errors import FAILED, USAGE, UserError
-from no502.nginx_variables import TRUSTED_PROXIES, UPSTREAM, VARIABLES, is_one_address, problems_of, unknown_names
+from no502.nginx.variables import TRUSTED_PROXIES, UPSTREAM, VARIABLES, is_one_address, problems_of, unknown_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

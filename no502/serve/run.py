@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from no502.errors import USAGE, UserError
-from no502.ladder import RUNGS, value_of
-from no502.nginx_binary import find_nginx, nginx_version
-from no502.ports import choose_port
-from no502.proxy import prepare_nginx
-from no502.readiness import READY_PATH
-from no502.settings import load_settings
-from no502.stop_request import StopRequest
-from no502.supervise import Pair
+from no502.ladder.rungs import RUNGS, value_of
+from no502.ladder.settings import load_settings
+from no502.nginx.binary import find_nginx, nginx_version
+from no502.serve.pair import Pair
+from no502.serve.ports import choose_port
+from no502.serve.proxy import prepare_nginx
+from no502.serve.readiness import READY_PATH
+from no502.serve.stop_request import StopRequest
 
 if TYPE_CHECKING:
     from gunicorn_conf import ServerSettings

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from no502 import uvicorn_flags
 from no502.errors import USAGE, UserError
-from no502.ladder import GROUPS, RUNGS, Rung, is_overridden, value_of
-from no502.ladder_svg import draw
-from no502.settings import load_settings
+from no502.ladder import uvicorn_flags
+from no502.ladder.picture import draw
+from no502.ladder.rungs import GROUPS, RUNGS, Rung, is_overridden, value_of
+from no502.ladder.settings import load_settings
 
 if TYPE_CHECKING:
     from gunicorn_conf import ServerSettings

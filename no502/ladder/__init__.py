@@ -1,0 +1,1 @@
+"""The ladder for people: its rungs, ``no502 explain``, the picture, and flags for servers without gunicorn."""

@@ -1,0 +1,1 @@
+"""gunicorn and nginx as a pair of processes on this machine: ``no502 run`` and what it is made of."""
