@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from no502.doctor.finding import Finding, Severity
 from no502.doctor.links import unlinked
-from no502.doctor.model import Deployment, NotChecked
+from no502.doctor.model import Deployment, NotChecked, Origin
 from no502.doctor.registry import AREAS, Rule
+from no502.doctor.secrets import mask
 from no502.doctor.suppress import apply, read_suppressions
 from no502.doctor.unknown import unknown
 
@@ -68,6 +69,7 @@ def merge(results: Sequence[Result]) -> Result:
         whole.nginx += part.nginx
         whole.servers += part.servers
         whole.services += part.services
+        whole.unreadable += [file for file in part.unreadable if file not in whole.unreadable]
         whole.looked_at += [file for file in part.looked_at if file not in whole.looked_at]
     return Result(
         deployment=whole,
@@ -111,4 +113,29 @@ def check(
     nobody = [gap for gap in unlinked(deployment) if (gap.origin.file, gap.origin.line) not in said]
     for gap in [*gaps_of, *nobody, *unknown(deployment)]:
         gaps.setdefault((gap.origin.file, gap.origin.line, gap.what.split(" of location ")[0]), gap)
-    return Result(deployment=deployment, findings=left, not_checked=list(gaps.values()), suppressed=covered)
+    return Result(
+        deployment=deployment,
+        findings=[_clean(finding) for finding in left],
+        not_checked=[_clean_gap(gap) for gap in gaps.values()],
+        suppressed=covered,
+    )
+
+
+def _clean(finding: Finding) -> Finding:
+    """Return a finding without the secrets of the files that it quotes."""
+    return replace(
+        finding,
+        message=mask(finding.message),
+        where=_clean_origin(finding.where),
+        related=tuple((_clean_origin(origin), mask(text)) for origin, text in finding.related),
+        consequence=finding.consequence,
+        fix=mask(finding.fix),
+    )
+
+
+def _clean_gap(gap: NotChecked) -> NotChecked:
+    return replace(gap, what=mask(gap.what), why=mask(gap.why), origin=_clean_origin(gap.origin))
+
+
+def _clean_origin(origin: Origin) -> Origin:
+    return replace(origin, note=mask(origin.note)) if origin.note else origin

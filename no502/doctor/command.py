@@ -70,29 +70,26 @@ def check(  # noqa: PLR0913, PLR0917 each is an option of the command line
     select: Annotated[list[str] | None, typer.Option(help="Only these: ids, slugs or letters, by comma.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Not these: ids, slugs or letters, by comma.")] = None,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit code 1 from this severity on; default error.")] = None,
-    front: Annotated[
-        str | None, typer.Option(help="What stands before nginx: alb, cloudflare, gcp ... or its seconds.")
-    ] = None,
+    front: Annotated[str | None, typer.Option(help="Front proxy (alb, gcp, traefik ...) or its seconds.")] = None,
     nginx_version: Annotated[str | None, typer.Option(help="Judge by this version, for example 1.28.0.")] = None,
     diff: Annotated[bool, typer.Option("--diff", help="Print the proposed changes as a patch.")] = False,
-    baseline: Annotated[Path | None, typer.Option(help="Leave out what this file knows.")] = None,
-    write_baseline: Annotated[Path | None, typer.Option(help="Write what is found into this file.")] = None,
-    live: Annotated[str | None, typer.Option(help="URL of a running nginx: ask it, too (GET requests only).")] = None,
+    baseline: Annotated[Path | None, typer.Option(help="Leave out findings that this file lists.")] = None,
+    write_baseline: Annotated[Path | None, typer.Option(help="Write the findings to this file.")] = None,
+    live: Annotated[str | None, typer.Option(help="URL of a running nginx: probe it with GET.")] = None,
     upstream: Annotated[str | None, typer.Option(help="With --live: URL of the application itself.")] = None,
     docker: Annotated[
-        str | None, typer.Option(metavar="PROJECT", help="A Compose project that runs: look at its containers, too.")
+        str | None, typer.Option(metavar="PROJECT", help="Running Compose project to compare with.")
     ] = None,
-    exec_config: Annotated[
-        bool, typer.Option("--exec-config", help="Run gunicorn's configuration files for what reading does not tell.")
-    ] = False,
-    show: Annotated[Show | None, typer.Option(help="Print the values in force instead of findings.")] = None,
+    exec_config: Annotated[bool, typer.Option("--exec-config", help="Execute gunicorn's configuration files.")] = False,
+    outside: Annotated[bool, typer.Option("--outside", help="Follow links and includes out of PATH.")] = False,
+    show: Annotated[Show | None, typer.Option(help="Print effective values, not findings.")] = None,
     location: Annotated[str | None, typer.Option(help="With --show: only this location.")] = None,
 ) -> None:
     """Find the 502 in a deployment's files before it happens.
 
     Reads nginx, gunicorn, uvicorn, Compose, Dockerfile, systemd and Kubernetes files in PATH (default: the working
-    directory). Runs nothing without --exec-config and asks nobody without --live and --docker. Exit codes: 0 nothing
-    found, 1 findings, 2 the command line is wrong or an input cannot be read, 3 a mistake of the doctor itself.
+    directory). Executes nothing unless --exec-config is given; contacts nothing unless --live or --docker is. Exit
+    codes: 0 nothing found, 1 findings, 2 the command line is wrong or an input cannot be read, 3 internal error.
     """
     request = Request(
         paths=tuple(paths or [Path()]),
@@ -109,6 +106,7 @@ def check(  # noqa: PLR0913, PLR0917 each is an option of the command line
         upstream=upstream,
         docker=docker,
         exec_config=exec_config,
+        outside=outside,
         show=show.value if show else None,
         location=location,
     )
@@ -122,7 +120,7 @@ def _guarded(request: Any) -> None:  # noqa: ANN401 the request's own type is ch
         raise UserError(str(error), USAGE) from None
     except Exception:  # noqa: BLE001 whatever it is, it is the doctor's mistake and has its own exit code
         traceback.print_exc()
-        typer.echo("no502: this is a mistake of no502 doctor itself, not of your files; please report it", err=True)
+        typer.echo("no502: internal error of no502 doctor, not a fault of your files (please report)", err=True)
         sys.exit(_INTERNAL)
     if code:
         raise typer.Exit(code)

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-__all__ = ["Files"]
+from no502.doctor.reach import Reach
 
-_LARGEST = 4_000_000
+__all__ = ["Files"]
 
 
 class Files:
     """Finds files by the names in findings: as the user wrote them, or relative to a given directory."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], reach: Reach | None = None) -> None:
+        self._reach = reach or Reach()
         self._bases = [Path(), *(path if path.is_dir() else path.parent for path in paths)]
         self.text = cache(self._text)
 
@@ -24,22 +25,15 @@ class Files:
             return None
         for base in self._bases:
             path = base / name
-            try:
-                if path.is_file():
-                    return path
-            except OSError:
-                continue
+            if self._reach.has(path):
+                return path
         return None
 
     def _text(self, name: str) -> str | None:
         """Return a file's text, line ends and odd bytes kept; None if it cannot be read or has more than 4 MB."""
         path = self.path(name)
-        try:
-            if path is None or path.stat().st_size > _LARGEST:
-                return None
-            return path.read_bytes().decode("utf-8", "surrogateescape")
-        except OSError:
-            return None
+        found = self._reach.read(path)[0] if path is not None else None
+        return None if found is None else found.decode("utf-8", "surrogateescape")
 
     def shown(self, name: str) -> str:
         """Return the name relative to the working directory where that is possible: for patches and annotations."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from no502.doctor.reach import Reach
+
 __all__ = [
     "Address",
     "AppServer",
@@ -293,6 +295,10 @@ class Deployment:
     """Files that were read, as shown to the user."""
     front: Front | None = None
     """What stands before nginx (``--front``)."""
+    reach: Reach = field(default_factory=Reach)
+    """Which files may be opened."""
+    unreadable: list[str] = field(default_factory=list)
+    """Files that belong to the deployment and could not be read."""
 
     def service(self, name: str | None) -> Service | None:
         """Return the service of that name or alias."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from no502.doctor.finding import Edit, Finding
+from no502.doctor.secrets import holds_secret, mask, printable
 
 __all__ = ["Patch", "make_patch"]
+
+_CONTEXT = 3
+_Opcode = tuple[str, int, int, int, int]
 
 
 @dataclass
@@ -70,6 +74,8 @@ def _apply(edit: Edit, lines: list[str]) -> bool:
     for index in range(edit.line - 1, min(edit.line - 1 + edit.within, len(lines))):
         for pattern, new in edit.substitutions:
             changed, count = re.subn(pattern, new, lines[index], count=1)
+            if count and mask(lines[index]) != lines[index]:
+                return False  # the patch would print the secret beside the number
             if count:
                 done = changed != lines[index]
                 lines[index] = changed
@@ -101,8 +107,60 @@ def _insert(edit: Edit, lines: list[str]) -> bool:
 
 
 def _diff(file: str, old: list[str], new: list[str]) -> str:
-    lines = difflib.unified_diff(_lines(old), _lines(new), f"a/{file}", f"b/{file}")
+    """Return a unified diff whose context holds no line that may be a secret or that a terminal would obey."""
+    before, after = _lines(old), _lines(new)
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    groups = list(matcher.get_grouped_opcodes(_CONTEXT))
+    if any(_hidden(line) for group in groups for line in before[group[0][1] : group[-1][2]]):
+        groups = list(_narrowed(matcher, before))
+    if not groups:
+        return ""
+    lines = [f"--- a/{_quoted(file)}\n", f"+++ b/{_quoted(file)}\n"]
+    for group in groups:
+        lines += _hunk(group, before, after)
     return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
+
+
+def _narrowed(matcher: difflib.SequenceMatcher[str], before: Sequence[str]) -> Iterator[list[_Opcode]]:
+    """Yield one group for each change, with as many lines of context on both sides as hold nothing to hide."""
+    changes = [code for code in matcher.get_opcodes() if code[0] != "equal"]
+    for number, (tag, i1, i2, j1, j2) in enumerate(changes):
+        first = changes[number - 1][2] if number else 0
+        last = changes[number + 1][1] if number + 1 < len(changes) else len(before)
+        most = min(_CONTEXT, (i1 - first) // (2 if number else 1), (last - i2) // (2 if last < len(before) else 1))
+        near = next((k for k in range(most) if _hidden(before[i1 - k - 1]) or _hidden(before[i2 + k])), most)
+        yield [
+            ("equal", i1 - near, i1, j1 - near, j1),
+            (tag, i1, i2, j1, j2),
+            ("equal", i2, i2 + near, j2, j2 + near),
+        ]
+
+
+def _hunk(group: Sequence[_Opcode], before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
+    old, new = (group[0][1], group[-1][2]), (group[0][3], group[-1][4])
+    yield f"@@ -{_range(*old)} +{_range(*new)} @@\n"
+    for tag, i1, i2, j1, j2 in group:
+        if tag == "equal":
+            yield from (f" {line}" for line in before[i1:i2])
+            continue
+        yield from (f"-{line}" for line in before[i1:i2])
+        yield from (f"+{line}" for line in after[j1:j2])
+
+
+def _range(start: int, stop: int) -> str:
+    length = stop - start
+    return f"{start + 1 if length else start},{length}" if length != 1 else f"{start + 1}"
+
+
+def _hidden(line: str) -> bool:
+    """Whether a line is not to be printed beside a change."""
+    plain = re.sub(r"[\udc80-\udcff]", "", line.rstrip("\r\n").replace("\t", " "))  # odd bytes are no secret
+    return holds_secret(line) or printable(plain) != plain
+
+
+def _quoted(file: str) -> str:
+    """Return a name on one line, without control characters."""
+    return printable(file)
 
 
 def _lines(entries: list[str]) -> list[str]:

@@ -18,12 +18,14 @@ from no502.doctor.live import probe
 from no502.doctor.model import Deployment
 from no502.doctor.options import Configured, fails, read_configured, select_rules
 from no502.doctor.patch import make_patch
+from no502.doctor.reach import Reach, reach_of
 from no502.doctor.readers.deployment import Options, read_deployments
 from no502.doctor.registry import Rule
 from no502.doctor.reports.github import to_github
 from no502.doctor.reports.json_report import to_json
 from no502.doctor.reports.sarif import to_sarif
 from no502.doctor.reports.text import concise, text
+from no502.doctor.secrets import printable
 from no502.doctor.show import show_effective
 from no502.errors import FAILED, USAGE, UserError
 
@@ -48,6 +50,7 @@ class Request:
     upstream: str | None = None
     docker: str | None = None
     exec_config: bool = False
+    outside: bool = False
     show: str | None = None
     location: str | None = None
 
@@ -89,9 +92,10 @@ def run_doctor(request: Request) -> int:
         raise UserError(message, USAGE)
     request = _with_configuration(request)
     selected = select_rules(request.select, request.ignore)
-    files = Files(request.paths)
-    result = merge([check(deployment, selected, files.text) for deployment in _read(request)])
-    if not result.deployment.looked_at and not result.deployment.problems and request.live is None:
+    reach = Reach() if request.outside else reach_of(request.paths)
+    files = Files(request.paths, reach)
+    result = merge([check(deployment, selected, files.text) for deployment in _read(request, reach)])
+    if not result.deployment.looked_at and not result.not_checked and request.live is None:
         where = ", ".join(map(str, request.paths))
         message = f"{where}: nothing here that doctor reads (nginx, gunicorn, Compose, Dockerfile, systemd, Kubernetes)"
         raise UserError(message, USAGE)
@@ -113,7 +117,10 @@ def run_doctor(request: Request) -> int:
         new = [finding for finding in result.findings if finding.fingerprint not in known]
         result.known, result.findings = len(result.findings) - len(new), new
     _print(request, result, selected, files)
-    return FAILED if fails(result.worst(), request.fail_on or "error") else 0
+    if fails(result.worst(), request.fail_on or "error"):
+        return FAILED
+    # A file of the deployment that nobody could read is no "nothing found".
+    return USAGE if result.deployment.unreadable else 0
 
 
 def _live(request: Request, result: Result, selected: list[Rule]) -> None:
@@ -138,7 +145,7 @@ def _print(request: Request, result: Result, selected: list[Rule], files: Files)
         patch = make_patch(result.findings, files.text, files.shown)
         typer.echo(patch.text.encode("utf-8", "surrogateescape"), nl=False)
         for finding in patch.left:
-            typer.echo(f"not in the patch: {finding.where}: {finding.rule}: {finding.fix}", err=True)
+            typer.echo(printable(f"not in the patch: {finding.where}: {finding.rule}: {finding.fix}"), err=True)
         return
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     shown = {
@@ -151,13 +158,13 @@ def _print(request: Request, result: Result, selected: list[Rule], files: Files)
     typer.echo(shown.encode("utf-8", "replace") if unicode else shown, nl=False)
 
 
-def _read(request: Request) -> list[Deployment]:
+def _read(request: Request, reach: Reach) -> list[Deployment]:
     try:
         front = front_of(request.front) if request.front is not None else None
     except ValueError as error:
         raise UserError(str(error), USAGE) from None
     deployments = read_deployments(
-        request.paths, Options(nginx_version=request.nginx_version, exec_config=request.exec_config)
+        request.paths, Options(nginx_version=request.nginx_version, exec_config=request.exec_config, reach=reach)
     )
     for deployment in deployments:
         deployment.front = front

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from no502.doctor.model import Deployment, Fact, Location, NginxConfig, Source, Upstream
+from no502.doctor.secrets import mask, printable
 
 __all__ = ["show_effective"]
 
@@ -28,7 +29,7 @@ def show_effective(deployment: Deployment, location: str | None = None) -> str:
         known = sorted({one.path for config in deployment.nginx for one in config.locations})
         where = f"no location {location} passes requests on" if location else "no location passes requests on"
         return f"{where}; those that do: {', '.join(known)}\n" if known else f"{where}\n"
-    return "\n".join(parts)
+    return "\n".join(printable(mask(line)) for part in parts for line in part.split("\n"))
 
 
 def _config(config: NginxConfig, wanted: str | None) -> Iterator[str]:

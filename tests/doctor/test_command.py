@@ -85,7 +85,7 @@ def test_a_mistake_of_the_doctor_is_3(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(no502.doctor.run, "read_deployments", broken)
     done = doctor()
     assert done.returncode == 3
-    assert "a mistake of no502 doctor itself" in done.stderr
+    assert "internal error of no502 doctor" in done.stderr
 
 
 def test_the_program_itself_ends_with_the_code() -> None:

@@ -199,13 +199,13 @@ def test_lua_blocks_are_stepped_over(tmp_path: Path) -> None:
 
 
 def test_huge_and_binary_files_are_refused(tmp_path: Path) -> None:
-    """A line of megabytes and a binary file end in a problem at once."""
+    """A line of megabytes and a binary file are named at once as not read."""
     long = _conf(tmp_path, "#" + "x" * 2_000_000, "long.conf")
     binary = tmp_path / "binary.conf"
     binary.write_bytes(b"\0\1\2")
     for path, words in ((long, "has a line of more than"), (binary, "binary data")):
         _, deployment = _read(path)
-        assert words in deployment.problems[0].message
+        assert words in deployment.not_checked[0].why
 
 
 def test_deep_nesting_is_a_problem(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def _gunicorn(
     origin = Origin(file=place.origin.file, line=place.origin.line, note="GUNICORN_CMD_ARGS")
     from_environment = _options(_split(extra), origin, deployment) if extra else {}
     wanted = typed.get("config") or from_environment.get("config")
-    conf, path = _conf_file(wanted, place)
+    conf, path = _conf_file(wanted, place, deployment)
     default = Origin(file=place.origin.file, line=place.origin.line, source=Source.DEFAULT, note="gunicorn's default")
     settings: dict[str, Fact[Any]] = {name: Fact(value, default) for name, value in GUNICORN.items()}
     settings |= _from_variables(environment, default)
@@ -79,7 +79,7 @@ def _gunicorn(
         settings |= _without_file(conf, environment, place)
     elif path is not None:
         shown = shown_path(path, place.base)
-        text = read_text(path, place.base, deployment, rule="C003") or ""
+        text = read_text(path, place.base, deployment) or ""
         read = read_python_conf(text, shown, environment)
         deployment.problems += [one for one in read.problems if one not in deployment.problems]
         if read.imports_ladder or (path.name == "gunicorn_conf.py" and "class ServerSettings" in text):
@@ -149,12 +149,12 @@ def _flag(flag: str, word: str, known: Mapping[str, object]) -> tuple[str | None
     return (matches[0], None) if len({known[name] for name in matches}) == 1 else (None, None)
 
 
-def _conf_file(wanted: Fact[Any] | None, place: Place) -> tuple[Fact[str] | None, Path | None]:
+def _conf_file(wanted: Fact[Any] | None, place: Place, deployment: Deployment) -> tuple[Fact[str] | None, Path | None]:
     """Return the configuration file that gunicorn loads, and where it is here."""
     if wanted is None:
         for folder in place.folders:
             path = folder / "gunicorn.conf.py"
-            if path.is_file():
+            if deployment.reach.has(path):
                 return Fact("gunicorn.conf.py", Origin(file=shown_path(path, place.base), line=1)), path
         return None, None
     if not wanted.known:
@@ -168,7 +168,7 @@ def _conf_file(wanted: Fact[Any] | None, place: Place) -> tuple[Fact[str] | None
         # An absolute path is one inside of an image: its end is looked for here.
         for begin in range(len(parts) if relative.startswith("/") else 1):
             path = folder.joinpath(*parts[begin:])
-            if path.is_file() and path.suffix == ".py":
+            if deployment.reach.has(path):
                 return Fact(name, wanted.origin), path
     return Fact(name, wanted.origin), None
 

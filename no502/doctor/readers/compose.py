@@ -25,10 +25,10 @@ def read_compose(paths: Sequence[Path], *, base: Path, deployment: Deployment) -
         deployment: Takes services and problems.
     """
     folder = paths[0].parent
-    values = read_environment(folder / ".env")
+    values = read_environment(folder / ".env", deployment.reach)
     merged: dict[str, tuple[Node, str]] = {}
     for path in paths:
-        text = read_text(path, base, deployment, rule="C003")
+        text = read_text(path, base, deployment)
         if text is None:
             continue
         shown = shown_path(path, base)

@@ -30,7 +30,7 @@ def variants(project: Project, options: Options) -> list[Project]:
     if project.given or not others or not project.nginx or _has_nginx(main, options):
         return [project]
     found = [files for path in others for files in ([path], [*main, path]) if _has_nginx(files, options)]
-    alone = {files[0] for files in found if len(files) == 1 and _is_whole(files[0])}
+    alone = {files[0] for files in found if len(files) == 1 and _is_whole(files[0], options)}
     serving = [files for files in found if (files[0] in alone if len(files) == 1 else files[-1] not in alone)]
     return [replace(project, compose=files, given=True) for files in serving] or [project]
 
@@ -49,11 +49,11 @@ def chosen(project: Project) -> list[Path]:
 def _has_nginx(files: Sequence[Path], options: Options) -> bool:
     if not files:
         return False
-    read = read_compose(files, base=options.base or Path(), deployment=Deployment())
+    read = read_compose(files, base=options.base or Path(), deployment=Deployment(reach=options.reach))
     return any(is_nginx(one) for one in read)
 
 
-def _is_whole(path: Path) -> bool:
+def _is_whole(path: Path, options: Options) -> bool:
     """Whether a Compose file stands alone: each of its services says what it runs."""
-    read = read_compose([path], base=Path(), deployment=Deployment())
+    read = read_compose([path], base=Path(), deployment=Deployment(reach=options.reach))
     return all("image" in one.service.settings or "build" in one.service.settings for one in read)

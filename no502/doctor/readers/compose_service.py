@@ -111,12 +111,14 @@ class ServiceReader:
         folder = (self._folder / expand(context, self._values)).resolve()
         name = (self._text("build", "dockerfile") or Fact(None, origin)).value or "Dockerfile"
         path = folder / name
-        if not path.is_file():
+        if not self._deployment.reach.has(path):
             why = f"{shown_path(path, self._base)} is not among the files"
+            if path.is_file():
+                why = f"{name} lies outside of the given paths (--outside reads it, too)"
             what = f"the image of {self._name}"
             self._deployment.not_checked.append(NotChecked(what=what, why=why, origin=origin))
             return None, folder
-        text = read_text(path, self._base, self._deployment, rule="C003")
+        text = read_text(path, self._base, self._deployment)
         args = self._node.get("build", "args")
         arguments = {key: str(node.text) for key, node in args.items() if node.text} if args else {}
         target = (self._text("build", "target") or Fact("", origin)).value or ""
@@ -299,7 +301,9 @@ class ServiceReader:
             if name:
                 path = self._folder / name
                 origin = Origin(file=shown_path(path, self._base))
-                found |= {key: Fact(value, origin) for key, value in read_environment(path).items()}
+                found |= {
+                    key: Fact(value, origin) for key, value in read_environment(path, self._deployment.reach).items()
+                }
         return found
 
 

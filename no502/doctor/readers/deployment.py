@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from no502.doctor.model import Deployment, Fact, Origin, Problem, Service, ServiceKind
+from no502.doctor.model import Deployment, Fact, NotChecked, Origin, Problem, Service, ServiceKind
 from no502.doctor.readers.app_server import add_server
 from no502.doctor.readers.compose import ComposeService, read_compose
 from no502.doctor.readers.compose_choice import chosen, variants
@@ -22,7 +22,7 @@ from no502.doctor.readers.server_words import Place
 from no502.doctor.readers.shell_words import Command
 from no502.doctor.readers.supervisor import read_supervisor
 from no502.doctor.readers.systemd import read_unit
-from no502.doctor.readers.texts import read_environment, read_text, shown_path
+from no502.doctor.readers.texts import not_read, read_environment, read_text, shown_path
 
 __all__ = ["Options", "read_deployments"]
 
@@ -40,7 +40,7 @@ def read_deployments(paths: Sequence[Path], options: Options | None = None) -> l
     options = options or Options()
     return [
         _Project(one, options).read()
-        for project in find_projects([path.resolve() for path in paths])
+        for project in find_projects([path.resolve() for path in paths], options.reach)
         for one in variants(project, options)
     ]
 
@@ -50,13 +50,14 @@ class _Project:
 
     def __init__(self, project: Project, options: Options) -> None:
         self._project, self._options = project, options
-        self._deployment = Deployment()
-        self._values = read_environment(project.folder / ".env")
+        self._deployment = Deployment(reach=options.reach)
+        self._values = read_environment(project.folder / ".env", options.reach)
         self._context = Context(project=project, options=options, deployment=self._deployment, values=self._values)
         self._base = self._context.base
         self._loaded: set[str] = set()
 
     def read(self) -> Deployment:
+        self._not_looked_at()
         compose = self._compose()
         for one in compose:
             self._servers_of(one)
@@ -70,6 +71,14 @@ class _Project:
         read_config_map_nginx(self._context)
         self._configurations()
         return self._deployment
+
+    def _not_looked_at(self) -> None:
+        where = Origin(file=shown_path(self._project.folder, self._base))
+        self._deployment.not_checked += [
+            NotChecked(what=what, why=why, origin=where) for what, why in self._project.skipped
+        ]
+        for path in self._project.unreadable:
+            not_read(self._deployment, shown_path(path, self._base), "cannot be read: permission denied")
 
     def _compose(self) -> list[ComposeService]:
         files = chosen(self._project)
@@ -116,7 +125,7 @@ class _Project:
             shown = shown_path(path, self._base)
             if path.parent.resolve() in built or shown in self._deployment.looked_at:
                 continue
-            text = read_text(path, self._base, self._deployment, rule="C003")
+            text = read_text(path, self._base, self._deployment)
             image = read_dockerfile(text or "", shown)
             service = _of_image(image, shown, path)
             known = self._deployment.service(service.name)
@@ -181,7 +190,7 @@ class _Project:
             shown = shown_path(path, self._base)
             if path.name in self._loaded or shown in self._deployment.looked_at:
                 continue
-            text = read_text(path, self._base, self._deployment, rule="C003") or ""
+            text = read_text(path, self._base, self._deployment) or ""
             if not gunicorns and self._deployment.servers:
                 continue  # another server is what runs
             if not gunicorns:

@@ -7,32 +7,23 @@ it, so two services of one repository with Compose files of their own are not mi
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from no502.doctor.readers.kubernetes import is_manifest
-from no502.doctor.readers.scripts import is_script
-from no502.doctor.readers.supervisor import is_supervisor
+from no502.doctor.reach import Reach
+from no502.doctor.readers.kinds import HEAD, kind_by_name, kind_of_file
 
-__all__ = ["Project", "find_projects", "is_nginx_text"]
+__all__ = ["Project", "find_projects"]
 
 _SKIPPED = {
     *(".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", "site-packages", ".tox", ".nox"),
-    *(".mypy_cache", ".ruff_cache", ".pytest_cache", "dist", "build", ".terraform", "vendor"),
+    *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".terraform", ".eggs", ".cache", ".direnv"),
 }
-_MOST_FILES, _DEEPEST, _LARGEST = 20_000, 12, 1_000_000
-_COMPOSE = re.compile(r"(?:docker-)?compose(?:[.-][\w.-]+)?\.ya?ml$")
-_DOCKERFILE = re.compile(r"(?:.*\.)?Dockerfile(?:\..*)?$|.*\.dockerfile$|Containerfile$", re.IGNORECASE)
-_NGINX_NAME = re.compile(
-    r".*\.conf(?:\.(?:template|tmpl|tpl|j2|jinja2?|erb|example|sample))?$|.*\.nginx$|nginx.*\.txt$"
-)
-_NGINX_TEXT = re.compile(
-    r"^\s*(?:server|http|upstream\s+\S+|location\s+[^{\n]+)\s*\{|^\s*proxy_pass\s+\S+;|^# configuration file \S+:",
-    re.MULTILINE,
-)
-_GUNICORN = re.compile(r"(?:gunicorn(?:[._-]?(?:conf|config|settings))?|conf[._-]gunicorn)(?:\.conf)?\.py$")
+_OTHERS_CODE = {"vendor", "third_party", "bower_components"}
+_MOST_FILES, _DEEPEST = 20_000, 12
+_SMALL = 65_536
+_ALWAYS_SMALL = {".csv", ".tsv", ".log", ".sql", ".txt", ".dat"}
 
 
 @dataclass
@@ -44,28 +35,44 @@ class Project:
     compose: list[Path] = field(default_factory=list)
     dockerfiles: list[Path] = field(default_factory=list)
     units: list[Path] = field(default_factory=list)
+    sockets: list[Path] = field(default_factory=list)
     manifests: list[Path] = field(default_factory=list)
     procfiles: list[Path] = field(default_factory=list)
     supervisors: list[Path] = field(default_factory=list)
     scripts: list[Path] = field(default_factory=list)
+    python: list[Path] = field(default_factory=list)
     gunicorn: list[Path] = field(default_factory=list)
+    charts: list[Path] = field(default_factory=list)
+    proxies: list[Path] = field(default_factory=list)
+    """Configurations of other proxies: Caddy, HAProxy, Traefik, Envoy."""
+    others: list[Path] = field(default_factory=list)
+    """Files that start a server and are of a kind that is not read."""
     given: bool = False
     """Files were named one by one."""
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    """(what, why) of what was not looked at."""
+    unreadable: list[Path] = field(default_factory=list)
 
 
-def find_projects(paths: Sequence[Path]) -> list[Project]:
+@dataclass
+class _Found:
+    """What a walk over a directory gave."""
+
+    files: list[Path] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def find_projects(paths: Sequence[Path], reach: Reach) -> list[Project]:
     """Return the projects below the given paths; named files are one project, whatever their folders."""
-    files = [path for path in paths if path.is_file()]
-    projects = [_sorted_out(files, _common(files), given=True)] if files else []
+    files = [path for path in paths if not path.is_dir()]
+    projects: list[Project] = []
+    if files:
+        common = _common(files)
+        projects = [_sorted_out(files, common, common, reach, given=True)]
     for path in paths:
         if path.is_dir():
-            projects += _in_directory(path)
+            projects += _in_directory(path, reach)
     return projects
-
-
-def is_nginx_text(text: str) -> bool:
-    """Whether a text looks like a part of nginx's configuration that has to do with requests."""
-    return _NGINX_TEXT.search(text) is not None
 
 
 def _common(files: Sequence[Path]) -> Path:
@@ -73,73 +80,72 @@ def _common(files: Sequence[Path]) -> Path:
     return Path(os.path.commonpath(folders))
 
 
-def _in_directory(folder: Path) -> list[Project]:
-    found = list(_walk(folder))
-    homes = {path.parent for path in found if _COMPOSE.fullmatch(path.name)} | {folder}
-    nearest = sorted(homes, key=lambda home: -len(home.parts))
-    groups: dict[Path, list[Path]] = {}
-    for path in found:
-        home = next(home for home in nearest if home == path.parent or home in path.parents)
-        groups.setdefault(home, []).append(path)
+def _in_directory(folder: Path, reach: Reach) -> list[Project]:
+    walked = _walk(folder)
+    whole = _sorted_out(walked.files, folder, folder, reach)
+    whole.skipped += walked.skipped
+    homes = {path.parent for path in whole.compose} | {folder}
+    if len(homes) == 1:
+        return [whole]
     # What stands beside projects, such as a shared nginx folder, belongs to the only project there is.
-    others = [home for home in groups if home != folder]
-    if len(others) == 1 and not any(_COMPOSE.fullmatch(path.name) for path in groups.get(folder, ())):
-        groups = {folder: [path for paths in groups.values() for path in paths]}
-    return [_sorted_out(sorted(paths), home) for home, paths in sorted(groups.items())]
+    others = homes - {folder}
+    if len(others) == 1 and not any(path.parent == folder for path in whole.compose):
+        return [whole]
+    nearest = sorted(homes, key=lambda home: -len(home.parts))
+    projects = {home: Project(home) for home in sorted(homes)}
+    for name in _LISTS:
+        for path in getattr(whole, name):
+            home = next(home for home in nearest if home == path.parent or home in path.parents)
+            getattr(projects[home], name).append(path)
+    kept = [one for one in projects.values() if any(getattr(one, name) for name in _LISTS)]
+    kept[0].skipped, kept[0].unreadable = whole.skipped, whole.unreadable
+    return kept
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    count = 0
+_LISTS = (
+    *("nginx", "compose", "dockerfiles", "units", "sockets", "manifests", "procfiles", "supervisors", "scripts"),
+    *("python", "gunicorn", "charts", "proxies", "others"),
+)
+
+
+def _walk(folder: Path) -> _Found:
+    found = _Found()
     for here, folders, names in os.walk(folder, followlinks=False):
-        depth = len(Path(here).relative_to(folder).parts)
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED) if depth < _DEEPEST else []
+        inside = Path(here).relative_to(folder)
+        foreign = sorted(name for name in folders if name in _OTHERS_CODE)
+        found.skipped += [((inside / name).as_posix() + "/", "other people's code: not looked at") for name in foreign]
+        folders[:] = sorted(set(folders) - _SKIPPED - _OTHERS_CODE)
+        if len(inside.parts) >= _DEEPEST and folders:
+            found.skipped.append((inside.as_posix() + "/", f"more than {_DEEPEST} folders deep: not looked at"))
+            folders[:] = []
         for name in sorted(names):
-            count += 1
-            if count > _MOST_FILES:
-                return
-            yield Path(here) / name
+            if len(found.files) >= _MOST_FILES:
+                why = f"stopped after {_MOST_FILES:,} files: give the folder with the deployment's files"
+                found.skipped.append((f"{folder.name}/ from {(inside / name).as_posix()} on", why))
+                return found
+            found.files.append(Path(here) / name)
+    return found
 
 
-def _sorted_out(paths: Sequence[Path], folder: Path, *, given: bool = False) -> Project:
+def _sorted_out(paths: Sequence[Path], folder: Path, base: Path, reach: Reach, *, given: bool = False) -> Project:
     project = Project(folder, given=given)
-    for path in paths:
-        kind = _kind(path, given=given)
+    for path in sorted(paths) if not given else paths:
+        kind = _kind(path, base, reach, project, given=given)
         if kind:
             getattr(project, kind).append(path)
     return project
 
 
-def _kind(path: Path, *, given: bool) -> str:  # noqa: C901, PLR0911  one line for each kind
-    name = path.name
-    if _COMPOSE.fullmatch(name):
-        return "compose"
-    if _DOCKERFILE.fullmatch(name):
-        return "dockerfiles"
-    if name.endswith(".service"):
-        return "units"
-    if name.startswith("Procfile"):
-        return "procfiles"
-    if _GUNICORN.fullmatch(name):
-        return "gunicorn"
-    text = _head(path)
-    if name.endswith((".yaml", ".yml")):
-        return "manifests" if is_manifest(text) else "compose" if given and "services:" in text else ""
-    if name.endswith((".conf", ".ini")) and is_supervisor(text):
-        return "supervisors"
-    if name.endswith(".py"):
-        return "gunicorn" if given else ""
-    if _NGINX_TEXT.search(text) and (given or _NGINX_NAME.fullmatch(name) or "nginx" in str(path.parent).lower()):
-        return "" if path.suffix in {".md", ".rst", ".py", ".html", ".js", ".json", ".adoc"} else "nginx"
-    if is_script(path, text):
-        return "scripts"
-    return ""
-
-
-def _head(path: Path) -> str:
-    try:
-        if not path.is_file() or path.stat().st_size > _LARGEST * 40:
-            return ""
-        with path.open("rb") as file:
-            return file.read(_LARGEST).decode("utf-8", errors="replace")
-    except OSError:
+def _kind(path: Path, base: Path, reach: Reach, project: Project, *, given: bool) -> str:
+    kind = kind_by_name(path.name)
+    if kind:
+        return "" if kind == "nothing" else kind
+    head = reach.head(path, _SMALL if path.suffix.lower() in _ALWAYS_SMALL and not given else HEAD)
+    if head is None:
+        project.unreadable.append(path)
         return ""
+    try:
+        inside = path.relative_to(base)
+    except ValueError:
+        inside = Path(path.name)
+    return kind_of_file(inside, head.decode("utf-8", errors="replace"), given=given)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from no502.doctor.model import Deployment, Fact, Healthcheck, Origin, Problem, Service, ServiceKind, Source
+from no502.doctor.reach import Reach
 from no502.doctor.readers.durations import memory_bytes
 from no502.doctor.readers.nginx_files import Inline
 from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
 
-__all__ = ["Container", "is_manifest", "read_config_maps", "read_manifests"]
+__all__ = ["Container", "read_config_maps", "read_manifests"]
 
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"}
 _GRACE = 30.0  # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
@@ -31,11 +32,6 @@ class Container:
     """``command`` is set: the image's own entrypoint does not count."""
 
 
-def is_manifest(text: str) -> bool:
-    """Whether a YAML text looks like a manifest."""
-    return "apiVersion:" in text and "kind:" in text
-
-
 def read_manifests(paths: Sequence[Path], *, base: Path, deployment: Deployment) -> list[Container]:
     """Read manifests that belong together and add a service for each container."""
     documents = _documents(paths, base, deployment)
@@ -50,7 +46,7 @@ def read_manifests(paths: Sequence[Path], *, base: Path, deployment: Deployment)
 
 
 def read_config_maps(
-    paths: Sequence[Path], *, base: Path, is_nginx: Callable[[str], bool]
+    paths: Sequence[Path], *, base: Path, is_nginx: Callable[[str], bool], reach: Reach
 ) -> Iterator[tuple[str, Inline]]:
     """Yield the nginx configurations in ConfigMaps, each with the map's name.
 
@@ -58,8 +54,9 @@ def read_config_maps(
         paths: The manifests; what cannot be read was reported when their workloads were read.
         base: Paths are shown relative to it.
         is_nginx: Tells whether a text is one.
+        reach: Which files may be opened.
     """
-    for node, shown in _documents(paths, base, Deployment()):
+    for node, shown in _documents(paths, base, Deployment(reach=reach)):
         data = node.get("data") if _kind(node) == "ConfigMap" else None
         for _, value in data.items() if data is not None else ():
             if value.text is not None and is_nginx(value.text):
@@ -70,7 +67,7 @@ def _documents(paths: Sequence[Path], base: Path, deployment: Deployment) -> lis
     """Return every document of the manifests with its file's name; what cannot be read is a problem."""
     documents: list[tuple[Node, str]] = []
     for path in paths:
-        text = read_text(path, base, deployment, rule="C003")
+        text = read_text(path, base, deployment)
         shown = shown_path(path, base)
         if text is None or "{{" in text:
             continue  # a chart's template: its values are not here

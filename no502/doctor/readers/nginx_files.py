@@ -12,7 +12,7 @@ from no502.doctor.model import Deployment, NotChecked, Origin, Problem
 from no502.doctor.readers.nginx_find import find_included, load
 from no502.doctor.readers.nginx_syntax import Directive, parse_text
 from no502.doctor.readers.nginx_values import shown
-from no502.doctor.readers.texts import shown_path
+from no502.doctor.readers.texts import not_read, shown_path
 
 __all__ = ["Inline", "Tree", "read_tree"]
 
@@ -93,9 +93,9 @@ class _Reader:
 
     def _load(self, path: Path) -> _Text | None:
         shown = shown_path(path, self.base)
-        text, problem = load(path)
+        text, why = load(path, self.deployment.reach)
         if text is None:
-            self._problem(shown, None, problem)
+            not_read(self.deployment, shown, why)
             return None
         self.bytes += len(text)
         self.deployment.looked_at.append(shown)
@@ -171,7 +171,9 @@ class _Reader:
             main = PurePosixPath(next(iter(self.dump))).parent
             pattern = wanted if wanted.startswith("/") else str(main / wanted)
             return [(name, None) for name in self.dump if PurePosixPath(name).match(pattern)]
-        found = find_included(wanted, root=self.root, folder=folder, path_map=self.path_map)
+        found = find_included(
+            wanted, root=self.root, folder=folder, path_map=self.path_map, reach=self.deployment.reach
+        )
         keyed = [(str(path.resolve()), path) for path in found]
         if not glob.has_magic(wanted):
             return [*keyed]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import glob
 import itertools
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+
+from no502.doctor.reach import Reach
 
 __all__ = ["find_included", "load"]
 
@@ -19,17 +20,12 @@ _MOST_UP = 2
 _WELL_KNOWN = ("/etc/nginx/", "/usr/local/nginx/conf/", "/opt/nginx/conf/", "/usr/local/etc/nginx/")
 
 
-def load(path: Path) -> tuple[str | None, str]:
+def load(path: Path, reach: Reach) -> tuple[str | None, str]:
     """Return a file's text, else why it cannot be had: only regular files of a bounded size are read."""
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            return None, "is no regular file"
-        if found.st_size > _LARGEST:
-            return None, f"{found.st_size} bytes: too large to be a configuration (at most {_LARGEST})"
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    except OSError as error:
-        return None, f"cannot be read: {error.strerror}"
+    found, why = reach.read(path, _LARGEST)
+    if found is None:
+        return None, why
+    text = found.decode("utf-8-sig", errors="replace")
     if "\0" in text:
         return None, "holds binary data"
     if any(len(line) > _LONGEST_LINE for line in text.split("\n")):
@@ -37,7 +33,7 @@ def load(path: Path) -> tuple[str | None, str]:
     return text, ""
 
 
-def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[str, str]) -> list[Path]:
+def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[str, str], reach: Reach) -> list[Path]:
     """Return the files that ``include wanted`` means, in nginx's order.
 
     Args:
@@ -46,19 +42,20 @@ def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[st
         folder: The folder of the file with the include, for files that are not where nginx will have them.
         path_map: Folders or files inside of nginx's container -> those here. Absolute paths that are neither mapped
             nor known places of nginx's files are not opened: they mean the container's files, not this machine's.
+        reach: Which files may be opened; others are left out.
     """
     if sum(glob.has_magic(part) for part in wanted.split("/")) > _MOST_WILD or wanted.count("..") > _MOST_UP:
         return []
-    if glob.has_magic(wanted) and (mapped := _mapped(wanted, path_map)):
+    if glob.has_magic(wanted) and (mapped := _mapped(wanted, path_map, reach)):
         return mapped
     for candidate in _candidates(wanted, root, folder, path_map):
         for pattern in (str(candidate), f"{candidate}.template"):
             matches = itertools.islice(glob.iglob(pattern), _MOST_MATCHES)  # noqa: PTH207  nginx's own pattern syntax
             try:
-                files = [path for path in map(Path, sorted(matches)) if path.is_file()]
+                files = [path for path in map(Path, sorted(matches)) if reach.has(path)]
                 if candidate == root / PurePosixPath(wanted).name and glob.has_magic(wanted):
                     # A guess: whole configurations beside the main file are not what its conf.d holds.
-                    files = [path for path in files if not _is_main(path)]
+                    files = [path for path in files if not _is_main(path, reach)]
             except (OSError, ValueError):
                 continue
             if files:
@@ -66,11 +63,11 @@ def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[st
     return []
 
 
-def _mapped(wanted: str, path_map: Mapping[str, str]) -> list[Path]:
+def _mapped(wanted: str, path_map: Mapping[str, str], reach: Reach) -> list[Path]:
     """Return the files that a container gets one by one under names that a pattern matches."""
     inside = wanted if wanted.startswith("/") else f"/etc/nginx/{wanted}"
     names = sorted(name for name in path_map if PurePosixPath(name).match(inside))
-    return [path for name in names if (path := Path(path_map[name])).is_file()]
+    return [path for name in names if reach.has(path := Path(path_map[name]))]
 
 
 def _candidates(wanted: str, root: Path, folder: Path, path_map: Mapping[str, str]) -> Iterator[Path]:
@@ -97,5 +94,5 @@ def _relative(wanted: str, root: Path, folder: Path) -> Iterator[Path]:
         yield root / "templates" / wanted.removeprefix("conf.d/")
 
 
-def _is_main(path: Path) -> bool:
-    return re.search(r"^\s*(?:events|http)\s*\{", load(path)[0] or "events {", re.MULTILINE) is not None
+def _is_main(path: Path, reach: Reach) -> bool:
+    return re.search(r"^[ \t]*+(?:events|http)\s*+\{", load(path, reach)[0] or "events {", re.MULTILINE) is not None

@@ -9,8 +9,8 @@ from pathlib import Path
 from no502.doctor.model import Service
 from no502.doctor.readers.compose import ComposeService
 from no502.doctor.readers.context import Context, known_environment
-from no502.doctor.readers.discovery import is_nginx_text
 from no502.doctor.readers.gaps import mark_gaps
+from no502.doctor.readers.kinds import looks_like_nginx
 from no502.doctor.readers.kubernetes import read_config_maps
 from no502.doctor.readers.nginx import read_nginx
 from no502.doctor.readers.nginx_services import is_nginx, is_nginx_image, nginx_versions
@@ -19,8 +19,8 @@ from no502.doctor.readers.texts import shown_path
 __all__ = ["read_config_map_nginx", "read_project_nginx"]
 
 _LARGEST = 4_000_000
-_MAIN_BLOCK = re.compile(r"^\s*(?:http|events)\s*\{|^# configuration file \S+:", re.MULTILINE)
-_FRAGMENT = re.compile(r"^\s*(?:server|upstream\s+\S+|map\s+\S+\s+\S+)\s*\{", re.MULTILINE)
+_MAIN_BLOCK = re.compile(r"^[ \t]*+(?:http|events)\s*+\{|^# configuration file \S+:", re.MULTILINE)
+_FRAGMENT = re.compile(r"^[ \t]*+(?:server|upstream[ \t]++\S++|map[ \t]++\S++[ \t]++\S++)\s*+\{", re.MULTILINE)
 
 
 def read_project_nginx(compose: Sequence[ComposeService], context: Context) -> None:
@@ -53,7 +53,7 @@ def read_project_nginx(compose: Sequence[ComposeService], context: Context) -> N
             environment=environment,
             path_map=mounts,
             service=service.name if service is not None else None,
-            beside=_beside(path, served, read, fronts),
+            beside=_beside(path, served, read, fronts, context),
             deployment=context.deployment,
         )
         mark_gaps(config, context.deployment)
@@ -66,7 +66,9 @@ def read_project_nginx(compose: Sequence[ComposeService], context: Context) -> N
 def read_config_map_nginx(context: Context) -> None:
     """Read the configurations that a cluster gives its nginx containers."""
     services = [one for one in context.deployment.services if is_nginx_image(one)]
-    for name, inline in read_config_maps(context.project.manifests, base=context.base, is_nginx=is_nginx_text):
+    for name, inline in read_config_maps(
+        context.project.manifests, base=context.base, is_nginx=looks_like_nginx, reach=context.options.reach
+    ):
         mounted = [one for one in services if name in _config_maps(one)]
         service = next(iter(mounted), None)
         versions, note = nginx_versions(context.options.nginx_version, service, None)
@@ -89,15 +91,20 @@ def _here(path: Path, context: Context) -> str:
     return str(context.base / shown_path(path, context.base))
 
 
-def _beside(path: Path, served: Sequence[Path], read: set[Path], fronts: Sequence[ComposeService]) -> list[Path]:
+def _beside(
+    path: Path, served: Sequence[Path], read: set[Path], fronts: Sequence[ComposeService], context: Context
+) -> list[Path]:
     """Return the other fragments that the image's own main file includes together with this one."""
     front = _serving(path, fronts)
-    if front is None or not _is_fragment(path):
+    if front is None or not _is_fragment(path, context):
         return []
     return [
         other
         for other in served
-        if other != path and other.resolve() not in read and _serving(other, fronts) is front and _is_fragment(other)
+        if other != path
+        and other.resolve() not in read
+        and _serving(other, fronts) is front
+        and _is_fragment(other, context)
     ]
 
 
@@ -111,12 +118,9 @@ def _roots(paths: Sequence[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: (path.name != "nginx.conf", len(path.parts), str(path)))
 
 
-def _is_fragment(path: Path) -> bool:
+def _is_fragment(path: Path, context: Context) -> bool:
     """Whether a file is one of conf.d: no main file, no dump, no snippet of a server."""
-    try:
-        text = path.read_bytes()[:_LARGEST].decode("utf-8", errors="replace")
-    except OSError:
-        return False
+    text = (context.options.reach.head(path, _LARGEST) or b"").decode("utf-8", errors="replace")
     return _MAIN_BLOCK.search(text) is None and _FRAGMENT.search(text) is not None
 
 

@@ -11,19 +11,13 @@ from no502.doctor.readers.shell_paths import reached
 from no502.doctor.readers.shell_words import Command, expand, find_commands, split
 from no502.doctor.readers.texts import read_text, shown_path
 
-__all__ = ["is_script", "read_procfile", "read_script"]
+__all__ = ["read_procfile", "read_script"]
 
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+|readonly\s+)?([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|\S*)\s*$")
 _DEFAULT = re.compile(r"\s*:\s+\"?\$\{([A-Za-z_]\w*):?=([^}]*)\}\"?\s*$")
 _EVERY = {"$@", "$*", "${@}", "${*}"}
 _ALL = re.compile(r"\$[@*]|\$\{[@*]\}")
 _SERVER = re.compile(r"\b(?:gunicorn|uvicorn|fastapi\s+run)\b")
-
-
-def is_script(path: Path, text: str) -> bool:
-    """Whether a file is a shell script that starts a server."""
-    shell = path.suffix in {".sh", ".bash"} or re.match(r"#!.*\b(?:ba|da|a|z)?sh\b", text) is not None
-    return shell and _SERVER.search(text) is not None
 
 
 def read_script(
@@ -59,7 +53,7 @@ def _servers(
     deployment: Deployment,
     arguments: Sequence[str] | None,
 ) -> Iterator[tuple[Command, Origin]]:
-    text = read_text(path, base, deployment, rule="C003")
+    text = read_text(path, base, deployment)
     values = dict(environment)
     shown = shown_path(path, base)
     for line, joined in reached(list(_lines(text or "")), arguments):
@@ -100,7 +94,7 @@ def _with_arguments(words: Sequence[str], arguments: Sequence[str] | None) -> li
 
 def read_procfile(path: Path, *, base: Path, deployment: Deployment) -> Iterator[tuple[str, Command, Origin]]:
     """Yield the servers of a Procfile with the names of their processes."""
-    text = read_text(path, base, deployment, rule="C003")
+    text = read_text(path, base, deployment)
     for number, line in enumerate((text or "").splitlines(), start=1):
         name, colon, rest = line.partition(":")
         if colon and re.fullmatch(r"[A-Za-z0-9_-]+", name):

@@ -68,7 +68,7 @@ def _script(word: str, one: ComposeService | None, context: Context) -> Path | N
         if one.context is not None:
             candidates += [one.context / word.lstrip("/"), one.context / name.name]
     candidates += [path for path in context.project.scripts if path.name == name.name]
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if context.deployment.reach.has(path)), None)
 
 
 def _after(word: str, argv: Sequence[str]) -> list[str] | None:

@@ -10,15 +10,10 @@ from no502.doctor.model import Deployment, Origin
 from no502.doctor.readers.shell_words import Command, find_commands, split
 from no502.doctor.readers.texts import read_text, shown_path
 
-__all__ = ["is_supervisor", "read_supervisor"]
+__all__ = ["read_supervisor"]
 
 _PROGRAM = re.compile(r"\[(?:program|fcgi-program):[^\]\n]+\]")
 _COMMAND = re.compile(r"command\s*[=:]\s*(.*)$")
-
-
-def is_supervisor(text: str) -> bool:
-    """Whether a text configures supervisord's programs."""
-    return re.search(r"^\[program:", text, re.MULTILINE) is not None
 
 
 def read_supervisor(path: Path, *, base: Path, deployment: Deployment) -> Iterator[tuple[Command, Origin]]:
@@ -26,7 +21,7 @@ def read_supervisor(path: Path, *, base: Path, deployment: Deployment) -> Iterat
 
     supervisord itself passes SIGTERM on to each program, so no shell stands before them unless they say so.
     """
-    text = read_text(path, base, deployment, rule="C003")
+    text = read_text(path, base, deployment)
     inside, pending, begin = False, "", 0
     for number, line in enumerate([*(text or "").splitlines(), "["], start=1):
         if pending and line[:1].isspace() and line.strip():

@@ -39,12 +39,12 @@ def read_unit(path: Path, *, base: Path, deployment: Deployment) -> Unit | None:
     entries: dict[str, list[tuple[str, Origin]]] = {}
     drop_ins = sorted(path.with_name(f"{path.name}.d").glob("*.conf")) if path.parent.is_dir() else []
     for file in [path, *drop_ins]:
-        text = read_text(file, base, deployment, rule="C003")
+        text = read_text(file, base, deployment)
         if text is None:
             return None
         _collect(text, shown_path(file, base), entries)
     name = path.name.removesuffix(".service").removesuffix("@")
-    environment = _environment(entries, path)
+    environment = _environment(entries, path, deployment)
     service = Service(
         kind=ServiceKind.SYSTEMD,
         name=name,
@@ -89,14 +89,16 @@ def _words(text: str) -> tuple[str, ...]:
         return tuple(text.split())
 
 
-def _environment(entries: Mapping[str, Sequence[tuple[str, Origin]]], path: Path) -> dict[str, Fact[str]]:
+def _environment(
+    entries: Mapping[str, Sequence[tuple[str, Origin]]], path: Path, deployment: Deployment
+) -> dict[str, Fact[str]]:
     found: dict[str, Fact[str]] = {}
     for text, origin in entries.get("EnvironmentFile", ()):
         name = text.lstrip("-")
         beside = path.parent / Path(name).name
         example = beside.with_name(f"{beside.name}.example")
         for candidate in (example, Path(name), beside):
-            found |= {key: Fact(value, origin) for key, value in read_environment(candidate).items()}
+            found |= {key: Fact(value, origin) for key, value in read_environment(candidate, deployment.reach).items()}
     for text, origin in entries.get("Environment", ()):
         for word in _words(text):
             key, equals, value = word.partition("=")

@@ -11,6 +11,7 @@ from no502.doctor.check import Result
 from no502.doctor.finding import Finding, Severity
 from no502.doctor.registry import rules
 from no502.doctor.reports.text import summary
+from no502.doctor.secrets import printable
 
 __all__ = ["to_github"]
 
@@ -18,11 +19,12 @@ _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO
 
 
 def _data(text: str) -> str:
+    text = "\n".join(printable(line) for line in text.split("\n"))
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    return _data(printable(text)).replace(":", "%3A").replace(",", "%2C")
 
 
 def to_github(result: Result, name_of: Callable[[str], str]) -> str:

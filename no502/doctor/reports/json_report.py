@@ -11,6 +11,7 @@ from no502.doctor.check import Result
 from no502.doctor.finding import Finding, Severity
 from no502.doctor.model import Address, Deployment, Fact, Origin
 from no502.doctor.registry import rules
+from no502.doctor.secrets import mask
 
 __all__ = ["SCHEMA_VERSION", "to_json"]
 
@@ -41,7 +42,16 @@ def to_json(result: Result) -> str:
             "baseline": result.known,
         },
     }
-    return json.dumps(report, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
+    return json.dumps(_masked(report), indent=2, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
+
+
+def _masked(value: Any) -> Any:  # noqa: ANN401 a JSON value
+    """Return a part of the report without the secrets of the files that it quotes."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: _masked(item) for key, item in value.items()}
+    return [_masked(item) for item in value] if isinstance(value, list) else value
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from no502.doctor.facts import name_of, seconds, value
 from no502.doctor.finding import Confidence, Finding, Severity
 from no502.doctor.model import Deployment, Origin, Version
 from no502.doctor.registry import AREAS, Rule
+from no502.doctor.secrets import printable
 
 __all__ = ["concise", "summary", "text"]
 
@@ -85,7 +86,7 @@ def _at(where: Origin) -> str:
 
 def _wrap(line: str, indent: int) -> list[str]:
     return textwrap.wrap(
-        line,
+        printable(line),
         _WIDTH,
         initial_indent=" " * indent,
         subsequent_indent=" " * (indent + 4),
@@ -113,5 +114,5 @@ def summary(result: Result) -> str:
 
 def concise(result: Result) -> str:
     """Return one line for each finding and the final line."""
-    lines = [f"{_place(f)}: {f.rule} {f.severity}: {f.message}" for f in result.findings]
+    lines = [printable(f"{_place(f)}: {f.rule} {f.severity}: {f.message}") for f in result.findings]
     return "\n".join([*lines, summary(result)]) + "\n"
