@@ -5,9 +5,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# Most tests wait for servers, so there are more processes than CPUs. JOBS=0 runs the tests in one process.
+JOBS ?= 4
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench soak demo test docker-test check release-check sync docs lock clean
+.PHONY: help install bench soak demo test test-all docker-test fix check release-check sync docs lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -21,12 +24,19 @@ $(INSTALLED): pyproject.toml requirements-dev.lock scripts/install.sh
 demo: $(INSTALLED) ## scaffold a service and serve it behind nginx (PORT=8080; CHECK=1: stop when it is ready)
 	$(BIN)/python scripts/demo.py $(if $(PORT),--port $(PORT)) $(if $(CHECK),--check)
 
-test: $(INSTALLED) ## run the tests; ARGS="-k name" is passed on
+test: $(INSTALLED) ## run the tests that start no servers, in under two minutes; ARGS="-k name" is passed on
+	$(PYTEST) $(if $(ARGS),$(ARGS),-m "not slow")
+
+test-all: $(INSTALLED) ## run every test: servers, nginx, PostgreSQL, Chromium, generated services (about ten minutes)
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
+	$(PYTEST) $(if $(COVERAGE),--cov --cov-report=term) $(ARGS)
 
 docker-test: $(INSTALLED) ## run the generated service on a Docker engine (minutes; starts one if none answers and this is root)
 	VENV="$(VENV)" scripts/docker-test
+
+fix: $(INSTALLED) ## let ruff repair and format what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 check: $(INSTALLED) ## lint, types, shell scripts, nginx variants, Compose, units, manifests, spelling, the site, workflows
 	$(BIN)/ruff check .
@@ -40,7 +50,11 @@ check: $(INSTALLED) ## lint, types, shell scripts, nginx variants, Compose, unit
 	$(BIN)/python scripts/check_compose.py
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: workflows not checked"; fi
 
-release-check: $(INSTALLED) ## build sdist and wheel, install the wheel into an empty environment, use it from there
+release-fix: $(INSTALLED) ## let ruff repair and format what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: $(INSTALLED) ## build sdist and wheel, install the wheel into an empty environment, use it from there
 	VENV="$(VENV)" PYTHON="$(PYTHON)" scripts/release-check
 
 bench: $(INSTALLED) ## run every benchmark side by side and write benchmarks/results (two hours, on a quiet machine)
@@ -64,7 +78,7 @@ docs: $(INSTALLED) ## write the generated pages and pictures, build the site int
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lock: $(INSTALLED) ## choose new versions for requirements-dev.lock (needs uv)
-	uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev --no-emit-index-url \
+	uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra cli --extra nginx --group dev --no-emit-index-url \
 	    --custom-compile-command "make lock" --output-file requirements-dev.lock pyproject.toml
 
 clean: ## remove everything that make and the tools have created

@@ -1,7 +1,6 @@
 """``no502 run``: the application behind a real nginx, both with the same numbers."""
 
 import os
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +15,7 @@ from no502.ladder.settings import load_settings
 from no502.nginx.binary import find_nginx, nginx_version
 from no502.serve.pair import Pair
 from no502.serve.ports import choose_port
+from no502.serve.private import SOCKET, private_directory
 from no502.serve.proxy import prepare_nginx
 from no502.serve.readiness import READY_PATH
 from no502.serve.stop_request import StopRequest
@@ -50,11 +50,9 @@ def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
     settings = load_settings()
     port = choose_port(port)
     console = Console()
-    with StopRequest() as stop, tempfile.TemporaryDirectory(prefix="no502-") as private:
-        socket = Path(private) / "gunicorn.sock"
-        command = prepare_nginx(
-            Path(private), binary=binary, release=release, port=port, socket=socket, settings=settings
-        )
+    with StopRequest() as stop, private_directory() as private:
+        socket = private / SOCKET
+        command = prepare_nginx(private, binary=binary, release=release, port=port, socket=socket, settings=settings)
         pair = Pair(
             application=application,
             socket=socket,

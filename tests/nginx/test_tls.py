@@ -12,6 +12,7 @@ import trustme
 
 from tests.nginx.proxy import HOST, Proxy, ProxyFactory
 from tests.support.backend import Backend
+from tests.support.polling import wait_until
 
 
 @pytest.fixture(scope="session")
@@ -182,6 +183,13 @@ def test_sessions_are_resumed_without_tickets(
             session = secure.session
         assert session is not None
         assert not session.has_ticket
+
+        def resumes() -> bool:
+            with _shake_hands(proxy, context, session=session) as secure:
+                return bool(secure.session_reused)
+
+        # nginx stores a session after it has sent the last message of the handshake
+        wait_until(resumes, what="the session in nginx's cache")
         for _ in range(4):
             with _shake_hands(proxy, context, session=session) as secure:
                 assert secure.session_reused

@@ -1,7 +1,5 @@
 """A generated service behind a real nginx: overload, and a path that nginx strips."""
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -12,6 +10,7 @@ import pytest
 
 from no502.nginx.binary import find_nginx, nginx_version
 from tests.nginx.proxy import HOST, Answer, Nginx, Proxy
+from tests.support.directories import public_directory
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running
@@ -61,10 +60,8 @@ async def stream() -> StreamingResponse:
 @pytest.fixture(name="tree")
 def _tree() -> Iterator[Path]:
     """An empty directory that nginx's workers can reach."""
-    directory = Path(tempfile.mkdtemp(prefix="no502-test-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+    with public_directory() as directory:
+        yield directory
 
 
 @pytest.fixture(name="held")

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from no502.nginx.binary import find_nginx, nginx_version
 from tests.nginx.proxy import HOST, Nginx, Proxy
 from tests.support.backend import OK, Backend, response
 from tests.support.commands import ROOT
+from tests.support.directories import public_directory
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.template import PROJECT, service_environment
@@ -232,10 +232,8 @@ class _Load:
 @pytest.fixture(name="tree")
 def _tree() -> Iterator[Path]:
     """A directory that nginx's workers can reach."""
-    directory = Path(tempfile.mkdtemp(prefix="no502-test-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+    with public_directory() as directory:
+        yield directory
 
 
 @pytest.fixture(name="instances")

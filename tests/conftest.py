@@ -1,0 +1,56 @@
+"""Which tests are slow, and which ones share something costly: decided here, for all of them.
+
+``make test`` leaves out what is marked ``slow``; ``make test-all`` runs everything. Both run several processes
+(``pytest-xdist``, ``--dist loadgroup``): tests of one group run one after the other in one process.
+"""
+
+from pathlib import Path
+
+import pytest
+
+_HERE = Path(__file__).resolve().parent
+
+_SLOW = (
+    "cli/test_demo.py",
+    "cli/test_run.py",
+    "conf/test_through_nginx.py",
+    "deploy",
+    "docs/test_site.py",
+    "doctor/test_live.py",
+    "doctor/test_nginx_effective.py",
+    "doctor_logs/test_real_nginx.py",
+    "e2e",
+    "lab/test_command.py",
+    "nginx",
+    "package",
+    "template",
+)
+"""Folders and modules whose tests run servers, a browser, an installation or other programs for seconds each."""
+
+_FAST = ("nginx/test_command.py", "nginx/test_render.py", "template/test_bad_answers.py", "template/test_bake.py")
+"""Modules in those folders that only read and write files."""
+
+_SHARED = ("wheel", "usual", "unusual", "stored", "site", "programs", "manifests", "units")
+"""Fixtures that take seconds to make: the tests that use one of them form a group."""
+
+
+def _within(path: str, names: tuple[str, ...]) -> bool:
+    return any(path == name or path.startswith(f"{name}/") for name in names)
+
+
+def _group_of(item: pytest.Item) -> str | None:
+    """Return the shared fixture that a test uses, by name or as a parameter."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    used = {*getattr(item, "fixturenames", ()), *(value for value in parameters.values() if isinstance(value, str))}
+    return next((name for name in _SHARED if name in used), None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test by where it stands, and put it into the group of what it shares."""
+    for item in items:
+        path = item.path.relative_to(_HERE).as_posix() if item.path.is_relative_to(_HERE) else ""
+        if _within(path, _SLOW) and not _within(path, _FAST):
+            item.add_marker(pytest.mark.slow)
+        group = _group_of(item)
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
