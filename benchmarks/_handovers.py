@@ -30,7 +30,7 @@ class Handovers:
         left: Workers that drained to the end and left, by reason.
         median_drain: Of those, the median duration of the drain.
         longest_drain: The longest one.
-        median_gone: From the order to leave until the arbiter saw the end of the process, median.
+        median_gone: From SIGTERM or the request to drain until the arbiter saw the end of the process, median.
         longest_gone: The longest one.
         served_while_draining: Requests answered by workers that no longer accepted connections.
         cancelled: Requests cancelled at the drain timeout.

@@ -37,7 +37,7 @@ class Plan:
     Attributes:
         port: The TCP port.
         seconds: How long requests are sent; answers are waited for after that.
-        rate: Requests per second offered whatever happens; None sends at full speed.
+        rate: Requests per second offered regardless of the answers; None sends at full speed.
         connections: How many connections stay busy at full speed.
         requests: Stop after so many; None means as many as fit into ``seconds``.
         processes: How many processes share the work.

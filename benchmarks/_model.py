@@ -23,7 +23,7 @@ class Fleet:
         boot_seconds: From the fork of a worker until it serves.
         boot_cpu_seconds: Processor time of that.
         in_flight: Requests that are between nginx and the workers at any moment, all machines together.
-        successor_first: Whether a worker serves on until its successor is ready.
+        successor_first: Whether a worker keeps serving until its successor is ready.
     """
 
     machines: int

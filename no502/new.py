@@ -52,7 +52,7 @@ def scaffold(destination: Path, answers: Mapping[str, str], *, no_input: bool = 
         no_input: Use defaults for the other questions instead of asking them.
 
     Raises:
-        UserError: Unknown or refused answers, or a place that can not be written or is taken.
+        UserError: Unknown or refused answers, or a place that cannot be written or is taken.
     """
     template = data_path("template")
     _check(answers, json.loads((template / "cookiecutter.json").read_text(encoding="utf-8")))
@@ -96,13 +96,13 @@ def _make(destination: Path) -> bool:
     """Create the destination where it is missing; tell whether that was necessary."""
     if destination.is_dir():
         if not os.access(destination, os.W_OK | os.X_OK):
-            message = f"can not write to the directory {destination}: {os.strerror(errno.EACCES)}"
+            message = f"cannot write to the directory {destination}: {os.strerror(errno.EACCES)}"
             raise UserError(message)
         return False
     try:
         destination.mkdir()
     except OSError as error:
-        message = f"can not create the directory {destination}: {error.strerror}"
+        message = f"cannot create the directory {destination}: {error.strerror}"
         raise UserError(message) from None
     return True
 
@@ -136,7 +136,7 @@ def _generate(template: Path, aside: Path, answers: Mapping[str, str], *, no_inp
         message = "nothing was created, see above"
         raise UserError(message) from None
     except CookiecutterException as error:
-        message = f"the template can not be rendered: {error}"
+        message = f"the template cannot be rendered: {error}"
         raise UserError(message) from None
     finally:
         tempfile.tempdir = before

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/: the ladder for the default settings, whatever the environment says, and the diagrams."""
+"""Draw the pictures of docs/: the ladder for the default settings, independent of the environment, and the diagrams."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A DNS server for one name: it answers A questions with whatever addresses it holds at the moment."""
+"""A DNS server for one name: it answers A questions with the addresses that it holds at the moment."""
 
 import socket
 import struct

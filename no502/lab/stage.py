@@ -85,7 +85,7 @@ class Stage:
             child.kill()
 
     def gunicorn(self, arguments: str, *, address: str | None = None, **environment: str) -> tuple[Child, str]:
-        """Start gunicorn as somebody typed it, and wait until it answers.
+        """Start gunicorn with the given command line, and wait until it answers.
 
         Args:
             arguments: The command line, without bind and application.
@@ -145,7 +145,7 @@ class Stage:
 
     @staticmethod
     def free_port() -> int:
-        """Return a port that nobody listens on."""
+        """Return an unused port."""
         return choose_port(0)
 
     def side(self, setup: str, events: list[Event]) -> Side:
@@ -159,7 +159,7 @@ class Stage:
         return Side(setup=setup, events=events, workers=self._worker_events(), log=self._log())
 
     def _environment(self) -> dict[str, str]:
-        """Return this process's environment without the settings that somebody has made for servers of their own."""
+        """Return this process's environment without the settings that are meant for other servers."""
         kept = {name: value for name, value in os.environ.items() if not _foreign(name)}
         imports = os.pathsep.join(entry for entry in sys.path if entry)
         return {**kept, "LAB_WORKERS": str(self._workers_file), "PYTHONUNBUFFERED": "1", "PYTHONPATH": imports}

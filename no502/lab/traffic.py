@@ -131,5 +131,5 @@ class Load:
             if self._interval is not None:
                 due += self._interval
             elif not event.ok:
-                due = time.monotonic() + _REFUSED_PAUSE  # whoever is refused at once would only spin
+                due = time.monotonic() + _REFUSED_PAUSE  # a client that is refused at once would only spin
         client.close()

@@ -1,6 +1,6 @@
 """The ladder as data: every number with its formula, who enforces it, why, and where that is written down.
 
-``gunicorn_conf`` computes the numbers. A test evaluates every formula here against it, so the two can not drift apart.
+``gunicorn_conf`` computes the numbers. A test evaluates every formula here against it, so the two cannot drift apart.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ RUNGS: tuple[Rung, ...] = (
         formula="T * 5 // 6 if hands_over else min(T * 5 // 6, (T - 5) // 2)",
         group="request",
         enforced_by="the application's middleware",
-        why="No response has started: the application answers 504 itself and cancels the work nobody waits for. "
+        why="No response has started: the application answers 504 itself and cancels work whose client has gone. "
         "A worker class without a heartbeat while it drains needs T >= 2 D + 5.",
         source="https://github.com/Kludex/uvicorn-worker/blob/main/uvicorn_worker/_workers.py",
     ),
@@ -106,7 +106,7 @@ RUNGS: tuple[Rung, ...] = (
         variable="FRONT_READ_TIMEOUT",
         formula=None,
         group="request",
-        enforced_by="what stands before nginx",
+        enforced_by="the load balancer or CDN in front of nginx",
         why="Longer than 2 C + P (nginx may connect twice), else nginx's answer is lost. Unset: nginx is the edge.",
         source=f"{_NGINX}/ngx_http_proxy_module.html#proxy_next_upstream",
     ),
@@ -200,7 +200,7 @@ RUNGS: tuple[Rung, ...] = (
         formula=None,
         group="recycling",
         enforced_by="gunicorn's arbiter",
-        why="One per CPU that the process may really use (control group quota, affinity), rounded up; "
+        why="One per CPU that the process may really use (cgroup quota, affinity), rounded up; "
         "not the machine's CPU count.",
         source="https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files",
         unit="",

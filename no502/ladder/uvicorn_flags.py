@@ -42,7 +42,7 @@ def flags(current: ServerSettings) -> dict[str, int]:
 
 
 def to_text(current: ServerSettings) -> str:
-    """Return a command to paste, and what it can not say."""
+    """Return a command to paste, and what it cannot say."""
     arguments = " \\\n    ".join(f"{flag} {value}" for flag, value in flags(current).items())
     return f"uvicorn app.main:app \\\n    {arguments}\n{_NOTES.format(current)}"
 

@@ -23,7 +23,7 @@ def choose_port(wanted: int) -> int:
             probe.bind((_HOST, wanted))
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
-            reason = "is taken" if taken else f"can not be used ({os.strerror(error.errno or 0)})"
+            reason = "is taken" if taken else f"cannot be used ({os.strerror(error.errno or 0)})"
             message = f"port {wanted} on {_HOST} {reason}: choose another with --port, or --port 0 for a free one"
             raise UserError(message) from None
         port: int = probe.getsockname()[1]

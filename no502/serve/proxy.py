@@ -57,6 +57,6 @@ def foreground_command(binary: str, tree: Path) -> list[str]:
     """
     arguments = ["-p", str(tree), "-c", str(tree / "nginx.conf"), "-e", "stderr"]
     if os.geteuid() == 0:
-        arguments += ["-g", "user root;"]  # else its workers become somebody who may not reach the socket
+        arguments += ["-g", "user root;"]  # otherwise workers drop to a user that may not open the socket
     check_configuration(binary, arguments)
     return [binary, *arguments]

@@ -7,7 +7,7 @@ import httpx
 __all__ = ["READY_PATH", "ask_nginx", "ask_worker"]
 
 READY_PATH = "/health/ready"
-"""Where a service says that it is ready, unless somebody says otherwise."""
+"""Where a service says that it is ready, unless another path is given."""
 _ASK_SECONDS = 2.0
 
 

@@ -110,8 +110,8 @@ def test_destination_that_can_not_be_made_is_refused(work: Path, environment: di
     missing = no502("new", "a/b", "--no-input", cwd=work, env=environment)
     blocked = no502("new", "file", "--no-input", cwd=work, env=environment)
     assert (missing.returncode, blocked.returncode) == (1, 1)
-    assert missing.stderr == "no502: can not create the directory a/b: No such file or directory\n"
-    assert blocked.stderr == "no502: can not create the directory file: File exists\n"
+    assert missing.stderr == "no502: cannot create the directory a/b: No such file or directory\n"
+    assert blocked.stderr == "no502: cannot create the directory file: File exists\n"
 
 
 def test_nothing_is_asked_without_a_terminal(work: Path, environment: dict[str, str]) -> None:

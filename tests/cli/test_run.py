@@ -217,7 +217,7 @@ def test_taken_port_is_named(project: Path, environment: dict[str, str]) -> None
 
 
 def test_import_error_shows_gunicorns_message(project: Path, environment: dict[str, str]) -> None:
-    """An application that can not be imported ends in gunicorn's own explanation."""
+    """An application that cannot be imported ends in gunicorn's own explanation."""
     done = no502("run", "app.nothing:app", "--port", "0", cwd=project, env=environment)
     assert done.returncode == 1
     # With several workers gunicorn 27 fails once more while it stops, and ends with 1 instead of 3.

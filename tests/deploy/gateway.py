@@ -1,4 +1,4 @@
-"""A real nginx as what stands before the server: with this project's files, or with those of a test."""
+"""A real nginx in front of the server: with this project's files, or with those of a test."""
 
 import os
 import socket
@@ -28,7 +28,7 @@ class Gateway(Running):
     def __init__(self, directory: Path, port: int) -> None:
         self.address = ("127.0.0.1", port)
         command: list[str | Path] = [find_nginx(None), "-e", "stderr", "-p", directory, "-c", "nginx.conf"]
-        if os.geteuid() == 0:  # its workers would be nobody, who may not look into the directory of a test
+        if os.geteuid() == 0:  # its workers would be the user nobody, who may not enter a test's directory
             command += ["-g", "user root root;"]
         super().__init__(command)
 

@@ -1,4 +1,4 @@
-"""gunicorn on a socket that somebody else holds, as systemd does: while it is away connections wait.
+"""gunicorn on a socket that another process holds, as systemd does: while it is away connections wait.
 
 The test plays systemd's part and keeps the listening socket; ``systemd-socket-activate`` waits for the first connection
 and hands the socket over as systemd would.

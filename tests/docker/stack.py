@@ -108,7 +108,7 @@ class Stack:
         return self.run("scripts/deploy", *options)
 
     def containers(self, service: str) -> list[str]:
-        """Return the ids of a service's containers, whatever their state."""
+        """Return the ids of a service's containers, in any state."""
         return self.run("docker", "compose", "ps", "--all", "--quiet", "--no-trunc", service).stdout.split()
 
     def container(self, service: str) -> str:

@@ -52,7 +52,7 @@ def test_two_replicas_are_replaced_without_a_loss_either(stack: Stack) -> None:
 
 
 def test_a_version_that_does_not_start_is_taken_back(stack: Stack, broken: Path) -> None:
-    """The former version serves on without a loss, the image is the former one again, and the exit code is 1."""
+    """The previous version keeps serving without a loss, its image is back in place, and the exit code is 1."""
     old = stack.container("backend")
     image = stack.inspect(old)["Image"]
     with Load(stack.port) as load:

@@ -60,7 +60,7 @@ def test_site_loads_nothing_from_elsewhere(site: Path) -> None:
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_pages_fit_in_a_real_browser(site: Path, tmp_path: Path, width: int) -> None:
-    """On a telephone and on a desk nothing sticks out of the page, and its pictures are drawn."""
+    """On a phone and on a desk nothing sticks out of the page, and its pictures are drawn."""
     script = (
         "const wide = document.documentElement.scrollWidth <= window.innerWidth;"
         "const drawn = [...document.querySelectorAll('article img')].every(one => one.naturalWidth > 0);"
@@ -101,7 +101,7 @@ def test_every_picture_has_a_text(site: Path) -> None:
 
 
 def test_pictures_are_what_the_code_draws() -> None:
-    """Nobody has edited the pictures, and the code has not changed without them."""
+    """The pictures are what the code draws today."""
     folder = ROOT / "docs" / "pictures"
     assert (folder / "idle-race.svg").read_text(encoding="utf-8") == draw_idle_race()
     assert (folder / "handover.svg").read_text(encoding="utf-8") == draw_handover()

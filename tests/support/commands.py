@@ -48,7 +48,7 @@ def processes_in(directory: Path) -> dict[int, str]:
             where = (entry / "cwd").readlink()
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
-            continue  # it has ended, or it is somebody else's
+            continue  # it has ended, or it belongs to another user
         if where.is_relative_to(directory) and command:
             found[int(entry.name)] = command
     return found

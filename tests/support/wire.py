@@ -35,7 +35,7 @@ class Response:
         return "close" in self.headers.get("connection", "").lower()
 
     @property
-    def data(self) -> Any:  # noqa: ANN401  whatever the application sent
+    def data(self) -> Any:  # noqa: ANN401  JSON of any shape
         """The body, decoded from JSON."""
         return json.loads(self.body)
 
@@ -81,7 +81,7 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Close it, whatever is still to come."""
+        """Close it, even if more is to come."""
         self._socket.close()
 
     def send(self, data: bytes) -> None:

@@ -169,7 +169,7 @@ def _silence(_server: Server, _number: int, _body: bytes, _writer: asyncio.Strea
     ],
 )
 def test_a_request_without_the_right_answer_is_lost(bad: Answer, reason: str) -> None:
-    """Whatever is not a complete 200 with the request's own number is lost, once, and the others are answered."""
+    """An answer that is not a complete 200 with the request's own number is lost, once, and the others are answered."""
 
     def answer(server: Server, number: int, body: bytes, writer: asyncio.StreamWriter) -> None:
         (bad if number in (5, 17) else _echo)(server, number, body, writer)

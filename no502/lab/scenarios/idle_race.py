@@ -57,7 +57,7 @@ SCENARIO = Scenario(
     cause="gunicorn closes an idle connection after 2 s (its default keepalive), nginx keeps it in its pool for 60 s. "
     "A POST that arrives at that moment is sent on a connection that is just being closed. nginx repeats GET and PUT "
     "silently, but never a POST.",
-    change="Whoever sends requests closes idle connections: nginx after PROXY_KEEPALIVE_TIMEOUT, the worker 15 s "
+    change="The side that sends requests closes idle connections: nginx after PROXY_KEEPALIVE_TIMEOUT, the worker 15 s "
     "later.",
     logged=r"recv\(\) failed \(104|prematurely closed connection",
     wild=_wild,

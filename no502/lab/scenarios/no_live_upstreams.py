@@ -51,7 +51,7 @@ def _fixed(stage: Stage) -> Side:
 
 
 def _from(stage: Stage, load: Load, back: float, setup: str) -> Side:
-    """Count only what was sent when both instances had been back for more than a second: nobody can serve before."""
+    """Count only what was sent when both instances had been back for more than a second."""
     events = [event for event in load.events if event.at > back + 1.5]
     return stage.side(f"{setup}; both restart; requests from 1.5 s after their return on", events)
 

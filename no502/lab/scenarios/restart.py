@@ -37,8 +37,8 @@ def _fixed(stage: Stage) -> Side:
 SCENARIO = Scenario(
     name="restart",
     title="Backend down: a restart of the only instance",
-    cause="Between the end of the old process and the listen() of the new one nobody owns the port: the kernel "
-    "refuses, and nginx has no other server to turn to.",
+    cause="Between the end of the old process and the listen() of the new one nothing is listening on the port: the "
+    "kernel refuses, and nginx has no other server to turn to.",
     change="The same deploy by SIGHUP (or with a socket that systemd holds, or start-first in Compose): the listening "
     "socket never goes away. A full stop of the only instance loses requests with no502 too.",
     logged=r"connect\(\) failed \(111",

@@ -37,7 +37,7 @@ SCENARIO = Scenario(
     name="slow-upstream",
     title="A request that takes longer than proxy_read_timeout",
     cause="gunicorn's timeout does not bound a request of an async worker: nginx gives up first, answers 504 with a "
-    "page of its own, and the handler goes on working for nobody.",
+    "page of its own, and the handler keeps working for a client that has gone.",
     change="The application's deadline is a rung below everything else: it answers 504 as problem+json itself, with "
     "the request id in its log, and cancels the handler.",
     logged=r"upstream timed out \(110",

@@ -51,7 +51,7 @@ SCENARIO = Scenario(
     name="stale-address",
     title="The backend has a new address",
     cause="nginx looks a name up once, when it starts. After docker compose up --force-recreate the container may have "
-    "another address, and every request goes to the old one until somebody reloads nginx.",
+    "another address, and every request goes to the old one until nginx is reloaded.",
     change="server NAME resolve with a resolver whose answers are valid for 5 s (nginx 1.27.3 or newer).",
     logged=r"connect\(\) failed \(1(?:11|13)",
     wild=_wild,
