@@ -21,7 +21,8 @@ def test_check_scaffolds_and_serves(home: Path, environment: dict[str, str]) -> 
     """With --check the demo ends with 0 when the scaffolded service has answered, and leaves nothing behind."""
     command = [*DEMO, "--check"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90, check=False)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.returncode == 0, done.stdout
+    assert done.stderr == "", done.stdout
     assert "ready at http://127.0.0.1:" in done.stdout
     assert list((home / "tmp").iterdir()) == []
 

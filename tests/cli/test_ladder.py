@@ -65,7 +65,8 @@ def test_an_override_is_told_from_a_computed_value(rung: object) -> None:
     (found,) = [candidate for candidate in RUNGS if candidate is rung]
     plain = ServerSettings()
     same = ServerSettings(**{f"{found.name}_override": value_of(found, plain)})  # type: ignore[arg-type]
-    assert (is_overridden(found, plain), is_overridden(found, same)) == (False, True)
+    assert is_overridden(found, plain) is False
+    assert is_overridden(found, same) is True
 
 
 def test_workers_are_overridden_by_web_concurrency() -> None:

@@ -33,7 +33,9 @@ def everything(directory: Path) -> list[str]:
 def test_project_is_created_here(work: Path, environment: dict[str, str]) -> None:
     """Without DEST the project's directory is created in the working directory, and nothing else."""
     done = no502("new", "--no-input", "project_name=Order Desk", cwd=work, env=environment)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "created order-desk\n", "")
+    assert done.returncode == 0
+    assert done.stdout == "created order-desk\n"
+    assert done.stderr == ""
     assert everything(work) == ["order-desk"]
     assert (work / "order-desk" / "app" / "main.py").is_file()
     assert (work / "order-desk" / "gunicorn_conf.py").read_bytes() == (ROOT / "gunicorn_conf.py").read_bytes()
@@ -43,13 +45,16 @@ def test_home_and_temporary_directory_stay_empty(work: Path, home: Path, environ
     """Scaffolding writes no replay file, no cache and no temporary file outside the destination."""
     done = no502("new", "--no-input", cwd=work, env=environment)
     assert done.returncode == 0, done.stderr
-    assert (everything(home), everything(home / "tmp")) == (["tmp"], [])
+    assert everything(home) == ["tmp"]
+    assert everything(home / "tmp") == []
 
 
 def test_project_is_created_in_dest(work: Path, environment: dict[str, str]) -> None:
     """DEST is where the project's directory is created; it is made when it is missing."""
     done = no502("new", "services", "--no-input", "project_name=Billing", cwd=work, env=environment)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "created services/billing\n", "")
+    assert done.returncode == 0
+    assert done.stdout == "created services/billing\n"
+    assert done.stderr == ""
     assert everything(work / "services") == ["billing"]
 
 
@@ -66,16 +71,19 @@ def test_existing_project_is_not_touched(work: Path, environment: dict[str, str]
     (work / "billing").mkdir()
     (work / "billing" / "mine").write_text("mine", encoding="utf-8")
     done = no502("new", "--no-input", "project_name=Billing", cwd=work, env=environment)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
+    assert done.stdout == ""
     assert done.stderr == "no502: billing exists already: remove it, or choose another project_name or DEST\n"
-    assert (everything(work), everything(work / "billing")) == (["billing"], ["mine"])
+    assert everything(work) == ["billing"]
+    assert everything(work / "billing") == ["mine"]
 
 
 def test_bad_values_are_named_and_nothing_is_left(work: Path, environment: dict[str, str]) -> None:
     """Values that the template refuses are named one line each, and not even DEST is left behind."""
     bad = ["proxy_read_timeout=5", "domain=https://example.com"]
     done = no502("new", "services", "--no-input", *bad, cwd=work, env=environment)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
+    assert done.stdout == ""
     assert done.stderr == (
         "domain='https://example.com': must be a host name in lower case such as api.example.com: "
         "no scheme, port, path or wildcard\n"
@@ -89,7 +97,8 @@ def test_unknown_questions_are_refused(work: Path, environment: dict[str, str]) 
     """Answers to questions that the template does not ask are named, all of them, with the closest question."""
     done = no502("new", "--no-input", "project_nam=x", "__project_slug=y", cwd=work, env=environment)
     known = ", ".join(QUESTIONS)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2
+    assert done.stdout == ""
     assert done.stderr == (
         f"no502: project_nam: no such question; did you mean project_name? There are {known}\n"
         f"__project_slug: no such question; did you mean project_name? There are {known}\n"
@@ -100,7 +109,8 @@ def test_unknown_questions_are_refused(work: Path, environment: dict[str, str]) 
 def test_two_destinations_are_refused(work: Path, environment: dict[str, str]) -> None:
     """More than one word without a = is a wrong command line."""
     done = no502("new", "one", "two", "--no-input", cwd=work, env=environment)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2
+    assert done.stdout == ""
     assert done.stderr == "no502: one DEST at most, answers as key=value; got one, two\n"
 
 
@@ -109,7 +119,8 @@ def test_destination_that_can_not_be_made_is_refused(work: Path, environment: di
     (work / "file").touch()
     missing = no502("new", "a/b", "--no-input", cwd=work, env=environment)
     blocked = no502("new", "file", "--no-input", cwd=work, env=environment)
-    assert (missing.returncode, blocked.returncode) == (1, 1)
+    assert missing.returncode == 1
+    assert blocked.returncode == 1
     assert missing.stderr == "no502: cannot create the directory a/b: No such file or directory\n"
     assert blocked.stderr == "no502: cannot create the directory file: File exists\n"
 
@@ -117,7 +128,8 @@ def test_destination_that_can_not_be_made_is_refused(work: Path, environment: di
 def test_nothing_is_asked_without_a_terminal(work: Path, environment: dict[str, str]) -> None:
     """Without a terminal and without --no-input the command says what is missing instead of waiting."""
     done = no502("new", cwd=work, env=environment)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2
+    assert done.stdout == ""
     assert done.stderr == "no502: standard input is not a terminal, so nothing can be asked: add --no-input\n"
 
 

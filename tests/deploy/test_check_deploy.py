@@ -119,10 +119,8 @@ def test_the_unbroken_originals_pass(manifests: str, units: str) -> None:
 def test_nothing_to_check_is_a_problem(tmp_path: Path) -> None:
     """A directory without any of the files is no success."""
     done = _check(tmp_path)
-    assert (done.returncode, done.stdout.splitlines()[0]) == (
-        1,
-        f"{tmp_path.name}: no deploy/systemd and no deploy/kubernetes",
-    )
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == f"{tmp_path.name}: no deploy/systemd and no deploy/kubernetes"
 
 
 def test_what_is_generated_is_right() -> None:

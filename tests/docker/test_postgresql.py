@@ -14,7 +14,8 @@ def test_it_is_migrated_and_serves_and_is_deployed_again(tmp_path: Path) -> None
         stack.compose("build", "--quiet")
         stack.compose("up", "--detach", "--wait")
         migrate = stack.inspect(stack.container("migrate"))["State"]
-        assert (migrate["Status"], migrate["ExitCode"]) == ("exited", 0)
+        assert migrate["Status"] == "exited"
+        assert migrate["ExitCode"] == 0
         assert stack.health(stack.container("backend")) == "healthy"
         stack.wait_until_served()
         networks = stack.inspect(stack.container("nginx"))["NetworkSettings"]["Networks"]

@@ -31,9 +31,16 @@ def test_the_incidents_own_numbers_come_out_at_the_defaults() -> None:
     """At 180 s and one worker the ladder is the table of the design, 120/1000/50 included."""
     s = _settings()
 
-    assert (s.statement_timeout, s.request_deadline, s.timeout, s.proxy_read_timeout) == (90, 100, 120, 180)
-    assert (s.drain_timeout, s.graceful_timeout, s.stop_grace) == (114, 120, 130)
-    assert (s.keepalive, s.max_requests, s.max_requests_jitter) == (30, 1000, 50)
+    assert s.statement_timeout == 90
+    assert s.request_deadline == 100
+    assert s.timeout == 120
+    assert s.proxy_read_timeout == 180
+    assert s.drain_timeout == 114
+    assert s.graceful_timeout == 120
+    assert s.stop_grace == 130
+    assert s.keepalive == 30
+    assert s.max_requests == 1000
+    assert s.max_requests_jitter == 50
 
 
 @given(st.integers(10, 86400), st.integers(1, 600), st.integers(1, 512), st.integers(0, 3600))
@@ -140,7 +147,9 @@ def test_an_environment_variable_with_a_fields_bare_name_is_not_read(monkeypatch
 
     s = ServerSettings()
 
-    assert (s.backlog, s.timeout, s.proc_name) == (2048, 120, "no502")
+    assert s.backlog == 2048
+    assert s.timeout == 120
+    assert s.proc_name == "no502"
 
 
 @pytest.mark.parametrize(
@@ -173,4 +182,5 @@ def test_trust_follows_the_kind_of_socket(
 
     s = ServerSettings()
 
-    assert (s.bind, s.forwarded_allow_ips) == (bind, trusted)
+    assert s.bind == bind
+    assert s.forwarded_allow_ips == trusted

@@ -7,7 +7,8 @@ def test_only_what_was_in_flight_at_a_kill_is_explained() -> None:
     """A request that was on its way when a worker was killed may be lost; one long before or after may not."""
     during, before, after = Loss(9.9, 10.1, "a"), Loss(1.0, 1.1, "b"), Loss(20.0, 20.1, "c")
     explained, unexplained = split_losses([during, before, after], [10.0])
-    assert (explained, unexplained) == ([during], [before, after])
+    assert explained == [during]
+    assert unexplained == [before, after]
     assert "2 requests lost without a killed worker: b at 1.0 s, c at 20.0 s" in loss_problem(unexplained)
     assert loss_problem([]) == ""
 
