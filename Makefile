@@ -10,7 +10,7 @@ JOBS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench soak demo test test-all docker-test fix check release-check sync docs lock clean
+.PHONY: help install bench soak demo test test-all docker-test python-test fix check release-check sync docs lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -34,6 +34,9 @@ test-all: $(INSTALLED) ## run every test: servers, nginx, PostgreSQL, Chromium, 
 docker-test: $(INSTALLED) ## run the generated service on a Docker engine (minutes; starts one if none answers and this is root)
 	VENV="$(VENV)" scripts/docker-test
 
+python-test: ## the handover and the configuration on Python 3.14 and 3.15 in a Debian forky directory (root; kept in ~/.cache)
+	scripts/new-pythons $(ARGS)
+
 fix: $(INSTALLED) ## let ruff repair and format what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -50,7 +53,10 @@ check: $(INSTALLED) ## lint, types, shell scripts, nginx variants, Compose, unit
 	$(BIN)/python scripts/check_compose.py
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: workflows not checked"; fi
 
-release-fix: $(INSTALLED) ## let ruff repair and format what it can
+release-python-test: ## the handover and the configuration on Python 3.14 and 3.15 in a Debian forky directory (root; kept in ~/.cache)
+	scripts/new-pythons $(ARGS)
+
+fix: $(INSTALLED) ## let ruff repair and format what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
