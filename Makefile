@@ -71,7 +71,7 @@ bench: $(INSTALLED) ## run every benchmark side by side and write benchmarks/res
 soak: $(INSTALLED) ## a long mixed load with reloads and kills, invariants checked (MINUTES=30)
 	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),30)
 
-sync: $(INSTALLED) ## copy gunicorn_conf.py, gunicorn_handover.py and nginx/ into the template
+sync: $(INSTALLED) ## copy the gunicorn_*.py files and nginx/ into the template
 	$(BIN)/python scripts/sync.py
 
 docs: $(INSTALLED) ## write the generated pages and pictures, build the site into build/site

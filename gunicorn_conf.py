@@ -4,9 +4,8 @@ This is a gunicorn configuration file and, as an exception to the rule, it compu
 the module's names and nothing else. Three ways to use it:
 
 * ``gunicorn -c python:gunicorn_conf app.main:app`` with the distribution ``no502`` installed;
-* ``gunicorn -c gunicorn_conf.py app.main:app`` with this file copied next to an application. With
-  ``gunicorn_handover.py`` beside it workers hand over; alone it runs uvicorn-worker's class with that class's stricter
-  rule, and says so in the log;
+* ``gunicorn -c gunicorn_conf.py app.main:app`` with this file, ``gunicorn_handover.py`` and ``gunicorn_arbiter.py``
+  copied next to an application;
 * ``from gunicorn_conf import ServerSettings`` in code: the request deadline and the statement timeout are rungs too.
 
 All times are whole seconds. Inputs come from the environment and from ``.env`` in the working directory, under the
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["ServerSettings", "settings"]
 
 _HANDOVER = "gunicorn_handover.HandoverWorker"
-_FALLBACK = "uvicorn_worker.UvicornWorker"
 _MAX_PORT = 65535
 _HERE = str(Path(__file__).resolve().parent)
 
@@ -241,9 +239,8 @@ class ServerSettings(BaseSettings):
 
     @cached_property
     def worker_class(self) -> str:
-        """``gunicorn_handover.HandoverWorker`` where it can be imported, else uvicorn-worker's class."""
-        found = importlib.util.find_spec("gunicorn_handover") is not None
-        return self.worker_class_override or (_HANDOVER if found else _FALLBACK)
+        """``GUNICORN_WORKER_CLASS``, else ``gunicorn_handover.HandoverWorker``."""
+        return self.worker_class_override or _HANDOVER
 
     @property
     def hands_over(self) -> bool:
@@ -373,6 +370,12 @@ def _load() -> ServerSettings:
         loaded = ServerSettings()
     except ValidationError as error:
         raise _refusal(problems + _lines(error)) from None
+    missing = [name for name in ("gunicorn_handover", "gunicorn_arbiter") if importlib.util.find_spec(name) is None]
+    if loaded.hands_over and missing:
+        problems.append(
+            f"{missing[0]}.py is missing: copy it beside gunicorn_conf.py, or install no502 "
+            "(or choose another class with GUNICORN_WORKER_CLASS)"
+        )
     if problems:
         raise _refusal(problems)
     return loaded
@@ -431,9 +434,8 @@ def _take_charge(server: Arbiter) -> None:
         install(server, stop_delay=effective.stop_delay, drain_timeout=effective.drain_timeout)
     else:
         server.log.warning(
-            "%s loses requests when a worker leaves: gunicorn_handover.py beside gunicorn_conf.py has the class that "
-            "does not; the request deadline is shortened to %d s for this one",
-            *(effective.worker_class, effective.request_deadline),
+            "%s loses requests when a worker leaves: %s does not; the request deadline is shortened to %d s for it",
+            *(effective.worker_class, _HANDOVER, effective.request_deadline),
         )
 
 

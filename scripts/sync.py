@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENDORED = ("gunicorn_conf.py", "gunicorn_handover.py", "nginx")
+VENDORED = ("gunicorn_arbiter.py", "gunicorn_conf.py", "gunicorn_handover.py", "nginx")
 
 
 def main() -> None:

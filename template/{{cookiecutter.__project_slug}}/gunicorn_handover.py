@@ -1,17 +1,18 @@
-"""How a worker leaves: without losing a request.
+"""A gunicorn worker that drains without losing a request.
 
-gunicorn forks a replacement only after the old worker is gone, and uvicorn closes idle and unread connections as soon
-as it stops, so nginx's next POST on one of them is reset. Here the order is turned round, one worker after the other:
+gunicorn forks a replacement only after the old worker has exited, and uvicorn closes idle and unread connections as
+soon as it stops, so nginx's next POST on one of them is reset. Here the order is reversed, one worker after the other:
 
-1. it has served ``max_requests``, or the operator reloads, scales or stops: it is *due*;
-2. the arbiter forks a replacement and waits until that one is ready; the due worker serves on, accepting;
-3. it *drains*: closes its copy of the listener, says ``Connection: close`` on every response, keeps idle connections
-   until nginx uses or closes them, sends WebSockets 1012, goes on with its heartbeat, cancels what still runs at
-   ``drain_timeout``;
-4. it runs the lifespan shutdown and exits 0. ``graceful_timeout`` after the order the arbiter would kill it.
+1. A worker is *due*: it has served ``max_requests``, has passed ``max_memory`` or ``max_lifetime``, or you reload,
+   scale or stop.
+2. The arbiter (``gunicorn_arbiter.py``) forks a replacement and waits until it is ready; the due worker keeps serving.
+3. The due worker *drains*: it closes its copy of the listener, says ``Connection: close`` on every response, keeps idle
+   connections until nginx uses or closes them, closes WebSockets with code 1012, tells streams to end, keeps sending
+   heartbeats, and cancels what still runs at ``drain_timeout``.
+4. It runs the lifespan shutdown and exits 0. ``graceful_timeout`` after SIGTERM the arbiter would kill it.
 
-Only the arbiter decides, once a second or when a worker pokes it, from one byte that each worker shares with it. There
-is no lock to lose: whoever dies, the next look at the remaining processes gives the same answer.
+Only the arbiter decides, every second or when a worker wakes it. The state is one shared byte per worker; there are no
+locks, so a process may die at any point and the arbiter's next pass converges.
 
 Use: ``gunicorn -c python:gunicorn_conf``, or in a gunicorn configuration of your own::
 
@@ -20,12 +21,15 @@ Use: ``gunicorn -c python:gunicorn_conf``, or in a gunicorn configuration of you
 
 What is touched beyond documented interfaces, and why; tests prove each on the lowest and the newest version supported:
 
-* ``Arbiter``: ``on_starting`` exchanges its class (no setting does) to extend ``manage_workers``, ``spawn_worker``,
-  ``kill_worker``, ``setup``, ``reload``, ``stop``, ``handle_term``; it reads ``WORKERS``, ``num_workers``,
-  ``worker_age``, ``app``, ``cfg.config``.
-* ``UvicornWorker._serve``: replaced, to run our ``Server``; ``.sock`` of gunicorn's sockets: uvloop closes those twice.
+* ``Arbiter``: ``install`` exchanges its class (no setting does); see ``gunicorn_arbiter.py`` for its methods.
+* ``Worker.SIGNALS``, ``.wsgi``: what every gunicorn worker class uses; ``.sock`` of gunicorn's sockets: uvloop closes
+  those twice.
 * ``Server.server_state``, ``.servers``, ``.lifespan``: to see connections, close listeners, publish ``Handover``.
+* ``Server.should_exit``: set when the drain begins, because event streams of third parties poll it.
 * ``Config.encoded_headers``: takes the ``Connection: close`` of all later responses.
+* ``Config.ws_protocol_class``: tells a WebSocket from everything else; its ``handshake_complete``,
+  ``handshake_completed_event`` (legacy class) or ``response_started`` (wsproto) tell whether 1012 can be sent.
+* ``connection.transport``: to abort a WebSocket whose client does not read, and to refuse one that was never accepted.
 * ``cycle`` of the HTTP protocols (``response_started``, ``default_headers``), ``conn.trailing_data`` of h11: the same
   for a response in the making, unless another request already waits behind it.
 """
@@ -35,97 +39,293 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import logging
 import mmap
 import os
+import random
 import signal
 import sys
 import time
+import traceback
+from dataclasses import asdict, dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakSet
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+from uvicorn.config import Config
 from uvicorn.server import Server
-from uvicorn_worker import UvicornWorker
 
 if TYPE_CHECKING:
     import socket
-    from types import FrameType, ModuleType
+    from collections.abc import Callable
+    from types import FrameType
 
     from gunicorn.config import Config as GunicornConfig
     from gunicorn.glogging import Logger
-    from uvicorn.config import Config
 
-__all__ = ["Handover", "HandoverWorker", "install", "on_reload", "on_starting"]
+__all__ = ["Handover", "HandoverWorker", "Options", "install", "on_reload", "on_starting"]
 
 _CLOSE = (b"connection", b"close")
-_Status = IntEnum("_Status", "BOOTING SERVING SPENT LEAVING", start=0)
-_Reason = IntEnum("_Reason", "signal max_requests reload scale stop orphaned", start=0)
+_UNAVAILABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n"
+    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 19\r\n\r\nService Unavailable"
+)
+_WEBSOCKET_CLOSE_SECONDS = 10.0
+"""How long a WebSocket may take to close: uvicorn's own ``close_timeout``. Then it is aborted."""
+_WEBSOCKET_SPREAD_SECONDS = 2.0
+"""Over how long the 1012 closes are spread, so that thousands of clients do not reconnect in the same tick."""
+_TICK_SECONDS = 0.1
+
+Status = IntEnum("Status", "BOOTING SERVING DUE LEAVING", start=0)
+"""What a worker tells the arbiter. DUE: it has reached a limit and keeps serving."""
+Reason = IntEnum("Reason", "signal max_requests reload scale stop orphaned max_memory max_lifetime", start=0)
+"""Why a worker drains."""
 
 
-class _Board:
-    """What a worker and the arbiter tell each other, a byte each, in memory shared since before the fork."""
+class Board:
+    """What a worker and the arbiter tell each other, in memory shared since before the fork."""
+
+    _CAUSE = 4  # where the text begins
+    _SIZE = 512
 
     def __init__(self) -> None:
-        self._shared = mmap.mmap(-1, 3)
+        self._shared = mmap.mmap(-1, self._SIZE)
 
     @property
-    def status(self) -> _Status:  # written by the worker
-        return _Status(self._shared[0])
+    def status(self) -> Status:  # written by the worker
+        return Status(self._shared[0])
 
     @status.setter
-    def status(self, value: _Status) -> None:
+    def status(self, value: Status) -> None:
         self._shared[0] = value
 
     @property
-    def order(self) -> _Reason:  # written by the arbiter; 0 ("signal") while it has no order
-        return _Reason(self._shared[1])
+    def order(self) -> Reason:  # written by the arbiter; 0 ("signal") while it has no order
+        return Reason(self._shared[1])
 
     @order.setter
-    def order(self, value: _Reason) -> None:
+    def order(self, value: Reason) -> None:
         self._shared[1] = value
 
     @property
-    def told_to_leave(self) -> bool:  # written by the arbiter before it sends the signal
+    def drain_requested(self) -> bool:  # written by the arbiter before it sends the signal
         return bool(self._shared[2])
 
-    def tell_to_leave(self) -> None:
+    def request_drain(self) -> None:
         self._shared[2] = 1
+
+    @property
+    def limit(self) -> Reason:  # written by the worker before it says DUE: which limit it has reached
+        return Reason(self._shared[3])
+
+    @limit.setter
+    def limit(self, value: Reason) -> None:
+        self._shared[3] = value
+
+    @property
+    def cause(self) -> str:  # written by the worker: why it could not boot, one line; empty if it did not say
+        return self._shared[self._CAUSE :].rstrip(b"\0").decode(errors="replace")
+
+    @cause.setter
+    def cause(self, text: str) -> None:
+        line = " ".join(text.split()).encode()[: self._SIZE - self._CAUSE]
+        self._shared[self._CAUSE : self._CAUSE + len(line)] = line
+
+    def close(self) -> None:
+        """Give the memory back; the arbiter does, once the worker is gone."""
+        self._shared.close()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What gunicorn has no setting for."""
+
+    stop_delay: int = 0
+    """Seconds between SIGTERM and the drain, in which workers keep accepting."""
+    drain_timeout: int | None = None
+    """Seconds until a draining worker cancels what still runs; None: nine tenths of ``graceful_timeout``."""
+    max_memory: int = 0
+    """Bytes of resident memory above which a worker is replaced; 0: off."""
+    max_lifetime: int = 0
+    """Seconds after which a worker is replaced; 0: off."""
+    max_lifetime_jitter: int = 0
+    """Upper bound of the random seconds added to ``max_lifetime``."""
+    reload_surge: int | None = None
+    """How many workers more than configured a reload may run at a time; None: a whole second generation."""
 
 
 class Handover:
-    """What an application may know of its worker's departure: ``request.state.handover``, also in the lifespan's state.
+    """What an application may know of its worker's drain: ``request.state.handover``, also in the lifespan's state.
 
-    A recycled worker is ``draining`` while others serve on. Only ``stopping`` concerns the whole instance: readiness
-    should look at that one.
+    A worker that is being replaced is ``draining`` while others keep serving. Only ``stopping`` concerns the whole
+    instance: readiness should look at that one.
     """
 
-    def __init__(self, board: _Board) -> None:
+    def __init__(self, board: Board) -> None:
         self._board = board
         self._event = asyncio.Event()
         self._reason: str | None = None
 
     @property
     def draining(self) -> bool:
-        """Whether this worker takes no new connections: a stream should end politely."""
+        """Whether this worker takes no new connections: a stream should end at its next event."""
         return self._event.is_set()
 
     @property
     def stopping(self) -> bool:
         """Whether the whole instance is about to stop, from SIGTERM on: readiness should say 503."""
-        return self._board.order is _Reason.stop or self._reason == _Reason.orphaned.name
+        return self._board.order is Reason.stop or self._reason == Reason.orphaned.name
 
     @property
     def reason(self) -> str | None:
-        """Why it drains: max_requests, reload, scale, stop, signal or orphaned; None while it does not."""
+        """Why it drains, a name of ``Reason``: max_requests, reload, stop, ...; None while it does not."""
         return self._reason
 
     async def wait(self) -> None:
         """Return when the worker begins to drain."""
         await self._event.wait()
 
-    def _begin(self, reason: _Reason) -> None:
+    def _begin(self, reason: Reason) -> None:
         self._reason = reason.name
         self._event.set()
+
+
+class _Limits:
+    """Whether a worker has reached ``max_requests``, ``max_lifetime`` or ``max_memory``."""
+
+    def __init__(self, worker: HandoverWorker) -> None:
+        options = worker.options
+        self._worker, self._memory = worker, options.max_memory
+        self._until = time.monotonic() + options.max_lifetime + random.randint(0, options.max_lifetime_jitter)  # noqa: S311
+        self._lifetime = options.max_lifetime
+        if self._memory and (used := _resident_bytes()) > self._memory:
+            self._memory = 0
+            worker.log.warning(
+                "handover: worker %d uses %d MiB as soon as it has booted, more than max_memory (%d MiB): "
+                "it is not replaced for its memory",
+                *(worker.pid, used >> 20, options.max_memory >> 20),
+            )
+
+    def reached(self, requests: int, *, memory: bool) -> Reason | None:
+        """Return the limit that was reached, and log it; ``memory``: whether to look at that one as well."""
+        log, pid = self._worker.log, self._worker.pid
+        if requests >= self._worker.max_requests:
+            log.info("handover: worker %d has served %d requests", pid, requests)
+            return Reason.max_requests
+        if self._lifetime and time.monotonic() >= self._until:
+            log.info("handover: worker %d has lived for %d s", pid, self._lifetime)
+            return Reason.max_lifetime
+        if memory and self._memory and (used := _resident_bytes()) > self._memory:
+            log.info("handover: worker %d uses %d MiB, more than %d", pid, used >> 20, self._memory >> 20)
+            return Reason.max_memory
+        return None
+
+
+def _resident_bytes() -> int:
+    """Return this process's resident memory; 0 where there is no /proc."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * mmap.PAGESIZE
+    except (OSError, IndexError):
+        return 0
+
+
+class _WebSockets:
+    """Closes WebSockets: each is told once, and one that does not close in time is aborted.
+
+    Nothing that one connection raises may end the drain of the others.
+    """
+
+    def __init__(self, config: Config, connections: set[Any], log: Logger) -> None:
+        self._kind: Any = config.ws_protocol_class or ()
+        self._connections, self._log = connections, log
+        self._told: dict[Any, float] = {}  # when
+        self._batch = 0
+
+    def open(self) -> list[Any]:
+        return [connection for connection in list(self._connections) if isinstance(connection, self._kind)]
+
+    def close(self, *, at_once: bool) -> None:
+        """Send 1012 (service restart) to some whose handshake is complete; abort those that were told long ago.
+
+        A handshake that the application has not accepted yet is left alone: it completes, and its turn comes then.
+        """
+        now, connections = time.monotonic(), self.open()
+        waiting = [connection for connection in connections if connection not in self._told]
+        self._batch = self._batch or max(10, round(len(waiting) * _TICK_SECONDS / _WEBSOCKET_SPREAD_SECONDS))
+        batch = len(waiting) if at_once else self._batch
+        for connection in [each for each in waiting if _can_be_closed(each)][:batch]:
+            self._told[connection] = now
+            self._try(connection, connection.shutdown)
+        for connection in connections:
+            if now - self._told.get(connection, now) >= _WEBSOCKET_CLOSE_SECONDS:
+                self._try(connection, connection.transport.abort)
+
+    def refuse(self) -> None:
+        """Answer 503 to handshakes that the application has still not accepted."""
+        for connection in self.open():
+            if connection not in self._told and not _can_be_closed(connection):
+                self._told[connection] = time.monotonic()
+                self._try(connection, connection.transport.write, _UNAVAILABLE)
+                self._try(connection, connection.transport.close)
+
+    def _try(self, connection: object, act: Callable[..., object], *arguments: object) -> None:
+        try:
+            act(*arguments)
+        except Exception as error:  # noqa: BLE001  a library's protocol class may raise anything
+            self._log.warning("handover: a WebSocket could not be closed: %s: %r", type(connection).__name__, error)
+
+
+def _can_be_closed(connection: Any) -> bool:  # noqa: ANN401  a protocol class of uvicorn
+    """Return whether the handshake is complete and no refusal is being sent."""
+    if getattr(connection, "response_started", False):
+        return False
+    event = getattr(connection, "handshake_completed_event", None)
+    return bool(event.is_set() if event is not None else getattr(connection, "handshake_complete", True))
+
+
+class _Background:
+    """The tasks that requests have left behind (``asyncio.create_task``), as opposed to those that run all the time.
+
+    A task that was there when the worker got ready, or has already run for longer than a drain may take, is a service
+    of the application and ends in its lifespan shutdown.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._next = seconds, 0.0
+        self._earlier: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self._residents = WeakSet(asyncio.all_tasks())
+
+    def look(self) -> None:
+        """Remember what runs now; called every second, it acts once in ``seconds``."""
+        if (now := time.monotonic()) >= self._next:
+            self._next, present = now + self._seconds, asyncio.all_tasks()
+            self._residents = WeakSet(present & {*self._residents, *self._earlier})
+            self._earlier = WeakSet(present)
+
+    def left(self) -> set[asyncio.Task[Any]]:
+        """Return the tasks that the drain waits for."""
+        return asyncio.all_tasks() - {*self._residents}
+
+
+class _LastError(logging.Handler):
+    """Remembers the last line of the last error that uvicorn has logged: why the lifespan startup failed."""
+
+    text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the line, unless it only says that the startup failed."""
+        message = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            self.text = _one_line(record.exc_info[1])
+        elif record.levelno >= logging.ERROR and not message.startswith("Application startup failed"):
+            self.text = message.strip().rpartition("\n")[2]
+
+
+def _one_line(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(error)).strip().rpartition("\n")[2]
 
 
 class _Server(Server):
@@ -134,8 +334,9 @@ class _Server(Server):
     def __init__(self, config: Config, worker: HandoverWorker) -> None:
         super().__init__(config)
         self._worker, self._handover = worker, Handover(worker.board)
-        self._leave: _Reason | None = None
-        self._websockets: set[object] = set()
+        self._leave: Reason | None = None
+        self._limits: _Limits | None = None
+        self._background: _Background | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn's signature
         """SIGTERM: drain, for the reason that the arbiter wrote down. SIGINT, SIGQUIT: quick, even out of a startup."""
@@ -143,24 +344,36 @@ class _Server(Server):
         self.force_exit = self.force_exit or sig != signal.SIGTERM
         if self.force_exit and not self.started:
             for stream in (sys.stdout, sys.stderr):
-                with contextlib.suppress(OSError, ValueError):  # a pipe that nobody reads, a closed stream
+                with contextlib.suppress(OSError, ValueError):  # a pipe that nothing reads, a closed stream
                     stream.flush()
             os._exit(0)  # uvicorn would look at the flag when the lifespan startup is over, which may be never
 
-    def _depart(self, reason: _Reason) -> None:
-        self._leave = reason if self._leave is None else self._leave  # asked twice, a worker leaves once
+    def _depart(self, reason: Reason) -> None:
+        self._leave = reason if self._leave is None else self._leave  # a worker drains once
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start as uvicorn does; then tell the arbiter, and send it a heartbeat every second."""
         self.lifespan.state["handover"] = self._handover
-        await super().startup(sockets=sockets)
+        logger, errors = logging.getLogger("uvicorn.error"), _LastError()
+        logger.addHandler(errors)
+        try:
+            await super().startup(sockets=sockets)
+        except SystemExit:
+            self._worker.board.cause = errors.text or "the lifespan startup failed"
+            raise
+        finally:
+            logger.removeHandler(errors)
         if self.started:
-            self._worker.board.status = _Status.SERVING
-            self._worker.poke_arbiter()
+            self._limits = _Limits(self._worker)
+            self._background = _Background(self._worker.timeouts()[0])
+            self._worker.board.status = Status.SERVING
+            self._worker.wake_arbiter()
             self._heartbeat()
 
     def _heartbeat(self) -> None:
         self._worker.notify()
+        if self._background is not None and not self._handover.draining:
+            self._background.look()
         asyncio.get_running_loop().call_later(1.0, self._heartbeat)
 
     async def on_tick(self, counter: int) -> bool:
@@ -168,39 +381,35 @@ class _Server(Server):
         await super().on_tick(counter)
         worker, board = self._worker, self._worker.board
         if os.getppid() != worker.ppid:
-            self._depart(_Reason.orphaned)  # the arbiter was killed: nobody would ever end this process
-        if board.status is _Status.SERVING and self.server_state.total_requests >= worker.max_requests:
-            board.status = _Status.SPENT
-            worker.log.info("handover: worker %d has served %d requests", worker.pid, self.server_state.total_requests)
-            worker.poke_arbiter()
-        if board.status is _Status.SPENT and not worker.managed:
-            self._depart(_Reason.max_requests)
+            self._depart(Reason.orphaned)  # the arbiter was killed: this process would never end
+        if board.status is Status.SERVING and self._limits is not None:
+            limit = self._limits.reached(self.server_state.total_requests, memory=counter % 10 == 0)
+            if limit is not None:
+                board.limit, board.status = limit, Status.DUE
+                worker.wake_arbiter()
+        if board.status is Status.DUE and not worker.managed:
+            self._depart(board.limit)
         return self._leave is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, cancel what is left at the drain timeout, run the lifespan shutdown."""
-        worker, state, began, served = (
-            self._worker,
-            self.server_state,
-            time.monotonic(),
-            self.server_state.total_requests,
-        )
+        worker, state = self._worker, self.server_state
+        began, served = time.monotonic(), state.total_requests
         reason = worker.board.order if self._leave is None else self._leave
-        worker.board.status = _Status.LEAVING
-        await self._stop_accepting(sockets or [])
-        self._handover._begin(reason)  # noqa: SLF001  applications see the other half
-        counts = (len(state.connections), len(state.tasks))
-        worker.log.info(
-            "handover: worker %d drains (%s): %d connections, %d requests", worker.pid, reason.name, *counts
-        )
-        self._announce_close()
-        drain, graceful = worker.limits()
+        worker.board.status = Status.LEAVING
+        drain, graceful = worker.timeouts()
         cancelled = 0
-        if not await self._drained(drain, unless_forced=True):
-            cancelled = len(state.tasks)
-            for task in list(state.tasks):
-                task.cancel(msg="the worker leaves: drain timeout exceeded")
-            await self._drained(0.2 if self.force_exit else (graceful - drain) / 2, unless_forced=False)
+        try:
+            await self._stop_accepting(sockets or [])
+            self._handover._begin(reason)  # noqa: SLF001  applications see the other half
+            self.should_exit = True  # sse-starlette finds this object by the signal handler and polls the flag
+            counts = (len(state.connections), len(state.tasks))
+            worker.log.info(
+                "handover: worker %d drains (%s): %d connections, %d requests", worker.pid, reason.name, *counts
+            )
+            cancelled = await self._drain(drain, graceful)
+        except Exception:
+            worker.log.exception("handover: worker %d could not drain", worker.pid)
         with contextlib.suppress(TimeoutError):
             left = began + graceful - time.monotonic()
             await asyncio.wait_for(self.lifespan.shutdown(), 1.5 if self.force_exit else max(0.5, left - 1.0))
@@ -208,6 +417,31 @@ class _Server(Server):
             "handover: worker %d leaves (%s) after %.1f s: %d requests served while draining, %d cancelled",
             *(worker.pid, reason.name, time.monotonic() - began, state.total_requests - served, cancelled),
         )
+
+    async def _drain(self, drain: float, graceful: float) -> int:
+        """Serve until everything is gone or ``drain`` seconds have passed; return the number of cancelled tasks."""
+        websockets = _WebSockets(self.config, self.server_state.connections, self._worker.log)
+        self._announce_close(websockets)
+        if await self._drained(websockets, drain, unless_forced=True):
+            return 0
+        websockets.refuse()
+        await asyncio.sleep(0.05)  # the refusals are sent, and their tasks see a closed connection, not a cancellation
+        cancelled = self._cancel(self.server_state.tasks)
+        await asyncio.sleep(0.05)  # the tasks that a request waits for have ended with it
+        cancelled += self._cancel(self._tasks())
+        await self._drained(websockets, 0.2 if self.force_exit else (graceful - drain) / 2, unless_forced=False)
+        return cancelled
+
+    def _cancel(self, tasks: set[asyncio.Task[Any]]) -> int:
+        for task in list(tasks):
+            task.cancel(msg="the worker leaves: drain timeout exceeded")
+        return len(tasks)
+
+    def _tasks(self) -> set[asyncio.Task[Any]]:
+        """Return what still runs: requests, and the tasks that they have left behind."""
+        left = self._background.left() if self._background is not None else set()
+        current = asyncio.current_task()
+        return {task for task in {*self.server_state.tasks, *left} if task is not current}
 
     async def _stop_accepting(self, sockets: list[socket.socket]) -> None:
         for sock in sockets:  # asyncio would lose what it accepted in the same turn of the loop as Server.close()
@@ -217,72 +451,97 @@ class _Server(Server):
         for server in self.servers:
             server.close()  # this process's copy only: the arbiter and the other workers keep the listener open
 
-    def _announce_close(self) -> None:
+    def _announce_close(self, websockets: _WebSockets) -> None:
         """Say ``Connection: close`` on every response whose head is not yet sent."""
         self.config.encoded_headers.append(_CLOSE)
-        for connection in self._http_connections():
-            cycle = connection.cycle
+        for connection in self.server_state.connections - {*websockets.open()}:
+            cycle: Any = getattr(connection, "cycle", None)
             waiting = getattr(getattr(connection, "conn", None), "trailing_data", (b"", False))[0]
             if cycle is not None and not cycle.response_started and not waiting:
                 cycle.default_headers = [*cycle.default_headers, _CLOSE]
 
-    def _http_connections(self) -> list[Any]:
-        kind: Any = self.config.http_protocol_class
-        return [connection for connection in self.server_state.connections if isinstance(connection, kind)]
-
-    async def _drained(self, seconds: float, *, unless_forced: bool) -> bool:
+    async def _drained(self, websockets: _WebSockets, seconds: float, *, unless_forced: bool) -> bool:
         """Wait until every connection and task is gone; False if that was not so in time."""
         state, began, ticks = self.server_state, time.monotonic(), 0
-        while state.connections or state.tasks:
+        closed: set[object] = set()
+        while state.connections or self._tasks():
             waited = time.monotonic() - began
             if waited >= seconds or (unless_forced and self.force_exit):
                 return False
             await super().on_tick(ticks)  # keeps the Date header right and takes the close header up
-            for connection in self._http_connections():
-                if connection.cycle is None and waited >= self.config.timeout_keep_alive:
-                    connection.shutdown()  # it never sent a request, and uvicorn has no idle timer for those
-            self._close_websockets()
-            await asyncio.sleep(0.1)
+            websockets.close(at_once=self.force_exit)
+            if waited >= self.config.timeout_keep_alive:
+                for connection in state.connections - closed - {*websockets.open()}:
+                    if getattr(connection, "cycle", None) is None:
+                        closed.add(connection)
+                        connection.shutdown()  # it never sent a request, and uvicorn has no idle timer for those
+            await asyncio.sleep(_TICK_SECONDS)
             ticks += 1
         return True
 
-    def _close_websockets(self) -> None:
-        """Send 1012 (service restart) to the WebSockets that were there a tick ago: their handshake is through."""
-        upgraded: set[Any] = {*self.server_state.connections} - {*self._http_connections()}
-        for connection in upgraded & self._websockets:
-            connection.shutdown()
-        self._websockets = upgraded - self._websockets
+
+def _ignore(sig: int, frame: FrameType | None) -> None:
+    """Do nothing. A handler, because the programs that an application starts would inherit SIG_IGN."""
 
 
-class HandoverWorker(UvicornWorker):  # type: ignore[misc]  # published without types
-    """A uvicorn worker that leaves without losing a request: gunicorn's ``worker_class``.
+class HandoverWorker(Worker):  # type: ignore[misc]  # published without types
+    """A uvicorn worker that drains without losing a request: gunicorn's ``worker_class``.
 
     It needs the arbiter's half, ``on_starting`` of this module as gunicorn's hook. Without it a worker still drains,
     but its replacement boots only after it is gone.
     """
 
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"loop": "auto", "http": "auto"}
+    """uvicorn settings, for a subclass to replace. https://uvicorn.dev/settings/"""
     managed: ClassVar[bool] = False
     """Whether the arbiter's half is installed in this master."""
     may_halt: ClassVar[bool] = True
     """Whether a failed boot may stop gunicorn: only as long as no worker has ever been ready."""
-    drain_timeout: ClassVar[int | None] = None
-    """Seconds until what still runs is cancelled; None computes it from ``graceful_timeout``."""
+    options: ClassVar[Options] = Options()
+    """What ``install`` was given."""
+    not_inherited: ClassVar[list[socket.socket]] = []
+    """Sockets of the arbiter that a worker closes first of all."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  gunicorn's untyped signature, passed through
         super().__init__(*args, **kwargs)
-        self.board = _Board()
-        self.config.limit_max_requests = None  # uvicorn would stop at once; _Server.on_tick counts instead
-        self.config.callback_notify = None  # every timeout / 2, by the wall clock; _Server sends every second
+        self.board = Board()
+        for name, theirs in (("uvicorn.error", self.log.error_log), ("uvicorn.access", self.log.access_log)):
+            logger = logging.getLogger(name)
+            logger.handlers, logger.propagate = theirs.handlers, False
+            logger.setLevel(theirs.level)
+        self.config = Config(**self._uvicorn_settings())
+
+    def _uvicorn_settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = {
+            "app": None,  # known when the application is loaded
+            "log_config": None,
+            "timeout_keep_alive": self.cfg.keepalive,
+            "forwarded_allow_ips": self.cfg.forwarded_allow_ips,
+            "backlog": self.cfg.backlog,
+        }
+        if self.cfg.is_ssl:
+            ours = ("keyfile", "certfile", "password", "ssl_version", "cert_reqs", "ca_certs", "ciphers")
+            theirs = ("keyfile", "certfile", "keyfile_password", "version", "cert_reqs", "ca_certs", "ciphers")
+            for name, name_there in zip(ours, theirs, strict=True):
+                settings[f"ssl_{name_there}"] = self.cfg.ssl_options.get(name)
+        return settings | self.CONFIG_KWARGS
 
     @classmethod
     def check_config(cls, cfg: GunicornConfig, log: Logger) -> None:
         """Called by the arbiter before the first worker.
 
         Raises:
-            RuntimeError: ``reuse_port`` is set: each worker has an accept queue of its own then, lost when it leaves.
+            RuntimeError: ``reuse_port`` is set: each worker has an accept queue of its own then, lost when it exits. Or
+                uvicorn's ``http2`` is: nginx answers 502 when an upstream ends an HTTP/2 connection.
         """
         if cfg.reuse_port:
-            msg = "HandoverWorker cannot work with reuse_port (a leaving worker's accept queue is lost): remove it"
+            msg = "HandoverWorker cannot work with reuse_port (a draining worker's accept queue is lost): remove it"
+            raise RuntimeError(msg)
+        if cls.CONFIG_KWARGS.get("http2"):
+            msg = (
+                "HandoverWorker cannot work with uvicorn's http2 (a GOAWAY of a draining worker is a 502 in nginx): "
+                "remove it from CONFIG_KWARGS, and proxy_http_version 2 from nginx"
+            )
             raise RuntimeError(msg)
         if not cls.managed:
             log.warning(
@@ -290,12 +549,12 @@ class HandoverWorker(UvicornWorker):  # type: ignore[misc]  # published without 
                 "Add to your gunicorn configuration: from gunicorn_handover import on_reload, on_starting"
             )
 
-    def limits(self) -> tuple[int, int]:
-        """Seconds from the order to leave: until what still runs is cancelled, until the arbiter kills the worker."""
+    def timeouts(self) -> tuple[int, int]:
+        """Seconds from the start of the drain: until tasks are cancelled, until the arbiter kills the worker."""
         graceful = int(self.cfg.graceful_timeout)
-        return self.drain_timeout or max(1, graceful - min(9, max(1, graceful // 20))), graceful
+        return self.options.drain_timeout or max(1, graceful * 9 // 10), graceful
 
-    def poke_arbiter(self) -> None:
+    def wake_arbiter(self) -> None:
         """Have the arbiter look at its workers now rather than within a second.
 
         SIGCHLD does nothing to a process that does not handle it, and may come as often as it likes to one that does.
@@ -305,27 +564,51 @@ class HandoverWorker(UvicornWorker):  # type: ignore[misc]  # published without 
                 os.kill(self.ppid, signal.SIGCHLD)
 
     def init_signals(self) -> None:
-        """Set uvicorn-worker's signals, and have the Python stack printed when the arbiter aborts a blocked worker."""
-        super().init_signals()
+        """Reset gunicorn's handlers; ignore the signals that are meant for the master.
+
+        A signal to the whole process group (``pkill -HUP gunicorn``, ``tini -g``, a terminal that closes) must not end
+        workers with requests in flight. SIGINT and SIGTERM get their handlers from uvicorn. faulthandler prints the
+        Python stack when the arbiter aborts a worker whose event loop is blocked.
+        """
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, _ignore)
+            signal.siginterrupt(number, False)
+        signal.signal(signal.SIGUSR1, self.handle_usr1)
+        signal.siginterrupt(signal.SIGUSR1, False)
         faulthandler.enable()
 
     def init_process(self) -> None:
-        """Run the worker. A boot that fails later than the first one must not make the arbiter halt."""
+        """Run the worker. A boot that fails after the first one must not make the arbiter halt."""
+        for inherited in self.not_inherited:
+            inherited.close()  # a second copy of the listener would outlive the drain
         try:
             super().init_process()
         except SystemExit as error:
-            booting = self.board.status is _Status.BOOTING
+            booting = self.board.status is Status.BOOTING
+            if booting and not self.board.cause and error.code not in (None, 0):
+                self.board.cause = f"exit status {error.code}" if isinstance(error.code, int) else str(error.code)
             if self.may_halt or not booting or error.code not in (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR):
                 raise
             raise SystemExit(1) from None
-        except Exception:
+        except Exception as error:
+            if not self.booted:
+                self.board.cause = _one_line(error)
             if self.may_halt or self.booted:
                 raise
             self.log.exception("handover: worker %d cannot boot", self.pid)
             raise SystemExit(1) from None
 
+    def run(self) -> None:
+        """Serve until the drain is over."""
+        with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+            runner.run(self._serve())
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, _ignore)  # it exits already
+
     async def _serve(self) -> None:
-        if self.board.told_to_leave:
+        if self.board.drain_requested:
             return  # a signal that came before this process had handlers of its own went to the arbiter's, for nothing
         self.config.app = self.wsgi
         server = _Server(self.config, self)
@@ -335,203 +618,25 @@ class HandoverWorker(UvicornWorker):  # type: ignore[misc]  # published without 
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
 
-class _GenerationForked(Exception):  # noqa: N818  control flow, not an error
-    """Leaves ``Arbiter.reload`` before it waits, deaf, for the old workers (gunicorn 26 and newer)."""
-
-
-class _HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
-    """The arbiter's half: replacement first. ``manage_workers`` is the whole protocol."""
-
-    pidfile: Any
-    stop_delay = 0
-    _crew: dict[int, HandoverWorker]  # as of the last look
-    _leaving: dict[int, tuple[_Reason, float]]  # why, and since when
-    _old_age = 0  # workers of this age and older are the generation before the last reload
-    _boot_failures = 0  # in a row
-    _failed_at = 0.0
-    _stop_at: float | None = None
-    _reloading = False
-    _kept: list[socket.socket]  # the listeners, until a reload can no longer be refused
-
-    def manage_workers(self) -> None:
-        """Spawn what is missing; let workers leave once ``num_workers`` others are ready; kill the overdue."""
-        now = time.monotonic()
-        if self._reloading:
-            raise _GenerationForked
-        if self._stop_at is not None and now >= self._stop_at:
-            raise StopIteration
-        self._take_stock(now)
-        staying = sorted((w for w in self._crew.values() if w.pid not in self._leaving), key=lambda worker: worker.age)
-        old = [worker for worker in staying if worker.age <= self._old_age]
-        one_leaves = any(reason is _Reason.max_requests for reason, _ in self._leaving.values())
-        spent = [] if old or one_leaves else [w for w in staying if w.booted and w.board.status is _Status.SPENT][:1]
-        keep = [worker for worker in staying if worker not in old and worker not in spent]
-        ready = [worker for worker in keep if worker.booted]
-        enough = len(ready) >= self.num_workers
-        for worker in old:
-            if enough or not worker.booted:
-                self._dismiss(worker, _Reason.reload)
-        for worker in spent if enough else []:
-            self._dismiss(worker, _Reason.max_requests)
-        for worker in ready[: max(0, len(ready) - self.num_workers)]:
-            self._dismiss(worker, _Reason.scale)
-        for _ in range(self.num_workers - len(keep) if now - self._failed_at >= self._pause() else 0):
-            self.spawn_worker()
-        for pid, (reason, since) in self._leaving.items():
-            if now - since > self.cfg.graceful_timeout:
-                self.log.error("handover: worker %d is killed: it did not leave (%s) in time", pid, reason.name)
-                self.kill_worker(pid, signal.SIGKILL)
-
-    def _take_stock(self, now: float) -> None:
-        """Compare the processes with those of the last look: who is ready, who is gone and how."""
-        present = dict(self.WORKERS)
-        for pid in self._crew.keys() - present.keys():
-            reason, since = self._leaving.pop(pid, (None, now))
-            if reason is not None:
-                self.log.info("handover: worker %d gone (%s) %.1f s after the order", pid, reason.name, now - since)
-            elif self._crew[pid].board.status is _Status.BOOTING:
-                self._boot_failed(pid, now)
-        for pid, worker in present.items():
-            status = worker.board.status
-            if status is not _Status.BOOTING and not worker.booted:
-                worker.booted = True  # of the arbiter's copy
-                self.log.info("handover: worker %d is ready", pid)
-                self._boot_failures, HandoverWorker.may_halt = 0, False
-            if status is _Status.LEAVING and pid not in self._leaving:
-                self._leaving[pid] = (worker.board.order, now)
-            if self._stop_at is not None:
-                worker.board.order = _Reason.stop
-        self._crew = present
-
-    def _serving(self) -> int:
-        return sum(worker.board.status is not _Status.BOOTING for worker in list(self.WORKERS.values()))
-
-    def _pause(self) -> float:
-        """Seconds from a failed boot to the next try: longer with each, short when nobody serves."""
-        return min(30.0 if self._serving() else 1.0, 0.5 * 2**self._boot_failures) if self._boot_failures else 0.0
-
-    def _boot_failed(self, pid: int, now: float) -> None:
-        self._boot_failures, self._failed_at = min(self._boot_failures + 1, 999), now
-        self.log.error(
-            "handover: worker %d could not boot (failure %d in a row): %d workers serve on, next try in %.0f s",
-            *(pid, self._boot_failures, self._serving(), self._pause()),
-        )
-
-    def _dismiss(self, worker: HandoverWorker, reason: _Reason) -> None:
-        self._leaving[worker.pid] = (reason, time.monotonic())
-        worker.board.order = reason
-        self.log.info("handover: worker %d may leave (%s)", worker.pid, reason.name)
-        self.kill_worker(worker.pid, signal.SIGTERM)
-
-    def kill_worker(self, pid: int, sig: int) -> None:
-        """Send a signal; one that ends a worker is written down first, for a worker that has no handlers yet."""
-        if sig in {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT} and pid in self.WORKERS:
-            self.WORKERS[pid].board.tell_to_leave()
-        super().kill_worker(pid, sig)
-
-    def spawn_worker(self) -> int:
-        """Fork a worker and remember it, so that even one that dies before the next look is accounted for."""
-        while self._kept:
-            self._kept.pop().close()  # a worker must not inherit a second copy of the listener
-        pid: int = super().spawn_worker()
-        if pid in self.WORKERS:
-            self._crew[pid] = self.WORKERS[pid]
-        else:  # gunicorn before 23 reaps in the signal handler
-            self._boot_failed(pid, time.monotonic())
-        return pid
-
-    def setup(self, app: Any) -> None:  # noqa: ANN401  gunicorn's application object
-        """Apply a configuration.
-
-        Raises:
-            SystemExit: its workers cannot hand over; ``reload`` then goes back to the one before.
-        """
-        super().setup(app)
-        if not issubclass(self.worker_class, HandoverWorker):
-            msg = "handover: a reload cannot change worker_class: restart gunicorn instead"
-            raise SystemExit(msg)
-
-    def reload(self) -> None:
-        """SIGHUP: fork a new generation beside the old one, which leaves when all of the new one is ready.
-
-        A configuration that fails before the first fork, in whatever way, changes nothing.
-        """
-        before = (self.app.cfg, self.num_workers, self._old_age, self.pidfile, self.LISTENERS)
-        modules = self._forget_configuration()
-        self._kept = [listener.sock.dup() for listener in self.LISTENERS]
-        self._reloading, self._old_age, self._boot_failures = True, self.worker_age, 0
-        try:
-            super().reload()
-        except _GenerationForked:
-            pass
-        except (Exception, SystemExit) as error:
-            if os.getpid() != self.pid or not self._kept:
-                raise  # the end of a worker, which runs inside of this call; or gunicorn's own, later failure
-            sys.modules.update(modules)
-            self._undo_reload(*before)
-            trace = not isinstance(error, SystemExit)  # gunicorn and gunicorn_conf have said it all before they exit
-            message = "handover: reload refused, the old configuration stays in force: %s"
-            self.log.error(message, error, exc_info=trace)  # noqa: TRY400
-        finally:
-            self._reloading = False
-        self.manage_workers()
-
-    def _forget_configuration(self) -> dict[str, ModuleType]:
-        """Have the modules of the configuration run again when they are imported next, and return the present ones.
-
-        Python would hand out the cached module of ``-c python:NAME``; ``gunicorn_conf`` may be what a file imports.
-        """
-        names = {"gunicorn_conf", str(self.cfg.config).removeprefix("python:")}
-        return {name: sys.modules.pop(name) for name in names if name in sys.modules}
-
-    def _undo_reload(self, cfg: Any, workers: int, old_age: int, pidfile: Any, listeners: list[Any]) -> None:  # noqa: ANN401
-        self.app.cfg, self._old_age, self.LISTENERS = cfg, old_age, listeners
-        for listener, kept in zip(listeners, self._kept, strict=True):
-            if listener.sock is None:
-                kept.set_inheritable(True)  # for SIGUSR2
-                kept.setblocking(False)
-                listener.sock = kept
-            else:
-                kept.close()
-        self._kept = []
-        self.setup(self.app)
-        self.num_workers = workers
-        if self.pidfile is not pidfile:
-            self.pidfile = pidfile
-            if pidfile is not None:
-                pidfile.create(self.pid)
-
-    def handle_term(self) -> None:
-        """SIGTERM: stop, after ``stop_delay`` seconds in which workers accept while readiness says 503."""
-        if not self.stop_delay:
-            raise StopIteration
-        if self._stop_at is None:
-            self._stop_at = time.monotonic() + self.stop_delay
-            self.log.info("handover: readiness says 503 from now on; workers drain in %d s", self.stop_delay)
-
-    def stop(self, graceful: bool = True) -> None:
-        """Tell the workers why they leave, then stop as gunicorn does."""
-        for worker in list(self.WORKERS.values()):
-            worker.board.order = _Reason.stop
-        super().stop(graceful)
-
-
-def install(server: Arbiter, *, stop_delay: int = 0, drain_timeout: int | None = None) -> None:
+def install(server: Arbiter, **options: int | None) -> None:
     """Give the running arbiter its half of the handover; for ``on_starting`` and ``on_reload``.
 
     Args:
         server: what gunicorn passes to the hook.
-        stop_delay: seconds between SIGTERM and the drain, in which workers go on accepting.
-        drain_timeout: seconds until a leaving worker cancels what still runs; None: just below ``graceful_timeout``.
+        options: the fields of ``Options``, by name.
     """
     if not issubclass(server.worker_class, HandoverWorker):
         server.log.warning("handover: worker class %s does not hand over", server.cfg.worker_class_str)
         return
-    if not isinstance(server, _HandoverArbiter):
-        server.__class__ = _HandoverArbiter
-        server._crew, server._leaving, server._kept = {}, {}, []  # noqa: SLF001  there is no __init__ to run any more
-    server.stop_delay = stop_delay
-    HandoverWorker.managed, HandoverWorker.drain_timeout = True, drain_timeout
+    from gunicorn_arbiter import HandoverArbiter  # noqa: PLC0415  it builds on this module
+
+    HandoverWorker.managed, HandoverWorker.options = True, Options(**options)  # type: ignore[arg-type]
+    HandoverArbiter.take_over(server)
+    if server.cfg.preload_app:
+        server.log.warning(
+            "handover: preload_app is set: SIGHUP forks new workers from the code that this master has already loaded. "
+            "Restart gunicorn, or send SIGUSR2, to serve new code"
+        )
 
 
 def on_starting(server: Arbiter) -> None:
@@ -541,4 +646,4 @@ def on_starting(server: Arbiter) -> None:
 
 def on_reload(server: Arbiter) -> None:
     """Keep what ``install`` was given: gunicorn's hook, for a configuration of your own."""
-    install(server, stop_delay=getattr(server, "stop_delay", 0), drain_timeout=HandoverWorker.drain_timeout)
+    install(server, **asdict(HandoverWorker.options))

@@ -68,6 +68,6 @@ def not_installed(environment: dict[str, str], tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def handover_file() -> Path:
-    """Return the path of ``gunicorn_handover.py``."""
-    return _ROOT / "gunicorn_handover.py"
+def handover_files() -> list[Path]:
+    """Return the paths of both halves of the handover."""
+    return [_ROOT / "gunicorn_handover.py", _ROOT / "gunicorn_arbiter.py"]

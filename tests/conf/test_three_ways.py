@@ -46,14 +46,30 @@ def test_installed_module_from_any_directory(project: Path, gunicorn: list[str],
     assert "Using worker: gunicorn_handover.HandoverWorker" in output
 
 
-def test_copied_file_alone_runs_uvicorn_workers_class_and_says_so(copied: Path, not_installed: dict[str, str]) -> None:
-    """Without gunicorn_handover.py the file still starts, with that class's shorter deadline, and warns."""
-    port = free_port()
-    gone = subprocess.run([sys.executable, "-c", "import gunicorn_handover"], env=not_installed, cwd="/", check=False)
-    assert gone.returncode == 1, "the test needs an interpreter that cannot see the distribution"
+@pytest.mark.parametrize("missing", ["gunicorn_handover.py", "gunicorn_arbiter.py"])
+def test_copied_file_without_the_others_says_what_is_missing(
+    copied: Path, not_installed: dict[str, str], handover_files: list[Path], missing: str
+) -> None:
+    """Without the files of the handover gunicorn does not start: one line names the file, no traceback."""
+    for file in handover_files:
+        if file.name != missing:
+            shutil.copy(file, copied)
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn_conf.py", "service:app"]
 
-    with Running(command, cwd=copied, env=not_installed | {"GUNICORN_BIND": f"127.0.0.1:{port}"}) as server:
+    done = subprocess.run(command, env=not_installed, cwd=copied, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"gunicorn_conf: {missing} is missing: copy it beside gunicorn_conf.py")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_another_worker_class_needs_no_handover(copied: Path, not_installed: dict[str, str]) -> None:
+    """``GUNICORN_WORKER_CLASS`` takes any class, with that class's shorter deadline, and the log says what it costs."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn_conf.py", "service:app"]
+    variables = {"GUNICORN_BIND": f"127.0.0.1:{port}", "GUNICORN_WORKER_CLASS": "uvicorn_worker.UvicornWorker"}
+
+    with Running(command, cwd=copied, env=not_installed | variables) as server:
         _get(port)
         output = server.output()
 
@@ -65,15 +81,16 @@ def test_copied_file_alone_runs_uvicorn_workers_class_and_says_so(copied: Path, 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["beside-the-app", "in-another-directory"])
 def test_copied_file_with_the_handover_beside_it_hands_over(
-    copied: Path, not_installed: dict[str, str], handover_file: Path, elsewhere: bool
+    copied: Path, not_installed: dict[str, str], handover_files: list[Path], elsewhere: bool
 ) -> None:
     """`-c deploy/gunicorn_conf.py` finds the gunicorn_handover.py next to it."""
     port = free_port()
-    shutil.copy(handover_file, copied)
+    for file in handover_files:
+        shutil.copy(file, copied)
     conf = Path("gunicorn_conf.py")
     if elsewhere:
         (copied / "deploy").mkdir()
-        for name in ("gunicorn_conf.py", "gunicorn_handover.py"):
+        for name in ("gunicorn_conf.py", "gunicorn_handover.py", "gunicorn_arbiter.py"):
             (copied / name).rename(copied / "deploy" / name)
         conf = Path("deploy/gunicorn_conf.py")
     command = [sys.executable, "-m", "gunicorn", "-c", str(conf), "service:app"]
@@ -105,11 +122,12 @@ def test_in_code_the_settings_come_from_the_environment(project: Path, environme
 
 
 def test_a_reload_reads_the_copied_file_and_dotenv_again(
-    copied: Path, not_installed: dict[str, str], handover_file: Path
+    copied: Path, not_installed: dict[str, str], handover_files: list[Path]
 ) -> None:
     """After SIGHUP the new generation runs with the number that .env has now."""
     port = free_port()
-    shutil.copy(handover_file, copied)
+    for file in handover_files:
+        shutil.copy(file, copied)
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn_conf.py", "service:app"]
 
     with Running(command, cwd=copied, env=not_installed | {"GUNICORN_BIND": f"127.0.0.1:{port}"}) as server:

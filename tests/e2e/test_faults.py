@@ -49,7 +49,7 @@ def test_replacement_is_killed_while_booting(tmp_path: Path) -> None:
         (tmp_path / "hold").touch()
         server.ask()
         os.kill(server.wait_for_lifespan("enters", count=2), signal.SIGKILL)
-        server.wait_for_log(r"could not boot \(failure 1 in a row\): 1 workers serve on, next try in 1 s")
+        server.wait_for_log(r"could not boot \(failure 1 in a row\): 1 workers keep serving, next try in 1 s")
         assert server.ask() == old
         third = server.wait_for_lifespan("enters", count=3)
         (tmp_path / "hold").unlink()
@@ -81,7 +81,7 @@ def test_last_worker_is_killed_after_failed_boots(tmp_path: Path) -> None:
         [old] = server.wait_for_workers(1)
         (tmp_path / "broken").touch()
         server.send_signal(signal.SIGHUP)
-        server.wait_for_log(r"\(failure 3 in a row\): 1 workers serve on, next try in 4 s")
+        server.wait_for_log(r"\(failure 3 in a row\): 1 workers keep serving, next try in 4 s")
         (tmp_path / "broken").unlink()
         os.kill(old, signal.SIGKILL)
         server.wait_for_workers(1, without=[old])

@@ -38,7 +38,7 @@ def test_reuse_port_is_refused(tmp_path: Path) -> None:
     """reuse_port stops gunicorn at the start, with the reason and the remedy."""
     with Gunicorn(tmp_path, reuse_port=True, boots=False) as server:
         assert server.wait() != 0
-        assert server.found(r"cannot work with reuse_port \(a leaving worker's accept queue is lost\): remove it")
+        assert server.found(r"cannot work with reuse_port \(a draining worker's accept queue is lost\): remove it")
 
 
 def test_other_class_with_the_hook(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import re
+import signal
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -12,22 +13,25 @@ import pytest
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config as GunicornConfig
+from gunicorn.workers.base import Worker
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn_worker import UvicornWorker
+from uvicorn.server import ServerState
 
+import gunicorn_arbiter
 import gunicorn_handover
 
-_OVERRIDDEN = ["manage_workers", "spawn_worker", "kill_worker", "setup", "reload", "stop", "handle_term"]
-_READ = ["WORKERS", "num_workers", "worker_age", "app"]
-_OWN = {"on_starting", "Handover", "Server", "Arbiter", "Connection: close"}
+_OVERRIDDEN = [
+    *("manage_workers", "spawn_worker", "kill_worker", "reap_workers"),
+    *("setup", "reload", "stop", "halt", "handle_term"),
+]
+_READ = ["WORKERS", "LISTENERS", "num_workers", "worker_age", "pidfile", "app"]
+_OWN = {"install", "Handover", "Arbiter", "Connection: close", "gunicorn_arbiter.py"}
 _PROVED = {
-    *_OVERRIDDEN,
-    *_READ,
-    "cfg.config",
-    *("UvicornWorker._serve", ".sock", "Server.server_state", ".servers", ".lifespan", "Config.encoded_headers"),
-    *("cycle", "response_started", "default_headers", "conn.trailing_data"),
+    *("Worker.SIGNALS", ".wsgi", ".sock", "Server.server_state", ".servers", ".lifespan", "Config.encoded_headers"),
+    *("Server.should_exit", "Config.ws_protocol_class", "handshake_complete", "handshake_completed_event"),
+    *("connection.transport", "cycle", "response_started", "default_headers", "conn.trailing_data"),
 }
 
 
@@ -44,12 +48,15 @@ def test_list_is_complete() -> None:
     text = inspect.getdoc(gunicorn_handover) or ""
     section = text[text.index("* ``Arbiter``") :]
     assert set(re.findall(r"``([^`]+)``", section)) == _PROVED | _OWN
+    text = inspect.getdoc(gunicorn_arbiter) or ""
+    section = text[text.index("``gunicorn.arbiter.Arbiter``: ") :].removeprefix("``gunicorn.arbiter.Arbiter``: ")
+    assert set(re.findall(r"``([^`]+)``", section)) == {*_OVERRIDDEN, *_READ, "cfg.config"}
 
 
 @pytest.mark.parametrize("name", _OVERRIDDEN)
 def test_overridden_method(name: str) -> None:
     """The arbiter has the method, with the same parameters as the one that replaces it."""
-    ours = inspect.signature(getattr(gunicorn_handover._HandoverArbiter, name))
+    ours = inspect.signature(getattr(gunicorn_arbiter.HandoverArbiter, name))
     theirs = inspect.signature(getattr(Arbiter, name))
     assert name in vars(Arbiter)
     assert [(p.name, p.default) for p in ours.parameters.values()] == [
@@ -68,10 +75,28 @@ def test_arbiter_state(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR} == {3, 4}
 
 
-def test_worker_serves_in_a_coroutine() -> None:
-    """uvicorn-worker runs ``_serve``, the method that is replaced."""
-    assert inspect.iscoroutinefunction(UvicornWorker._serve)
-    assert "_serve()" in inspect.getsource(UvicornWorker.run)
+def test_worker_has_the_signals_to_reset() -> None:
+    """gunicorn's worker lists the signals that it handles and leaves serving to its subclasses."""
+    assert {signal.SIGHUP, signal.SIGTERM, signal.SIGUSR2, signal.SIGABRT} <= {*Worker.SIGNALS}
+    assert "self.wsgi = " in inspect.getsource(Worker.load_wsgi)
+
+
+@pytest.mark.filterwarnings("ignore::Warning")
+@pytest.mark.parametrize("name", ["websockets-sansio", "wsproto", "websockets"])
+def test_websocket_protocol_shows_its_handshake(name: str) -> None:
+    """Each WebSocket protocol says whether its handshake is complete, in one of the ways that are looked at."""
+    asyncio.run(_inspect_websocket(name))
+
+
+async def _inspect_websocket(name: str) -> None:
+    config = Config(_holding(asyncio.Event()), ws=name, log_config=None)
+    config.load()
+    kind: Any = config.ws_protocol_class
+    connection = kind(config, ServerState(), {}, _loop=asyncio.get_running_loop())
+    shown = getattr(connection, "handshake_completed_event", None)
+    complete = shown.is_set() if shown is not None else connection.handshake_complete
+    assert complete is False
+    assert connection.transport is None
 
 
 def test_listener_has_a_socket() -> None:

@@ -152,7 +152,7 @@ def test_replacement_that_cannot_boot(tmp_path: Path) -> None:
         [old] = server.worker_pids()
         (tmp_path / "broken").touch()
         server.ask()
-        server.wait_for_log(r"could not boot \(failure 2 in a row\): 1 workers serve on, next try in 2 s")
+        server.wait_for_log(r"could not boot \(failure 2 in a row\): 1 workers keep serving, next try in 2 s")
         assert server.ask() == old
         assert server.returncode is None
         (tmp_path / "broken").unlink()

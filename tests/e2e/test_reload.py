@@ -64,7 +64,7 @@ def test_lifespan_of_the_new_generation_fails(tmp_path: Path) -> None:
         (tmp_path / "broken").touch()
         server.send_signal(signal.SIGHUP)
         for failure, wait in ((1, 1), (2, 2)):
-            server.wait_for_log(rf"\(failure {failure} in a row\): 1 workers serve on, next try in {wait} s")
+            server.wait_for_log(rf"\(failure {failure} in a row\): 1 workers keep serving, next try in {wait} s")
             assert [server.ask() for _ in range(3)] == old * 3
         assert not server.found("may leave")
         (tmp_path / "broken").unlink()
@@ -90,7 +90,7 @@ def test_code_of_the_new_generation_is_broken(tmp_path: Path, code: str, message
         old = server.wait_for_workers(1)
         module.write_text(code, encoding="utf-8")
         server.send_signal(signal.SIGHUP)
-        server.wait_for_log(r"could not boot \(failure 1 in a row\): 1 workers serve on")
+        server.wait_for_log(r"could not boot \(failure 1 in a row\): 1 workers keep serving")
         server.wait_for_log(message)
         assert [server.ask() for _ in range(3)] == old * 3
         module.write_text(_GOOD, encoding="utf-8")

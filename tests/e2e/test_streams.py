@@ -1,15 +1,19 @@
-"""Connections that never end by themselves: WebSockets and event streams."""
+"""Connections that never end by themselves: WebSockets and event streams; and work that outlives its response."""
 
+import re
 import signal
+import threading
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect, unix_connect
 
 from tests.support.polling import wait_until
-from tests.support.server import ROOT, Gunicorn
-from tests.support.wire import Connection, request
+from tests.support.server import ROOT, UVICORN, Gunicorn
+from tests.support.wire import Connection, LostError, request
 
 _CLASSES = ["HttptoolsUvloop", "H11Asyncio"]
 
@@ -91,3 +95,198 @@ def test_fastapi_sees_its_worker_leave(tmp_path: Path) -> None:
 def _ready(connection: Connection) -> int:
     connection.send(request("/health/ready", method="GET", body=b""))
     return connection.response().status
+
+
+_STREAMING = "tests.e2e.apps.streaming:app"
+_WAYS = ["reload", "stop", "max_requests"]
+
+
+def _leave(server: Gunicorn, way: str) -> None:
+    if way == "max_requests":
+        server.ask()
+    else:
+        server.send_signal(signal.SIGHUP if way == "reload" else signal.SIGTERM)
+
+
+def _get(connection: Connection, path: str, **headers: str) -> None:
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    connection.send(f"GET {path} HTTP/1.1\r\nHost: e2e\r\n{lines}\r\n".encode())
+
+
+def _body(connection: Connection) -> bytes:
+    """Read a chunked body up to its last chunk."""
+    body = b""
+    while data := connection.chunk():
+        body += data
+    return body
+
+
+@pytest.mark.parametrize("way", _WAYS)
+@pytest.mark.parametrize("path", ["/endless", "/silent", "/halves", "/sse-starlette"])
+def test_endless_stream_ends_with_its_worker(tmp_path: Path, path: str, way: str) -> None:
+    """An event stream ends between two events, with a last chunk, within seconds of the drain; nothing is cancelled."""
+    with Gunicorn(tmp_path, app=_STREAMING, max_requests=1) as server, server.connect() as stream:
+        [old] = server.wait_for_workers(1)
+        _get(stream, path)
+        assert stream.head().status == 200
+        first = stream.chunk()
+        _leave(server, way)
+        body = (first + _body(stream)).replace(b"\r\n", b"\n")
+        assert body.endswith(b"\n\n")
+        if path != "/sse-starlette":
+            assert re.search(rb"\n\nretry: \d+\n\n$", body)
+        stream.close()  # a proxy keeps it for its idle time, which is no concern here
+        leaves = server.wait_for_log(rf"worker {old} leaves \({way}\) after ([\d.]+) s: .* 0 cancelled")
+        assert float(leaves[1]) < 10
+        assert not server.found("Traceback")
+
+
+def test_endless_stream_twin(tmp_path: Path) -> None:
+    """uvicorn-worker waits for an event stream when it retires, without a heartbeat, and is killed for that."""
+    with (
+        Gunicorn(tmp_path, app=_STREAMING, worker_class=UVICORN, hooks=False, max_requests=1, timeout=4) as server,
+        server.connect() as stream,
+    ):
+        _get(stream, "/sse-starlette")
+        assert stream.head().status == 200
+        server.ask()
+        server.wait_for_log("WORKER TIMEOUT")
+        with pytest.raises(LostError):
+            _body(stream)
+
+
+def test_stream_is_closed_and_its_background_task_runs(tmp_path: Path) -> None:
+    """The application's generator is closed when its stream was ended, and what follows the response is done."""
+    with Gunicorn(tmp_path, app=_STREAMING) as server, server.connect() as stream:
+        _get(stream, "/endless")
+        stream.head()
+        server.send_signal(signal.SIGHUP)
+        _body(stream)
+        server.wait_for_lifespan("closed", count=1)
+        server.wait_for_lifespan("background", count=1)
+
+
+def test_download_is_not_cut(tmp_path: Path) -> None:
+    """A streamed response that is not endless by its media type is sent to its end."""
+    with Gunicorn(tmp_path, app=_STREAMING) as server, server.connect() as download:
+        _get(download, "/endless?kind=text/csv&until=3")
+        download.head()
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log(r"drains \(reload\)")
+        assert _body(download).endswith(b"data: 29\n\n")
+
+
+def test_every_event_arrives_once(tmp_path: Path) -> None:
+    """Clients that reconnect with Last-Event-ID get each event exactly once over several handovers."""
+    with Gunicorn(tmp_path, app=_STREAMING, workers=2, unix=True) as server, ExitStack() as stack:
+        readers = [stack.enter_context(_EventSource(server)) for _ in range(40)]
+        for _ in range(5):
+            old = server.wait_for_workers(2)
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_workers(2, without=old)
+        last = max(reader.ids[-1] for reader in readers)
+        wait_until(lambda: all(reader.ids[-1] >= last for reader in readers), what="the last event at every client")
+        for reader in readers:
+            reader.stop()
+        for reader in readers:
+            assert reader.ids == list(range(reader.ids[0], reader.ids[-1] + 1))
+            assert reader.connections >= 5
+            assert reader.lost == 0
+
+
+class _EventSource:
+    """Reads events like a browser's EventSource: reconnects, with the id of the last event."""
+
+    def __init__(self, server: Gunicorn) -> None:
+        self.ids: list[int] = []
+        self.connections = 0
+        self.lost = 0
+        self._server, self._done = server, threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        wait_until(lambda: self.ids, what="the first event")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the thread after its next event."""
+        self._done.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        while not self._done.is_set():
+            with self._server.connect() as connection:
+                self.connections += 1
+                _get(connection, "/ticks", **({"Last_Event_ID": str(self.ids[-1])} if self.ids else {}))
+                connection.head()
+                try:
+                    while not self._done.is_set() and (event := connection.chunk()):
+                        self.ids += [int(number) for number in re.findall(rb"^id: (\d+)", event, re.MULTILINE)]
+                except LostError:
+                    self.lost += 1
+
+
+@pytest.mark.parametrize("way", _WAYS)
+@pytest.mark.parametrize("path", ["/background/async", "/background/thread", "/background/task", "/thread"])
+def test_work_in_the_background_is_not_cut(tmp_path: Path, path: str, way: str) -> None:
+    """What a request has started is finished before its worker leaves, also after the response."""
+    with Gunicorn(tmp_path, app=_STREAMING, max_requests=2) as server, server.connect() as client:
+        [old] = server.wait_for_workers(1)
+        client.send(request(path))
+        server.wait_for_lifespan("begins", count=1)
+        if path != "/thread":
+            assert client.response().status == 200
+            client.close()
+        if way == "max_requests":
+            server.ask()
+        _leave(server, way)
+        server.wait_for_log(rf"worker {old} leaves \({way}\) .* 0 cancelled")
+        assert server.lifespan("works") == [old]
+
+
+def test_work_after_the_response_twin(tmp_path: Path) -> None:
+    """uvicorn-worker cuts a task that has outlived its response."""
+    with Gunicorn(tmp_path, app=_STREAMING, worker_class=UVICORN, hooks=False) as server:
+        with server.connect() as client:
+            client.send(request("/background/task"))
+            server.wait_for_lifespan("begins", count=1)
+            assert client.response().status == 200
+        assert server.stop() == 0
+        assert server.lifespan("works") == []
+
+
+def test_tasks_of_the_application_do_not_hold_the_worker(tmp_path: Path) -> None:
+    """A task that the lifespan has started runs on until the lifespan shutdown and does not delay the drain."""
+    (tmp_path / "services.py").write_text(_SERVICES)
+    with Gunicorn(tmp_path, app="services:app") as server:
+        [old] = server.wait_for_workers(1)
+        server.send_signal(signal.SIGHUP)
+        leaves = server.wait_for_log(rf"worker {old} leaves \(reload\) after ([\d.]+) s: .* 0 cancelled")
+        assert float(leaves[1]) < 5
+
+
+_SERVICES = """
+import asyncio
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+
+@asynccontextmanager
+async def lifespan(app):
+    task = asyncio.create_task(asyncio.sleep(3600))
+    yield
+    task.cancel()
+
+app = FastAPI(lifespan=lifespan)
+"""
+
+
+def test_http2_is_refused(tmp_path: Path) -> None:
+    """uvicorn's http2 stops gunicorn at the start with one line that says why and what to do."""
+    with Gunicorn(tmp_path, worker_class="tests.e2e.apps.classes.Http2", boots=False) as server:
+        assert server.wait() != 0
+        assert "http2 (a GOAWAY of a draining worker is a 502 in nginx): remove it" in server.output()
+        assert not server.found("Traceback")

@@ -50,10 +50,11 @@ def test_wheel_has_all_data(names: set[str], data: str) -> None:
 
 
 def test_wheel_has_the_modules_and_nothing_of_the_development(names: set[str]) -> None:
-    """The two top-level modules, the package with its type marker, the licence; no tests, scripts or benchmarks."""
-    assert {"gunicorn_conf.py", "gunicorn_handover.py", "no502/__init__.py", "no502/cli.py", "no502/py.typed"} <= names
+    """The three top-level modules, the package with its type marker, the licence; no tests, scripts or benchmarks."""
+    assert {"no502/__init__.py", "no502/cli.py", "no502/py.typed"} <= names
     assert f"no502-{__version__}.dist-info/licenses/LICENSE" in names
     assert {name.split("/")[0] for name in names} == {
+        "gunicorn_arbiter.py",
         "gunicorn_conf.py",
         "gunicorn_handover.py",
         "no502",

@@ -1,6 +1,7 @@
 """HTTP/1.1 over plain sockets, so that a test decides when which byte is sent and sees resets as resets."""
 
 import json
+import select
 import socket
 import threading
 from collections import Counter
@@ -127,6 +128,15 @@ class Connection:
         data = self._exactly(int(self._until(b"\r\n"), 16))
         self._exactly(2)
         return data
+
+    @property
+    def received(self) -> bytes:
+        """What has been read and not been returned yet."""
+        return self._received
+
+    def readable(self) -> bool:
+        """Return whether something, or the end, has arrived; does not wait."""
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def has_ended(self) -> bool:
         """Wait for the peer to end the connection; False if it sends something instead."""

@@ -13,7 +13,7 @@ from tests.support.commands import ROOT
 from tests.support.template import PROJECT, TEMPLATE, bake, files_in
 from tests.template.conftest import UNUSUAL
 
-VENDORED = ("gunicorn_conf.py", "gunicorn_handover.py", "nginx")
+VENDORED = ("gunicorn_arbiter.py", "gunicorn_conf.py", "gunicorn_handover.py", "nginx")
 EXPECTED = {
     ".dockerignore",
     ".env",

@@ -12,7 +12,7 @@ from gunicorn_conf import ServerSettings
 from tests.support.template import TEMPLATE, bake, files_in
 from tests.template.conftest import UNUSUAL
 
-VENDORED = ("gunicorn_conf.py", "gunicorn_handover.py", "nginx/")
+VENDORED = ("gunicorn_arbiter.py", "gunicorn_conf.py", "gunicorn_handover.py", "nginx/")
 ONLY_WITH_DATABASE = {
     "alembic.ini",
     "app/database.py",

@@ -4,6 +4,7 @@ import ast
 import re
 from pathlib import Path
 
+import gunicorn_arbiter
 import gunicorn_handover
 
 _ROOT = Path(__file__).parents[2]
@@ -19,7 +20,7 @@ def test_the_example_on_the_page_is_the_file_that_the_tests_run() -> None:
 def test_every_public_part_of_handover_is_on_the_page() -> None:
     """Each attribute of Handover has its row, and every reason is named."""
     public = {name for name in vars(gunicorn_handover.Handover) if not name.startswith("_")}
-    reasons = {reason.name for reason in gunicorn_handover._Reason}
+    reasons = {reason.name for reason in gunicorn_handover.Reason}
 
     assert public == {"draining", "stopping", "reason", "wait"}
     for name in public:
@@ -30,14 +31,12 @@ def test_every_public_part_of_handover_is_on_the_page() -> None:
 
 def test_every_log_line_on_the_page_is_one_that_the_code_can_write() -> None:
     """The words around the numbers are those of the format strings."""
-    tree = ast.parse(Path(gunicorn_handover.__file__).read_text())
-    formats = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    trees = [ast.parse(Path(str(module.__file__)).read_text()) for module in (gunicorn_handover, gunicorn_arbiter)]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    formats = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    kinds = {"%s": ".+", "%d": "[0-9]+", "%.1f": "[0-9.]+", "%.0f": "[0-9]+"}
     patterns = [
-        re.sub(
-            r"%(s|d|\.1f|\.0f)",
-            r"[\\w.]+",
-            re.escape(text).replace(r"\%", "%").replace(r"\.1f", ".1f").replace(r"\.0f", ".0f"),
-        )
+        "".join(kinds.get(part, re.escape(part)) for part in re.split(r"(%(?:s|d|\.1f|\.0f))", text))
         for text in formats
         if text.startswith("handover: ")
     ]

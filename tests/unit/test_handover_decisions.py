@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from gunicorn_handover import HandoverWorker, _Board, _HandoverArbiter, _Reason, _Status
+from gunicorn_arbiter import HandoverArbiter
+from gunicorn_handover import Board, HandoverWorker, Options, Reason, Status
 
 
-class _Arbiter(_HandoverArbiter):
+class _Arbiter(HandoverArbiter):
     """An arbiter that notes what it would do to processes, and calls ``between`` right after it has taken stock."""
 
-    def __init__(self, *statuses: _Status, num_workers: int) -> None:
+    def __init__(self, *statuses: Status, num_workers: int) -> None:
         self.cfg = SimpleNamespace(graceful_timeout=60)
         self.log = logging.getLogger("arbiter")
         self._num_workers = num_workers
@@ -23,10 +24,10 @@ class _Arbiter(_HandoverArbiter):
         self.told: list[int] = []
         self.spawned = 0
         self.WORKERS: dict[int, Any] = {}
-        self._crew, self._leaving, self._kept = {}, {}, []
+        self._crew, self._leaving = {}, {}
         for pid, status in enumerate(statuses, start=1):
-            board = _Board()
-            board.status = status
+            board = Board()
+            board.status, board.limit = status, Reason.max_requests
             self.WORKERS[pid] = SimpleNamespace(pid=pid, age=pid, board=board, booted=False)
 
     def _take_stock(self, now: float) -> None:
@@ -39,16 +40,17 @@ class _Arbiter(_HandoverArbiter):
 
     def spawn_worker(self) -> int:
         self.spawned += 1
-        return 0
+        return 1000 + self.spawned
 
 
 @pytest.fixture(autouse=True)
 def _restore(monkeypatch: pytest.MonkeyPatch) -> None:
     """Taking stock of the first ready worker changes the class."""
     monkeypatch.setattr(HandoverWorker, "may_halt", True)
+    monkeypatch.setattr(HandoverWorker, "options", Options())
 
 
-def _becomes(arbiter: _Arbiter, pid: int, status: _Status) -> Callable[[], None]:
+def _becomes(arbiter: _Arbiter, pid: int, status: Status) -> Callable[[], None]:
     def change() -> None:
         arbiter.WORKERS[pid].board.status = status
 
@@ -58,16 +60,16 @@ def _becomes(arbiter: _Arbiter, pid: int, status: _Status) -> Callable[[], None]
 @pytest.mark.parametrize(
     ("age", "first", "reason"),
     [
-        (1, _Status.SERVING, _Reason.reload),
-        (0, _Status.SPENT, _Reason.max_requests),
-        (0, _Status.SERVING, _Reason.scale),
+        (1, Status.SERVING, Reason.reload),
+        (0, Status.DUE, Reason.max_requests),
+        (0, Status.SERVING, Reason.scale),
     ],
 )
-def test_replacement_that_gets_ready_during_the_look(age: int, first: _Status, reason: _Reason) -> None:
+def test_replacement_that_gets_ready_during_the_look(age: int, first: Status, reason: Reason) -> None:
     """A replacement that gets ready after stock was taken counts from the next look on: nobody leaves before."""
-    arbiter = _Arbiter(first, _Status.BOOTING, num_workers=1)
+    arbiter = _Arbiter(first, Status.BOOTING, num_workers=1)
     arbiter._old_age = age
-    arbiter.between = _becomes(arbiter, 2, _Status.SERVING)
+    arbiter.between = _becomes(arbiter, 2, Status.SERVING)
     arbiter.manage_workers()
     assert (arbiter.told, arbiter.WORKERS[2].booted) == ([], False)
     arbiter.manage_workers()
@@ -75,10 +77,10 @@ def test_replacement_that_gets_ready_during_the_look(age: int, first: _Status, r
     assert arbiter.WORKERS[1].board.order is reason
 
 
-def test_worker_that_is_spent_before_it_was_seen_ready() -> None:
+def test_worker_that_is_due_before_it_was_seen_ready() -> None:
     """A worker that gets ready and is due after stock was taken is not replaced before the next look."""
-    arbiter = _Arbiter(_Status.BOOTING, num_workers=1)
-    arbiter.between = _becomes(arbiter, 1, _Status.SPENT)
+    arbiter = _Arbiter(Status.BOOTING, num_workers=1)
+    arbiter.between = _becomes(arbiter, 1, Status.DUE)
     arbiter.manage_workers()
     assert arbiter.spawned == 0
     arbiter.manage_workers()
@@ -87,7 +89,7 @@ def test_worker_that_is_spent_before_it_was_seen_ready() -> None:
 
 def test_pause_is_short_when_nobody_serves() -> None:
     """After failed boots the wait grows to half a minute while somebody serves; it is a second when nobody does."""
-    arbiter = _Arbiter(_Status.SERVING, num_workers=1)
+    arbiter = _Arbiter(Status.SERVING, num_workers=1)
     arbiter._boot_failures = 20
     assert arbiter._pause() == 30.0
     arbiter.WORKERS.clear()
@@ -96,8 +98,8 @@ def test_pause_is_short_when_nobody_serves() -> None:
 
 def test_second_term_does_not_begin_the_stop_delay_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both a stop delay's end and its announcement belong to the first SIGTERM."""
-    arbiter = _Arbiter(_Status.SERVING, num_workers=1)
-    arbiter.stop_delay = 10
+    arbiter = _Arbiter(Status.SERVING, num_workers=1)
+    monkeypatch.setattr(HandoverWorker, "options", Options(stop_delay=10))
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     arbiter.handle_term()
     monkeypatch.setattr(time, "monotonic", lambda: 105.0)

@@ -2,9 +2,21 @@
 
 from typing import Any, ClassVar
 
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
 from gunicorn_handover import HandoverWorker
 
-__all__ = ["H11Asyncio", "H11Uvloop", "HttptoolsAsyncio", "HttptoolsUvloop"]
+__all__ = [
+    "H11Asyncio",
+    "H11Uvloop",
+    "Http2",
+    "HttptoolsAsyncio",
+    "HttptoolsUvloop",
+    "Legacy",
+    "Sansio",
+    "Stubborn",
+    "Wsproto",
+]
 
 
 class HttptoolsUvloop(HandoverWorker):
@@ -29,3 +41,40 @@ class H11Asyncio(HandoverWorker):
     """What ``auto`` chooses with plain uvicorn."""
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"http": "h11", "loop": "asyncio"}
+
+
+class Sansio(HandoverWorker):
+    """The WebSocket protocol that is the default since uvicorn 0.50."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"ws": "websockets-sansio"}
+
+
+class Wsproto(HandoverWorker):
+    """WebSockets by wsproto."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"ws": "wsproto"}
+
+
+class Legacy(HandoverWorker):
+    """The WebSocket protocol that was the default before uvicorn 0.50."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"ws": "websockets"}
+
+
+class _Stubborn(WebSocketsSansIOProtocol):
+    def shutdown(self) -> None:
+        """Fail, as a protocol class in an unexpected state does."""
+        message = "not now"
+        raise RuntimeError(message)
+
+
+class Stubborn(HandoverWorker):
+    """WebSockets that cannot be closed."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"ws": _Stubborn}
+
+
+class Http2(HandoverWorker):
+    """HTTP/2, which is refused."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"http": "zttp", "http2": True}

@@ -27,7 +27,7 @@ async def app(scope: _Scope, receive: _Receive, send: _Send) -> None:
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
     elif scope["type"] == "websocket":
-        await _websocket(receive, send)
+        await _websocket(scope, receive, send)
     elif scope["path"] == "/events":
         await _events(scope, send)
     else:
@@ -93,8 +93,18 @@ async def _act(path: str, arguments: dict[str, str]) -> None:
         await asyncio.sleep(seconds)
     elif path == "/block":
         blocks_the_loop(seconds)
+    elif path == "/later":  # work that outlives its response
+        _LATER.add(asyncio.create_task(_later(arguments["until"])))
     elif path == "/clock":
         _move_clock(float(arguments["by"]))
+
+
+_LATER: set[asyncio.Task[None]] = set()
+
+
+async def _later(name: str) -> None:
+    await _wait_until(lambda: _exists(name))
+    _note("later")
 
 
 def blocks_the_loop(seconds: float) -> None:
@@ -116,8 +126,14 @@ async def _events(scope: _Scope, send: _Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _websocket(receive: _Receive, send: _Send) -> None:
+async def _websocket(scope: _Scope, receive: _Receive, send: _Send) -> None:
+    arguments = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
     await receive()
+    if "file" in arguments:  # as long as an authentication takes
+        _note("waits")
+        await _wait_until(lambda: _exists(arguments["file"]))
     await send({"type": "websocket.accept"})
+    for _ in range(int(arguments.get("megabytes", "0"))):
+        await send({"type": "websocket.send", "bytes": bytes(2**20)})
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": f"{os.getpid()} {message.get('text', '')}"})
