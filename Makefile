@@ -80,7 +80,6 @@ docs: $(INSTALLED) ## write the generated pages and pictures, build the site int
 	$(BIN)/python scripts/lab_page.py
 	$(BIN)/python scripts/readme_results.py
 	$(BIN)/python scripts/result_tables.py
-	$(BIN)/python scripts/error_index.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lock: $(INSTALLED) ## choose new versions for requirements-dev.lock (needs uv)

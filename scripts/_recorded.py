@@ -1,4 +1,4 @@
-"""The recorded run of the lab, and which message of the error index each of its log lines is."""
+"""The recorded run of the lab, and which message of the catalogue each of its log lines is."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def message_of(line: str) -> str:
         line: Such as ``12 x nginx: [error] no live upstreams while connecting to upstream``.
 
     Raises:
-        ValueError: The index does not have it.
+        ValueError: The catalogue does not have it.
     """
     found = _COUNTED.fullmatch(line)
     text = found[2] if found else line
@@ -46,7 +46,7 @@ def message_of(line: str) -> str:
     parsed = parse(raw.encode())
     message = classify(parsed) if parsed else None
     if message is None:
-        problem = f"the error index does not have this line of the lab: {line}"
+        problem = f"the catalogue does not have this line of the lab: {line}"
         raise ValueError(problem)
     return message.id
 

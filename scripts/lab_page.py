@@ -12,6 +12,7 @@ from typing import Any
 from _recorded import RECORDED, anchor, counted, message_of, recorded
 
 from no502.lab.scenarios import SCENARIOS
+from no502.messages import by_name
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "lab.md"
@@ -58,8 +59,9 @@ def page() -> str:
         parts += [_row("in the wild", result["wild"]), _row("with no502", result["no502"]), ""]
         if result["wild"]["log"]:
             found = dict.fromkeys(map(message_of, result["wild"]["log"]))
-            links = ", ".join(f"[{id_}](error-index.md#{id_.lower()})" for id_ in found)
-            parts += ["```text", *result["wild"]["log"], "```", "", f"In the error index: {links}.", ""]
+            pages = [message for id_ in found if (message := by_name(id_)) is not None]
+            links = ", ".join(f"[{message.id}]({message.page})" for message in pages)
+            parts += ["```text", *result["wild"]["log"], "```", "", f"Explained: {links}.", ""]
         parts += [f"**What changes.** {scenario.change}", ""]
     return "\n".join(parts).rstrip() + "\n"
 

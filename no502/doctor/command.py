@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperGroup
 
 from no502.doctor.logs import command as logs
+from no502.doctor.logs.explain import find_messages
 from no502.doctor.logs.report import describe
-from no502.doctor.logs.table import by_id
 from no502.doctor.pages import page
 from no502.doctor.registry import AREAS, find_rules, rules
 from no502.doctor.run import Request, run_doctor
@@ -127,17 +127,36 @@ def _guarded(request: Any) -> None:  # noqa: ANN401 the request's own type is ch
 
 
 @doctor.command()
-def explain(rule: Annotated[str, typer.Argument(help="An id or a slug of a rule, or of a message (L911).")]) -> None:
-    """Print a rule's page: what it is about, why, what users see, the fix, an example."""
-    message = by_id(rule)
-    if message is not None:
-        typer.echo(describe(message), nl=False)
-        return
+def explain(
+    wanted: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Rule, message id, log line or phrase.")],
+) -> None:
+    """Print the page of a rule or of a log message: what it is, why, what users see, the fix.
+
+    TEXT is a rule (K201), a message (L911), the slug of one, a log line as it was copied, or words of a message
+    ('prematurely closed'). Exit codes: 0 printed, 2 nothing is known about it.
+    """
+    text = " ".join(wanted)
     try:
-        for found in find_rules([rule]):
-            typer.echo(page(found), nl=False)
+        for rule in find_rules([text]):
+            typer.echo(page(rule), nl=False)
     except ValueError as error:
-        raise UserError(str(error), USAGE) from None
+        _explain_message(text, str(error))
+
+
+def _explain_message(text: str, problem: str) -> None:
+    """Print the message that a text means, or list those that it may mean."""
+    found = find_messages(text)
+    if not found:
+        hint = f"no message of the catalogue has these words either: {text[:100]}"
+        problem = f"{problem}\n{hint}"
+        raise UserError(problem, USAGE)
+    if len(found) == 1 or len(text.splitlines()) > 1:
+        typer.echo("\n".join(describe(message) for message in found), nl=False)
+        return
+    typer.echo(describe(found[0]), nl=False)
+    typer.echo("\nalso possible:")
+    for message in found[1:]:
+        typer.echo(f"  {message.id}  {message.title}")
 
 
 doctor.command("logs")(logs)

@@ -82,7 +82,7 @@ def test_search_works_without_a_server(site: Path, tmp_path: Path) -> None:
             field.focus()
             field.value = "prematurely closed"
             field.dispatchEvent(new KeyboardEvent("keyup", { bubbles: true }))
-            const links = document.querySelectorAll("[data-md-component=search-result] a[href*='error-index.html']")
+            const links = document.querySelectorAll("[data-md-component=search-result] a[href*='errors/']")
             if (links.length) { document.title = "found" } else { setTimeout(ask, 200) }
           }
           document.querySelector("#__search").checked = true

@@ -50,7 +50,13 @@ def test_does_not_boot(tmp_path: Path) -> None:
 LINES = {
     "WORKER TIMEOUT (pid:7)": "L951",
     "Worker (pid:7) was sent SIGKILL! Perhaps out of memory?": "L952",
+    "Worker with pid 7 was terminated due to signal 9": "L952",
     "Worker (pid:7) was sent SIGSEGV!": "L953",
+    "Worker (pid:7) was sent code 139!": "L953",
+    "Worker (pid:7) was sent SIGTERM!": "L957",
+    "Error handling request /slow": "L984",
+    "Unhandled exception in main loop": "L986",
+    "Child process [7] died": "L991",
     "Worker failed to boot.": "L955",
     "Autorestarting worker after current request.": "L956",
     "Connection in use: ('127.0.0.1', 8000)": "L958",
@@ -69,6 +75,10 @@ LINES = {
         "[2026-11-26 12:00:01 +0000] [1] [ERROR] {text}",
         "ERROR:    {text}",
         "app-1  | ERROR:    {text}",
+        "\x1b[31mERROR\x1b[0m:    {text}",
+        "2026-11-26 12:00:01,123 - uvicorn.error - ERROR - {text}",
+        "[pod/app-7d9f-abcde/app] ERROR:    {text}",
+        "2026-11-26T12:00:01.123456+00:00 app[web.1]: [2026-11-26 12:00:01 +0000] [1] [ERROR] {text}",
         "2026-11-26T12:00:01.123456789Z stderr F [2026-11-26 12:00:01 +0000] [1] [ERROR] {text}",
         "Nov 26 12:00:01 host gunicorn[99]: [2026-11-26 12:00:01 +0000] [1] [ERROR] {text}",
     ],
@@ -83,7 +93,7 @@ def test_each_message_in_each_form(form: str, text: str, expected: str) -> None:
     assert message.id == expected
 
 
-@pytest.mark.parametrize("key", ["message", "msg", "event", "log", "MESSAGE"])
+@pytest.mark.parametrize("key", ["message", "msg", "event", "log", "MESSAGE", "textPayload"])
 @pytest.mark.parametrize(("text", "expected"), LINES.items())
 def test_each_message_in_json(key: str, text: str, expected: str) -> None:
     """A JSON formatter hides nothing."""

@@ -42,6 +42,7 @@ http {{
         location /unknown {{ set $name unknown.test; proxy_pass http://$name; }}
         location /tls {{ proxy_pass https://127.0.0.1:{plain}; }}
         location /upload {{ client_max_body_size 50m; proxy_pass http://{backend}; }}
+        location /loop {{ rewrite ^ /loop last; }}
         location /websocket {{
             proxy_set_header Upgrade websocket; proxy_set_header Connection upgrade; proxy_pass http://{backend};
         }}
@@ -65,6 +66,7 @@ WRITTEN = {
 ANSWERS = {
     "/big": response("200 OK", b"ok", "X-Large: " + "x" * 20_000),
     "/both": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "/server": response("200 OK", b"ok", "Server: one", "Server: two"),
     "/twice": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
 }
 
@@ -164,7 +166,7 @@ def lines_of(nginx: Nginx, tree: Path) -> list[str]:
             for path in (
                 *("/refused?secret=1", "/missing", "/forbidden", "/full", "/pair", "/pair", "/unknown", "/tls"),
                 *("/closes", "/resets", "/cut", "/slow", "/silent", "/websocket", "/big", "/noise", "/chunks"),
-                *("/both", "/twice"),
+                *("/both", "/twice", "/server", "/loop"),
             ):
                 ask(port, path)
             ask(port, "/slow", leave=True)
@@ -216,6 +218,7 @@ def _of(lines: list[str], path: str) -> set[str]:
         ("/noise", "L919"),
         ("/chunks", "L931"),
         ("/too-large", "L923"),
+        ("/loop", "L946"),
     ],
 )
 def test_message_is_recognised(log: tuple[Nginx, list[str]], path: str, expected: str) -> None:
@@ -223,11 +226,20 @@ def test_message_is_recognised(log: tuple[Nginx, list[str]], path: str, expected
     assert expected in _of(log[1], path), "\n".join(line for line in log[1] if path in line)
 
 
-@pytest.mark.parametrize(("path", "expected"), [("/both", "L921"), ("/twice", "L920")])
+@pytest.mark.parametrize(("path", "expected"), [("/both", "L921"), ("/twice", "L920"), ("/server", "L936")])
 def test_newer_nginx_refuses_what_older_ones_passed(log: tuple[Nginx, list[str]], path: str, expected: str) -> None:
-    """Length and chunks together, and two lengths, are errors on 1.31 and none on 1.22."""
+    """Length and chunks together, two lengths and two servers are messages on 1.31 and none on 1.22."""
     nginx, lines = log
     assert _of(lines, path) == ({expected} if nginx.version >= (1, 23, 0) else set())
+
+
+def test_levels_are_those_of_the_catalogue(log: tuple[Nginx, list[str]]) -> None:
+    """nginx writes each message at a level that its page names."""
+    for raw in log[1]:
+        line = parse(raw.encode())
+        message = classify(line) if line is not None else None
+        if line is not None and message is not None:
+            assert line.level in message.levels, raw
 
 
 def test_nothing_serious_is_left_unknown(log: tuple[Nginx, list[str]]) -> None:

@@ -1,18 +1,31 @@
-"""The JSON access log: what a client really got for the requests that the error log speaks of."""
+"""Access logs: what clients really got for the requests that the error log names."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-__all__ = ["MOST_REMEMBERED", "AccessLog", "Outcome"]
+from no502.doctor.logs.busiest import Busiest
+from no502.doctor.logs.parse import printable, time_of
+
+__all__ = ["MOST_REMEMBERED", "AccessLog", "Outcome", "Statuses"]
 
 MOST_REMEMBERED = 250_000
 """Requests that are kept for pairing (about 60 MB); the rest is only counted, and the report says so."""
 
 _ERROR = 400
+_LEFT = 499
 _GATEWAY = (502, 504)
+_COMBINED = re.compile(rb'"([A-Z]{1,20}) (\S+) HTTP/[\d.]+" (\d{3})(?: |$)')
+_JSON_STATUS = re.compile(rb'"status": ?"?(499|5\d\d)\b')
+_JSON_REQUEST = re.compile(rb'"method": ?"([A-Z]{1,20})".{0,2000}?"uri": ?"([^"]*)"', re.DOTALL)
+_COMBINED_STATUS = re.compile(rb'" (499|5\d\d)(?: |$)')
+_MOST_SECONDS = 5
+"""How long after the line of the error log the access log's line is looked for, where only time and path pair them."""
+_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +37,42 @@ class Outcome:
 
 
 @dataclass
+class Statuses:
+    """Counts 499 and 5xx in access lines that are read like any other log."""
+
+    lines: int = 0
+    counts: dict[int, int] = field(default_factory=dict)
+    paths: Busiest = field(default_factory=Busiest)
+    """``502 GET /path``: how often."""
+
+    def take(self, raw: bytes) -> None:
+        """Take in a line of an access log, whichever of the usual formats it has."""
+        self.lines += 1
+        match = _COMBINED_STATUS.search(raw) or _JSON_STATUS.search(raw)
+        if match is None:
+            return
+        status = int(match[1])
+        self.counts[status] = self.counts.get(status, 0) + 1
+        request = _COMBINED.search(raw) or _JSON_REQUEST.search(raw)
+        if request:
+            path = request[2].partition(b"?")[0].decode("utf-8", "replace")
+            self.paths.add(f"{status} {request[1].decode()} {printable(path, 120)}")
+
+    @property
+    def failed(self) -> int:
+        """How many clients got a 5xx."""
+        return sum(count for status, count in self.counts.items() if status > _LEFT)
+
+
+@dataclass
 class AccessLog:
     """What was read: counts, and the requests that failed or were sent more than once."""
 
     lines: int = 0
     unreadable: int = 0
-    """Lines that are not such an object."""
+    """Lines in neither of the two formats."""
+    combined: int = 0
+    """Lines in nginx's format ``combined``, which names no connection and no retries."""
     statuses: dict[int, int] = field(default_factory=dict)
     """Final status -> how many, for 499 and 5xx."""
     by_nginx: int = 0
@@ -54,6 +97,9 @@ class AccessLog:
                 self._take(raw)
 
     def _take(self, raw: bytes) -> None:
+        if b'"upstream_status"' not in raw and (found := _COMBINED.search(raw)):
+            self._take_combined(raw, found)
+            return
         try:
             entry = json.loads(raw[raw.index(b"{") :])
             status = int(entry["status"])
@@ -64,8 +110,7 @@ class AccessLog:
             self.unreadable += 1
             return
         repeated = "," in upstream
-        if status >= 499:  # noqa: PLR2004  nginx's own number for a client that left, and the server errors
-            self.statuses[status] = self.statuses.get(status, 0) + 1
+        self._count_status(status)
         if status in _GATEWAY:
             answered = str(entry.get("upstream_header_time", "-")).rpartition(", ")[2] not in ("-", "")
             self.by_application += answered
@@ -73,6 +118,18 @@ class AccessLog:
         self.saved += repeated and status < _ERROR
         if status >= _ERROR or repeated:
             self._keep(key, Outcome(status, time))
+
+    def _take_combined(self, raw: bytes, found: re.Match[bytes]) -> None:
+        self.combined += 1
+        status, time = int(found[3]), time_of(raw)
+        self._count_status(status)
+        if status >= _ERROR and time is not None:
+            key = _key("", found[1].decode(), found[2].decode("utf-8", "replace"))
+            self._keep(key, Outcome(status, time))
+
+    def _count_status(self, status: int) -> None:
+        if status >= _LEFT:
+            self.statuses[status] = self.statuses.get(status, 0) + 1
 
     def _keep(self, key: int, outcome: Outcome) -> None:
         if self._count >= MOST_REMEMBERED:
@@ -85,10 +142,18 @@ class AccessLog:
         """Return how the request of an error line ended.
 
         nginx's connection number, the method and the URI together name it; of several the first that ended at or after
-        the error (an access line is written when the request ends). None: it is not among the failed or repeated ones.
+        the error (an access line is written when the request ends). In the format ``combined`` the method, the URI and
+        the time name it: the first that failed within five seconds. None: it is not among the failed or retried ones.
         """
         found = self._kept.get(_key(connection, method, uri), ())
-        return next((one for one in found if time is None or one.time >= time), None)
+        exact = next((one for one in found if time is None or one.time >= time), None)
+        if exact is not None or not self.combined or time is None:
+            return exact
+        try:
+            until = (datetime.strptime(time, _FORMAT) + timedelta(seconds=_MOST_SECONDS)).strftime(_FORMAT)  # noqa: DTZ007
+        except ValueError:  # such as the 31st of February
+            return None
+        return next((one for one in self._kept.get(_key("", method, uri), ()) if time <= one.time <= until), None)
 
 
 def _key(connection: str, method: str, uri: str) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -12,16 +14,25 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from no502.doctor.logs.access import AccessLog
-from no502.doctor.logs.findings import Findings
+from no502.doctor.logs.findings import Findings, Window
+from no502.doctor.logs.follow import followed
+from no502.doctor.logs.parse import printable
 from no502.doctor.logs.reading import READ_ERRORS, lines, open_log, size_of
 from no502.doctor.logs.report import to_json, to_text
+from no502.errors import USAGE, UserError
 
-__all__ = ["FOUND", "UNREADABLE", "Format", "command"]
+__all__ = ["FOUND", "UNREADABLE", "Format", "command", "moment"]
 
 FOUND = 1
 """Exit code: something was found that a client may have seen."""
 UNREADABLE = 2
 """Exit code: a log could not be read to its end (what could be read is reported)."""
+
+_AGO = re.compile(r"(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?")
+_CLOCK = re.compile(r"\d\d:\d\d(?::\d\d)?")
+_SECOND = "%Y-%m-%d %H:%M:%S"
 
 
 class Format(StrEnum):
@@ -31,37 +42,77 @@ class Format(StrEnum):
     JSON = "json"
 
 
-def command(
-    files: Annotated[
-        list[str], typer.Argument(metavar="[FILE|-]...", help="Logs, plain or gzip; - is standard input.")
-    ],
+def command(  # noqa: PLR0913, PLR0917 each is an option of the command line
+    files: Annotated[list[str], typer.Argument(metavar="[FILE|-]...", help="Logs, plain or gzip; - is stdin.")],
     access_log: Annotated[
-        list[str] | None, typer.Option("--access-log", help="nginx's JSON access log: a repeated GET is no 502 then.")
+        list[str] | None, typer.Option("--access-log", help="nginx's access log, to see what clients got.")
     ] = None,
+    since: Annotated[str | None, typer.Option(help="Only lines from then on: 2h, 14:30, 2026-11-30 14:30.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only lines up to then; the same forms.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Explain new lines until Ctrl-C.")] = False,
     output_format: Annotated[Format, typer.Option("--format", help="For reading, or as JSON.")] = Format.TEXT,
 ) -> None:
-    """Explain the errors in the logs of nginx, gunicorn and uvicorn: cause, proof, fix.
+    """Explain the errors in the logs of nginx, gunicorn and uvicorn: what happened, cause, fix.
 
-    Exit codes: 0 nothing that a client saw, 1 something was found, 2 a log could not be read.
+    Give the logs of nginx and of the application together: they are joined by time and process. Lines of systemd, the
+    kernel, Docker, Kubernetes, supervisord, load balancers and other proxies are recognised as well. Times are compared
+    as they stand in the lines. Exit codes: 0 nothing that a client saw, 1 something was found, 2 a log could not be
+    read or the command line is wrong.
     """
+    window = Window(moment("--since", since), moment("--until", until, end=True))
+    if follow and "-" in files:
+        problem = "--follow needs files, not standard input: `docker compose logs -f` can write into one"
+        raise UserError(problem, USAGE)
     problems: list[str] = []
     access = AccessLog() if access_log else None
-    findings = Findings(access)
+    findings = Findings(access, window)
     with _progress() as progress:
         if access is not None:
             _read(access_log or [], access.read, progress, problems)
-        _read(files, findings.read, progress, problems)
+        _read(files, findings.read, progress, problems, findings.next_file)
+    if follow:
+        _follow(files, findings)
     typer.echo({Format.TEXT: to_text, Format.JSON: to_json}[output_format](findings), nl=False)
     for problem in problems:
         typer.echo(f"no502 doctor logs: {problem}", err=True)
     if access is not None and access.lines and access.unreadable == access.lines:
-        hint = "log_format and access_log of nginx/snippets/http/access-log-format.conf"
-        problems.append(f"--access-log: none of {access.lines:,} lines is in the JSON format that pairs them ({hint})")
+        hint = "nginx's own format combined, or the JSON of nginx/snippets/http/access-log-format.conf"
+        problems.append(f"--access-log: no line of {access.lines:,} is in a known format ({hint})")
         typer.echo(f"no502 doctor logs: {problems[-1]}", err=True)
     if problems:
         raise typer.Exit(UNREADABLE)
-    if findings.unknown.total or any(not seen.harmless for seen in findings.found()):
+    if findings.unknown.total or findings.statuses.failed or any(not seen.harmless for seen in findings.found()):
         raise typer.Exit(FOUND)
+
+
+def moment(option: str, text: str | None, *, end: bool = False, now: datetime | None = None) -> str:
+    """Return a point in time as log lines write it; empty for None.
+
+    Args:
+        option: Whose value it is, for the error message.
+        text: ``90s``, ``30m``, ``2h``, ``1d`` before now; ``14:30`` today; ``2026-11-30``, with or without a time.
+        end: Whether a date or a minute means its last second.
+        now: The present; None: the local clock's.
+
+    Raises:
+        UserError: It is none of these.
+    """
+    if text is None:
+        return ""
+    present = now or datetime.now().astimezone()
+    if ago := _AGO.fullmatch(text.strip()):
+        return (present - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).strftime(_SECOND)
+    wanted = text.strip().replace("T", " ")
+    if _CLOCK.fullmatch(wanted):
+        wanted = f"{present:%Y-%m-%d} {wanted}"
+    full = wanted + ("0000-00-00 23:59:59" if end else "0000-00-00 00:00:00")[len(wanted) :]
+    try:
+        if _DATE.fullmatch(wanted):
+            return datetime.strptime(full, _SECOND).strftime(_SECOND)  # noqa: DTZ007  as written, without a zone
+    except ValueError:  # such as the 31st of February
+        pass
+    problem = f"{option} {text}: no time; write 2h (s, m, h, d), 14:30, 2026-11-30 or '2026-11-30 14:30'"
+    raise UserError(problem, USAGE)
 
 
 def _progress() -> Progress:
@@ -76,8 +127,15 @@ def _progress() -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
 
 
-def _read(names: Sequence[str], take: Callable[[list[bytes]], None], progress: Progress, problems: list[str]) -> None:
+def _read(
+    names: Sequence[str],
+    take: Callable[[list[bytes]], None],
+    progress: Progress,
+    problems: list[str],
+    begin: Callable[[], None] = lambda: None,
+) -> None:
     for name in names:
+        begin()
         try:
             task = progress.add_task(name, total=size_of(name))
             with open_log(name) as file:
@@ -86,3 +144,20 @@ def _read(names: Sequence[str], take: Callable[[list[bytes]], None], progress: P
         except READ_ERRORS as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             problems.append(f"{name}: {reason}; give readable log files, or - for standard input")
+
+
+def _follow(names: Sequence[str], findings: Findings) -> None:
+    """Print each new message with the first sentence of its cause until the user stops it."""
+    typer.echo(f"no502 doctor logs: following {', '.join(names)}; Ctrl-C ends it with the report", err=True)
+    try:
+        for batch in followed(names):
+            for raw in batch:
+                findings.lines += 1
+                found = findings.take(raw)
+                if found is not None:
+                    line, message = found
+                    cause = message.cause.partition(". ")[0].rstrip(".")
+                    when = line.time[11:] if line.time else "        "
+                    typer.echo(f"{when} {message.id} {message.severity:7} {printable(line.text, 120)}\n{'':22}{cause}.")
+    except KeyboardInterrupt:
+        typer.echo("")

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from no502.doctor.logs.access import AccessLog
+from no502.doctor.logs.access import AccessLog, Statuses
 from no502.doctor.logs.busiest import Busiest
-from no502.doctor.logs.message import Message, Severity
-from no502.doctor.logs.parse import Line, parse, printable
+from no502.doctor.logs.parse import Line, is_access_line, parse, printable, time_of
 from no502.doctor.logs.reading import MAX_LINE
-from no502.doctor.logs.table import APPLICATION, NGINX
+from no502.doctor.logs.timeline import Timeline
+from no502.messages import Message, Severity, messages
 
-__all__ = ["Findings", "Seen", "classify"]
+__all__ = ["Findings", "Seen", "Window", "classify"]
 
 _FAILURE = 400
 _SERIOUS = {"error", "crit", "alert", "emerg"}
@@ -37,18 +37,38 @@ class Seen:
     failed: int = 0
     """Lines whose request ended with a status of 400 or more."""
     saved: int = 0
-    """Lines whose request was repeated and ended below 400: nobody saw an error."""
+    """Lines whose request was retried and ended below 400: no client saw an error."""
 
     @property
     def harmless(self) -> bool:
-        """Whether it is only news, or the access log shows that no client saw any of it."""
+        """Whether it is only an event, or the access log shows that no client saw any of it."""
         return self.message.severity is Severity.INFO or (self.count > 0 and self.saved == self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of time, both ends as ``YYYY-MM-DD HH:MM:SS``; empty: open."""
+
+    since: str = ""
+    until: str = ""
+
+    def has(self, time: str) -> bool:
+        """Return whether a time is in it."""
+        return self.since <= time and (not self.until or time <= self.until)
+
+    @property
+    def open(self) -> bool:
+        """Whether it has no end at either side."""
+        return not self.since and not self.until
 
 
 def classify(line: Line) -> Message | None:
     """Return the known message that a line is, the most specific first."""
-    for message in NGINX if line.nginx else APPLICATION:
-        if any(shape.fits(line.text, line.errno, line.phase) for shape in message.shapes):
+    for message in messages():
+        if message.nginx is line.nginx and any(
+            shape.fits(line.record if shape.raw else line.text, line.errno, line.phase, line.level)
+            for shape in message.shapes
+        ):
             return message
     return None
 
@@ -58,19 +78,31 @@ class Findings:
 
     Args:
         access: The access log, read before; None: lines are not paired.
+        window: Lines outside are left out; a line without a time belongs to the line before it.
     """
 
-    def __init__(self, access: AccessLog | None = None) -> None:
+    def __init__(self, access: AccessLog | None = None, window: Window | None = None) -> None:
         self.access = access
         self.lines = 0
         self.cut = 0
         """Lines longer than ``MAX_LINE``."""
         self.seen: dict[str, Seen] = {}
         self.unknown = Busiest(64)
-        """Messages of nginx at level error or above that are not in the table, without their fields."""
-        self._cache: dict[str, tuple[Message | None, str]] = {}
+        """Messages that are not in the catalogue, without their fields: nginx's at level error or above, gunicorn's
+        and uvicorn's at ERROR or CRITICAL."""
         self.recognised = 0
-        """Lines that are messages of nginx, gunicorn or uvicorn, known or not."""
+        """Lines that are messages of a known program, in the catalogue or not."""
+        self.statuses = Statuses()
+        """Access lines among the others."""
+        self.timeline = Timeline()
+        self._window = window or Window()
+        self._inside = True
+        self._cache: dict[tuple[str, str], tuple[Message | None, str]] = {}
+        self._at_start: dict[str, int] = {}
+
+    def next_file(self) -> None:
+        """Begin another file: its first lines belong to no line before them."""
+        self._inside = True
 
     def read(self, raw_lines: list[bytes]) -> None:
         """Take in a batch of lines."""
@@ -78,47 +110,86 @@ class Findings:
         for raw in raw_lines:
             if len(raw) >= MAX_LINE:
                 self.cut += 1
-            line = parse(raw[:MAX_LINE])
-            if line is not None:
-                self.recognised += 1
-                self._take(line)
+            self.take(raw[:MAX_LINE])
+
+    def take(self, raw: bytes) -> tuple[Line, Message] | None:
+        """Take in a line; return it with its message if it is one of the catalogue."""
+        if not self._window.open:
+            time = time_of(raw)
+            self._inside = self._inside if time is None else self._window.has(time)
+            if not self._inside:
+                return None
+        line = parse(raw)
+        if line is None:
+            if is_access_line(raw):
+                self.statuses.take(raw)
+            return None
+        message, words = self._look_up(line)
+        if message is None:
+            self._unknown(line)
+            return None
+        self.recognised += 1
+        if line.level == "emerg" and self._again(line):
+            return None
+        self._count(line, message, words)
+        return line, message
 
     def found(self) -> Iterable[Seen]:
-        """Return what was seen: errors, warnings, then news; the most frequent first."""
+        """Return what was seen: errors, warnings, then events; the most frequent first."""
         order = list(Severity)
         return sorted(
             self.seen.values(), key=lambda s: (s.harmless, order.index(s.message.severity), -s.count, s.message.id)
         )
 
-    def _take(self, line: Line) -> None:
-        message, words = self._look_up(line)
-        if message is None:
-            if line.nginx and line.level in _SERIOUS:
-                self.unknown.add(printable(re.sub(r"\d+", "N", line.text), 160))
-            return
+    def _unknown(self, line: Line) -> None:
+        self.recognised += line.nginx or line.server
+        if line.server or (line.nginx and line.level in _SERIOUS):
+            self.unknown.add(printable(re.sub(r"\d+", "N", line.text), 160))
+
+    def _again(self, line: Line) -> bool:
+        """Return whether the line is the second copy of an event.
+
+        When nginx starts it writes the same [emerg] to its log and to standard error, with and without ``nginx:``.
+        """
+        step = 1 if line.terminal else -1
+        before = self._at_start.get(line.text, 0)
+        if len(self._at_start) >= _MOST_CACHED:
+            self._at_start.clear()
+        self._at_start[line.text] = before + step
+        return before * step < 0
+
+    def _count(self, line: Line, message: Message, words: str) -> None:
         seen = self.seen.setdefault(message.id, Seen(message))
         seen.count += 1
         seen.texts.add(words)
         if line.time is not None:
             seen.first = line.time if seen.first is None else min(seen.first, line.time)
             seen.last = line.time if seen.last is None else max(seen.last, line.time)
+        request, saved = "", False
         if line.method:
             method = line.method if line.method in _METHODS else "other"
+            request = f"{method} {_path(line.uri)}"
             seen.methods[method] = seen.methods.get(method, 0) + 1
-            seen.uris.add(f"{method} {_path(line.uri)}")
+            seen.uris.add(request)
             if self.access is not None:
                 outcome = self.access.outcome(line.connection, line.method, line.uri, line.time)
+                saved = outcome is not None and outcome.status < _FAILURE
                 seen.failed += outcome is not None and outcome.status >= _FAILURE
-                seen.saved += outcome is not None and outcome.status < _FAILURE
-        if line.upstream:
-            seen.upstreams.add(_server(line.upstream))
+                seen.saved += saved
+        server = _server(line.upstream) if line.upstream else ""
+        if server:
+            seen.upstreams.add(server)
+        if not saved:
+            self.timeline.add(line, message, request, server)
 
     def _look_up(self, line: Line) -> tuple[Message | None, str]:
-        key = line.text
+        key = line.text, line.record
         if key not in self._cache:
             if len(self._cache) >= _MOST_CACHED:
                 self._cache.clear()
-            self._cache[key] = classify(line), _words(line.text)
+            message = classify(line)
+            record = message is not None and any(shape.raw for shape in message.shapes)
+            self._cache[key] = message, message.title if message and record else _words(line.text)
         return self._cache[key]
 
 

@@ -5,48 +5,53 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 
 from no502.doctor.logs.reading import MAX_LINE
+from no502.messages import messages
 
-__all__ = ["Line", "parse", "printable"]
+__all__ = ["Line", "is_access_line", "parse", "printable", "time_of"]
 
 _NGINX = re.compile(
     rb"\[(emerg|alert|crit|error|warn|notice|info)\] \d+#\d+: (?:\*(\d+) )?([^\r\n]+)",
 )
 _NGINX_START = re.compile(rb"nginx: \[(emerg|alert|crit|error|warn)\] (?:\*(\d+) )?([^\r\n]+)")
-"""What nginx says on the terminal before it has its log."""
+"""What nginx writes to standard error before it has its log."""
 _TIME = re.compile(rb"(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d:\d\d:\d\d)")
+_ACCESS_TIME = re.compile(rb"\[(\d\d)/(\w{3})/(\d{4}):(\d\d:\d\d:\d\d)")
+_SYSLOG_TIME = re.compile(rb"(?:^|[^\w])(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +(\d{1,2}) (\d\d:\d\d:\d\d)")
+_NAMES = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+_MONTHS = {name: number for number, name in enumerate(_NAMES, start=1)}
+_TIME_WITHIN = 400
 _FIELD_START = re.compile(r", (?:client|server|request|upstream|host|subrequest|referrer): ")
 _REQUEST = re.compile(r', request: "([A-Z]{1,20}) (\S+)')
 _UPSTREAM = re.compile(r', upstream: "([^"]*)"')
-_ERRNO = re.compile(r"\((\d{1,4}): ")
+_ERRNO = re.compile(r"\((\d{1,5}): ")
 _PHASE = re.compile(r" while (.+)$")
-_GUNICORN = re.compile(r"\[\d+\] \[(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\] (.*)")
-_UVICORN = re.compile(r"(?:^|[|\]:] +|\s)(?:INFO|WARNING|ERROR|CRITICAL):\s+(.*)")
-_SERVER_WORDS = (
-    b"orker",
-    b"WORKER",
-    b"Handling signal",
-    b"Maximum request limit",
-    b"handover: ",
-    b"startup failed",
-    b"failed to load",
-    b"Connection in use",
-    b"Can't connect to",
-    b"attempting to bind",
-    b"[Errno 98]",
-    b"unrecognized arg",
-    b"No such option",
-    b"graceful shutdown",
-    b"ASGI ",
-    b"Invalid HTTP",
-    b"upgrade request",
-    b"concurrency limit",
-    b"Failed to find",
+_ROUTER = re.compile(r'method=([A-Z]{1,20}) path="([^"]*)"|"([A-Z]{3,20}) (\S+) HTTP/')
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_PREFIXES = re.compile(
+    r"(?:> "
+    r"|[\w.-]{1,80} +\| ?"  # docker compose
+    r"|\[pod/[^\]]{1,200}\] "  # kubectl logs --prefix
+    r"|\[ *\d+\.\d+\] "  # dmesg
+    r"|\d{4}-\d\d-\d\dT[\d:.,]+(?:Z|[+-]\d\d:?\d\d) (?:std(?:out|err) [FP] )?"  # containerd; kubectl --timestamps
+    r"|(?:<\d+>)?[A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:\d\d [\w.-]+ (?=\S+: )"  # syslog and journald
+    r"|[\w.-]{1,80} (?=(?:systemd|kernel|gunicorn|uvicorn|supervisord|dockerd)(?:\[\d+\])?: )"  # the host's name
+    r"|[\w./@-]{1,80}\[[\w.-]+\]: "
+    r"|kernel: "
+    r")"
 )
-"""At least one of them stands in every message of ``app_messages``."""
-_JSON_MESSAGES = ("log", "message", "MESSAGE", "msg", "event", "error")
-_PREFIX = re.compile(rb"^[\w.-]+\s+\| ")
+_MOST_PREFIXES = 5
+_LEVEL = re.compile(r"(?:^|[\s\[|:\"-])(DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL)[\]:|\s-]+(?=\S)")
+_LEVEL_WITHIN = 160
+_GUNICORN = re.compile(r"\[\d+\] \[(?:ERROR|CRITICAL)\] ")
+_WRITER = re.compile(r"\] \[(\d+)\] \[")
+_UVICORN = re.compile(r"(?:ERROR: {4}|CRITICAL: )\S")
+_ANY_ERROR = (b"[ERROR] ", b"[CRITICAL] ", b"ERROR:    ", b"CRITICAL: ", b"ERROR\x1b[0m:", b"CRITICAL\x1b[0m:")
+_PID = re.compile(r"\(pid: ?(\d+)\)|[Pp]id (\d+)|process \[(\d+)\]|[Kk]illed process (\d+)|worker (\d+) |pid=(\d+)")
+_JSON_MESSAGES = ("log", "message", "MESSAGE", "msg", "event", "error", "textPayload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +71,20 @@ class Line:
     upstream: str = ""
     errno: int | None = None
     phase: str = ""
+    terminal: bool = False
+    """Whether nginx wrote it to standard error before it had its log."""
+    record: str = ""
+    """The whole line, where a message of the catalogue is recognised by it."""
+    server: bool = False
+    """Whether gunicorn or uvicorn wrote it at level ERROR or CRITICAL."""
+    pid: int | None = None
+    """The process that the message is about."""
+    writer: int | None = None
+    """The process that wrote it, where gunicorn's format says so."""
 
 
 def parse(raw: bytes) -> Line | None:
-    """Return what a line says; None for one that can not be an error message of nginx, gunicorn or uvicorn."""
+    """Return what a line says; None for one that is certainly no message of the catalogue and no error."""
     if b"] " in raw and b"#" in raw:
         match = _NGINX.search(raw, 0, MAX_LINE)
         if match:
@@ -77,13 +92,22 @@ def parse(raw: bytes) -> Line | None:
             match = _NGINX.search(unwrapped, 0, MAX_LINE)
             return _nginx_line(unwrapped, match) if match else None
     if b"nginx: [" in raw and (match := _NGINX_START.search(raw, 0, MAX_LINE)):
-        return _nginx_line(raw, match)
-    if b" HTTP/" in raw or b'"upstream_status"' in raw:  # an access line
+        return _nginx_line(raw, match, terminal=True)
+    records, texts = _needles()
+    for needle in records:
+        if needle in raw:
+            return _server_line(raw, record=True)
+    if is_access_line(raw):
         return None
-    for word in _SERVER_WORDS:
-        if word in raw:
-            return _server_line(raw)
+    for needle in texts:
+        if needle in raw:
+            return _server_line(raw, record=False)
     return None
+
+
+def is_access_line(raw: bytes) -> bool:
+    """Return whether a line is about one request: an access log of nginx, gunicorn or uvicorn, or a JSON one."""
+    return b" HTTP/" in raw or b'"upstream_status"' in raw
 
 
 def printable(text: str, limit: int = 200) -> str:
@@ -94,12 +118,40 @@ def printable(text: str, limit: int = 200) -> str:
     return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
 
 
-def _time(raw: bytes) -> str | None:
-    match = _TIME.search(raw, 0, 400)
-    return None if match is None else b"%s-%s-%s %s".__mod__(match.groups()).decode("ascii")
+@cache
+def _needles() -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Return what stands in every record, and in every other line, that can be a message not of nginx.
+
+    A needle that contains another one is left out. The search for them is what reading a log costs.
+    """
+    shapes = [shape for message in messages() if not message.nginx for shape in message.shapes]
+    records = {shape.needle.encode() for shape in shapes if shape.raw}
+    texts = {shape.needle.encode() for shape in shapes if not shape.raw} | set(_ANY_ERROR)
+    return _fewest(records), _fewest(texts)
 
 
-def _nginx_line(raw: bytes, match: re.Match[bytes]) -> Line:
+def _fewest(needles: set[bytes]) -> tuple[bytes, ...]:
+    return tuple(sorted(one for one in needles if not any(other in one for other in needles if other != one)))
+
+
+def time_of(raw: bytes) -> str | None:
+    """Return the time in a line as ``YYYY-MM-DD HH:MM:SS``, None where it has none.
+
+    A line of syslog has no year: it is this year's, or the last year's if that would be in the future.
+    """
+    if match := _TIME.search(raw, 0, _TIME_WITHIN):
+        return b"%s-%s-%s %s".__mod__(match.groups()).decode("ascii")
+    if (match := _ACCESS_TIME.search(raw, 0, _TIME_WITHIN)) and match[2] in _MONTHS:
+        return f"{match[3].decode()}-{_MONTHS[match[2]]:02}-{match[1].decode()} {match[4].decode()}"
+    if match := _SYSLOG_TIME.search(raw, 0, _TIME_WITHIN):
+        now = datetime.now().astimezone()
+        month, day = _MONTHS[match[1]], int(match[2])
+        year = now.year - ((month, day) > (now.month, now.day + 1))
+        return f"{year}-{month:02}-{day:02} {match[3].decode()}"
+    return None
+
+
+def _nginx_line(raw: bytes, match: re.Match[bytes], *, terminal: bool = False) -> Line:
     text = match[3].decode("utf-8", "replace")
     start = _FIELD_START.search(text)
     head, fields = (text, "") if start is None else (text[: start.start()], text[start.start() :])
@@ -109,7 +161,7 @@ def _nginx_line(raw: bytes, match: re.Match[bytes]) -> Line:
     phase = _PHASE.search(head)
     return Line(
         nginx=True,
-        time=_time(raw),
+        time=time_of(raw),
         level=match[1].decode("ascii"),
         text=head,
         connection=(match[2] or b"").decode("ascii"),
@@ -118,27 +170,62 @@ def _nginx_line(raw: bytes, match: re.Match[bytes]) -> Line:
         upstream=upstream[1] if upstream else "",
         errno=int(errno[1]) if errno else None,
         phase=phase[1] if phase else "",
+        terminal=terminal,
     )
 
 
 def _unwrap(raw: bytes) -> bytes:
-    """Return the text inside of a JSON line (Docker's json-file, a JSON formatter); anything else as it is."""
-    body = _PREFIX.sub(b"", raw, count=1)
-    if not body.startswith(b"{"):
+    """Return the text inside a JSON line (Docker's json-file, a JSON formatter); anything else as it is."""
+    start = raw.find(b"{")
+    if start < 0 or (start and raw[:start].strip()[-1:] not in (b"|", b"F", b"P", b"]")):
         return raw
     try:
-        found = json.loads(body)
+        found = json.loads(raw[start:])
     except (ValueError, RecursionError):
         return raw
-    for key in _JSON_MESSAGES if isinstance(found, dict) else ():
-        value = found.get(key)
-        if isinstance(value, str):
-            return value.encode("utf-8", "replace")
+    if not isinstance(found, dict):
+        return raw
+    inner = found.get("jsonPayload")
+    for source in (found, inner if isinstance(inner, dict) else {}):
+        for key in _JSON_MESSAGES:
+            value = source.get(key)
+            if isinstance(value, str):
+                return value.encode("utf-8", "replace")
     return raw
 
 
-def _server_line(raw: bytes) -> Line:
+def _server_line(raw: bytes, *, record: bool) -> Line:
     inner = _unwrap(raw)
-    text = inner.decode("utf-8", "replace").strip()
-    match = _GUNICORN.search(text) or _UVICORN.search(text)
-    return Line(nginx=False, time=_time(inner) or _time(raw), level="", text=match[1] if match else text)
+    whole = raw.decode("utf-8", "replace")
+    text = _stripped(inner.decode("utf-8", "replace"))
+    server = _GUNICORN.search(text) is not None or _UVICORN.match(text) is not None
+    level = _LEVEL.search(text, 0, _LEVEL_WITHIN)
+    said = text[level.end() :] if level else text
+    request = _ROUTER.search(whole) if record else None
+    pid = _PID.search(said)
+    writer = _WRITER.search(text)
+    return Line(
+        nginx=False,
+        time=time_of(inner) or time_of(raw),
+        level=level[1] if level else "",
+        text=said,
+        method=(request[1] or request[3]) if request else "",
+        uri=(request[2] or request[4]) if request else "",
+        record=whole if record else "",
+        server=server,
+        pid=int(next(number for number in pid.groups() if number)) if pid else None,
+        writer=int(writer[1]) if writer else None,
+    )
+
+
+def _stripped(text: str) -> str:
+    """Return a line without colours and without what Docker, Kubernetes, journald or syslog put in front."""
+    if "\x1b[" in text:
+        text = _COLOURS.sub("", text)
+    text = text.strip()
+    for _ in range(_MOST_PREFIXES):
+        match = _PREFIXES.match(text)
+        if match is None or match.end() == 0:
+            break
+        text = text[match.end() :]
+    return text.lstrip()

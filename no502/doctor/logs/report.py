@@ -1,63 +1,132 @@
-"""The findings for people and for programs."""
+"""The findings for people and for programs: the verdict first, then each message with its page."""
 
 from __future__ import annotations
 
 import json
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from no502.doctor.logs.access import AccessLog
+from no502.doctor.logs.access import AccessLog, Statuses
 from no502.doctor.logs.findings import Findings, Seen
-from no502.doctor.logs.message import Message, Severity
+from no502.doctor.logs.parse import printable
+from no502.doctor.logs.timeline import Episode
+from no502.messages import Message, Severity
 
-__all__ = ["SCHEMA_VERSION", "to_json", "to_text"]
+__all__ = ["SCHEMA_VERSION", "counted", "describe", "to_json", "to_text"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _MARKS = {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.INFO: "-"}
 _SHOWN = 5
+_EPISODES = 20
+_WIDTH = 100
+
+
+def counted(count: int, one: str, more: str = "") -> str:
+    """Return a count with its noun in the right number, such as ``1 line`` or ``2 lines``."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def to_text(findings: Findings) -> str:
     """Return the report for reading, 100 columns wide (messages and names excepted)."""
     found = list(findings.found())
-    lines = [line for seen in found for line in (*_message(seen, findings), "")]
+    lines = _verdict(findings)
+    lines += [line for seen in found for line in (*_message(seen, findings), "")]
+    if findings.statuses.lines:
+        lines += [*_statuses(findings.statuses), ""]
     if findings.access is not None:
         lines += [*_access(findings.access), ""]
     if findings.unknown.total:
-        lines.append(f"not in the error index: {findings.unknown.total} lines of nginx at level error or above")
+        lines.append(
+            f"not in the catalogue: {counted(findings.unknown.total, 'line')} of nginx, gunicorn or uvicorn at level "
+            "error or above"
+        )
         lines += [f"    {count} x {name}" for name, count in findings.unknown.top(_SHOWN)] + [""]
     if findings.cut:
-        lines += [f"{findings.cut} lines were longer than 16 KiB; the rest of them was not looked at", ""]
+        lines += [f"{counted(findings.cut, 'line')} longer than 16 KiB: only the beginning was read", ""]
     counts = {
         severity: sum(1 for s in found if s.message.severity is severity and not s.harmless) for severity in Severity
     }
-    news = sum(1 for s in found if s.harmless)
+    harmless = sum(1 for s in found if s.harmless)
     lines.append(
-        f"{findings.lines:,} lines: {counts[Severity.ERROR]} kinds of error, {counts[Severity.WARNING]} of warning, "
-        f"{news} without harm"
+        f"{counted(findings.lines, 'line')}: {counted(counts[Severity.ERROR], 'kind')} of error, "
+        f"{counts[Severity.WARNING]} of warning, {harmless} harmless"
     )
-    if findings.lines and not findings.recognised:
-        lines.append("none of the lines is a message of nginx's error log, gunicorn or uvicorn: is it another log?")
+    if findings.lines and not findings.recognised and not findings.statuses.lines:
+        lines.append(
+            "no line is a message of nginx, gunicorn, uvicorn or of what runs them or stands in front of them: "
+            "is it another log?"
+        )
     return "\n".join(lines) + "\n"
+
+
+def _verdict(findings: Findings) -> list[str]:
+    episodes = findings.timeline.episodes()
+    if not episodes:
+        return []
+    lost = sum(episode.lost for episode in episodes)
+    kinds: Counter[str] = Counter()
+    for episode in episodes:
+        kinds[_kind(episode)] += episode.lost
+    reasons = ", ".join(f"{count:,} {name}" for name, count in kinds.most_common(4) if count)
+    first, last = episodes[0].time, episodes[-1].time
+    lines = [f"What happened, {first} to {last}:", ""] if first != last else [f"What happened, {first}:", ""]
+    day = ""
+    for episode in episodes[:_EPISODES]:
+        if episode.time[:10] != day:
+            day = episode.time[:10]
+            lines.append(f"  {day}")
+        lead = f"  {episode.time[11:]}  "
+        lines += textwrap.wrap(
+            printable(episode.text(), 400),
+            _WIDTH,
+            initial_indent=lead,
+            subsequent_indent=" " * len(lead),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    if len(episodes) > _EPISODES:
+        lines.append(f"  and {counted(len(episodes) - _EPISODES, 'more')[:-1]}; narrow it with --since and --until")
+    if lost:
+        lines += ["", f"  {counted(lost, 'request')} lost in nginx's error log: {reasons}"]
+    if findings.timeline.joined and not any(e.lost and e.pid is not None for e in episodes) and lost:
+        lines.append(
+            "  No line of nginx is within two seconds of a worker's: if that is unlikely, the logs have different time "
+            "zones."
+        )
+    if findings.timeline.forgotten:
+        lines.append(f"  {counted(findings.timeline.forgotten, 'further line')} not joined: too many to remember")
+    return [*lines, ""]
+
+
+def _kind(episode: Episode) -> str:
+    names = {
+        "blocked": "by a blocked event loop",
+        "out of memory": "by an out-of-memory kill",
+        "killed": "by SIGKILL",
+        "crashed": "by a crash",
+        "recycled": "by recycling",
+        "signal": "by a stop or reload",
+    }
+    return names.get(episode.kind) or f"by {episode.ids[0]}"
 
 
 def _message(seen: Seen, findings: Findings) -> Iterator[str]:
     message = seen.message
-    when = f", {seen.first} to {seen.last}" if seen.first else ""
+    when = f", {seen.first} to {seen.last}" if seen.first != seen.last else f", {seen.first}" if seen.first else ""
     mark = "✓" if seen.saved and seen.harmless else _MARKS[message.severity]
-    yield f"{mark} {message.id} {message.slug} {message.severity}: {seen.count:,} lines{when}"
+    yield f"{mark} {message.id} {message.slug} {message.severity}: {counted(seen.count, 'line')}{when}"
     texts = seen.texts.top(_SHOWN)
     yield from (f"    {text}" if len(texts) == 1 else f"    {count:,} x {text}" for text, count in texts)
     yield from _wrap("what", message.cause)
-    yield from _wrap("GET", message.get)
-    yield from _wrap("POST", message.post)
+    yield from _client(message)
     if seen.methods:
         yield from _wrap("methods", ", ".join(f"{name} {count:,}" for name, count in sorted(seen.methods.items())))
     if findings.access is not None and seen.methods:
         rest = seen.count - seen.failed - seen.saved
         yield from _wrap(
-            "clients", f"{seen.failed:,} got an error, {seen.saved:,} repeated and answered, {rest:,} not paired"
+            "clients", f"{seen.failed:,} got an error, {seen.saved:,} retried and answered, {rest:,} not paired"
         )
     if seen.uris.total:
         error = f" (each at most {seen.uris.error:,} too high)" if seen.uris.error else ""
@@ -67,28 +136,44 @@ def _message(seen: Seen, findings: Findings) -> Iterator[str]:
     yield from _advice(message)
 
 
+def _client(message: Message) -> Iterator[str]:
+    if message.get == message.post:
+        yield from _wrap("client", message.get)
+    else:
+        yield from _wrap("GET", message.get)
+        yield from _wrap("POST", message.post)
+
+
 def _advice(message: Message) -> Iterator[str]:
-    for step in message.prove:
-        yield from _wrap("prove", step)
-    for step in message.fix:
-        yield from _wrap("fix", step)
-    where = f"docs/{message.anchor}"
-    yield from _wrap("see", f"{', '.join(message.rules)}; {where}" if message.rules else where)
+    labels = {"Causes": "cause", "Check": "check", "Fix now": "now", "Fix for good": "fix"}
+    for heading, label in labels.items():
+        for number, item in enumerate(message.sections.get(heading, ()), 1):
+            yield from _wrap(label, f"{number}. {item}" if heading == "Causes" else item)
+    if message.rules:
+        yield from _wrap("rules", ", ".join(message.rules))
+    yield from _wrap("see", f"no502 doctor explain {message.id}")
 
 
 def describe(message: Message) -> str:
-    """Return what is known about a message, for reading."""
-    lines = [f"{message.id} {message.slug} {message.severity}", *(f"    {text}" for text in message.text)]
-    lines += [*_wrap("what", message.cause), *_wrap("GET", message.get), *_wrap("POST", message.post)]
+    """Return the page of a message, for reading in a terminal."""
+    written = ", ".join(message.programs)
+    if message.levels:
+        written += f" at level {' or '.join(message.levels)}"
+    lines = [f"{message.id} {message.slug} {message.severity}", *(f"    {text}" for text in message.texts), ""]
+    lines += [*_wrap("program", written), *_wrap("what", message.cause), *_client(message)]
     lines += _wrap("versions", message.versions) if message.versions else []
-    return "\n".join([*lines, *_advice(message)]) + "\n"
+    lines += list(_advice(message))[:-1]
+    lines += _wrap("lab", ", ".join(f"no502 lab {name}" for name in message.scenarios)) if message.scenarios else []
+    lines += _wrap("source", message.source)
+    lines.append(f"    page     {message.file.as_uri()}")
+    return "\n".join(lines) + "\n"
 
 
 def _wrap(label: str, text: str) -> list[str]:
     lead = f"    {label:9}"
     return textwrap.wrap(
         text,
-        100,
+        _WIDTH,
         initial_indent=lead,
         subsequent_indent=" " * len(lead),
         break_long_words=False,
@@ -96,20 +181,30 @@ def _wrap(label: str, text: str) -> list[str]:
     )
 
 
+def _statuses(statuses: Statuses) -> Iterator[str]:
+    shown = ", ".join(f"{status} x {count:,}" for status, count in sorted(statuses.counts.items()))
+    yield f"access lines: {statuses.lines:,}; {shown or 'no 499, no 5xx'}"
+    for name, count in statuses.paths.top(_SHOWN):
+        yield f"    {count:,} x {name}"
+
+
 def _access(access: AccessLog) -> Iterator[str]:
     if access.lines and access.unreadable == access.lines:
-        yield f"access log: none of {access.lines:,} lines is in no502's JSON format; nothing is known of the clients"
+        yield f"access log: no line of {access.lines:,} is in a known format; nothing is known about the clients"
         return
     statuses = (
         ", ".join(f"{status} x {count:,}" for status, count in sorted(access.statuses.items())) or "no 499, no 5xx"
     )
     yield f"access log: {access.lines:,} lines; {statuses}"
-    yield (
-        f"    502 and 504: {access.by_nginx:,} made by nginx, {access.by_application:,} answered by the application; "
-        f"{access.saved:,} requests were repeated and answered"
-    )
+    if access.combined:
+        yield "    combined format: paired by time, method and path; it does not show what nginx retried"
+    else:
+        yield (
+            f"    502 and 504: {access.by_nginx:,} made by nginx, {access.by_application:,} answered by the "
+            f"application; {access.saved:,} requests were retried and answered"
+        )
     if access.unreadable:
-        yield f"    {access.unreadable:,} lines are not no502's JSON access log"
+        yield f"    {access.unreadable:,} lines are in no known format"
     if access.forgotten:
         yield f"    {access.forgotten:,} requests were too many to remember: pairing is incomplete"
 
@@ -120,8 +215,26 @@ def to_json(findings: Findings) -> str:
         "schema_version": SCHEMA_VERSION,
         "lines": findings.lines,
         "cut_lines": findings.cut,
+        "timeline": [
+            {
+                "time": episode.time,
+                "verdict": episode.verdict,
+                "kind": episode.kind,
+                "pid": episode.pid,
+                "lost": episode.lost,
+                "requests": dict(episode.requests.most_common(_SHOWN)),
+                "upstreams": dict(episode.servers.most_common(_SHOWN)),
+                "messages": episode.ids,
+            }
+            for episode in findings.timeline.episodes()
+        ],
         "messages": [_object(seen) for seen in findings.found()],
         "unknown": [{"text": name, "count": count} for name, count in findings.unknown.top(64)],
+        "access_lines": {
+            "lines": findings.statuses.lines,
+            "statuses": {str(status): count for status, count in sorted(findings.statuses.counts.items())},
+            "busiest": [{"request": name, "count": count} for name, count in findings.statuses.paths.top(_SHOWN)],
+        },
         "access_log": None,
     }
     access = findings.access
@@ -129,10 +242,11 @@ def to_json(findings: Findings) -> str:
         report["access_log"] = {
             "lines": access.lines,
             "unreadable": access.unreadable,
+            "combined": access.combined,
             "statuses": {str(status): count for status, count in sorted(access.statuses.items())},
             "gateway_errors_by_nginx": access.by_nginx,
             "gateway_errors_by_application": access.by_application,
-            "repeated_and_answered": access.saved,
+            "retried_and_answered": access.saved,
             "forgotten": access.forgotten,
         }
     return json.dumps(report, indent=2) + "\n"
@@ -150,11 +264,14 @@ def _object(seen: Seen) -> dict[str, Any]:
         "last": seen.last,
         "methods": dict(sorted(seen.methods.items())),
         "failed": seen.failed,
-        "repeated_and_answered": seen.saved,
+        "retried_and_answered": seen.saved,
         "busiest": [{"request": name, "count": count} for name, count in seen.uris.top(_SHOWN)],
         "busiest_error": seen.uris.error,
         "upstreams": [{"server": name, "count": count} for name, count in seen.upstreams.top(_SHOWN)],
+        "texts": [{"text": text, "count": count} for text, count in seen.texts.top(_SHOWN)],
         "cause": message.cause,
+        "get": message.get,
+        "post": message.post,
         "rules": list(message.rules),
-        "docs": f"docs/{message.anchor}",
+        "page": message.file.as_uri(),
     }

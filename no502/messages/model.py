@@ -1,0 +1,114 @@
+"""What is known about one log message: how to recognise it, what it means, how to check it, what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+__all__ = ["Message", "Severity", "Shape"]
+
+
+class Severity(StrEnum):
+    """What a line of this kind says about the service; the level at which the program writes it is another thing."""
+
+    ERROR = "error"
+    """A client got an error, or the service does not run."""
+    WARNING = "warning"
+    """It takes part in errors: another line or the access log shows whether one happened."""
+    INFO = "info"
+    """An event that explains others, or a client's own doing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """How to recognise a message without libc's wording ("Connection timed out", "Operation timed out" ...)."""
+
+    starts: str = ""
+    """What the message begins with, after nginx's ``*N`` or gunicorn's ``[LEVEL]``; empty: anything."""
+    contains: Sequence[str] = ()
+    """Texts that all occur in it."""
+    without: str = ""
+    """A text that does not occur in it; empty: none is excluded."""
+    errnos: frozenset[int] | None = None
+    """The number in ``(N: text)``; None: any, or none."""
+    phases: frozenset[str] | None = None
+    """nginx's ``while ...``, up to the comma; None: any, or none."""
+    levels: frozenset[str] | None = None
+    """nginx's level; None: any."""
+    raw: bool = False
+    """Whether the whole line is compared, JSON and prefixes included: for logs that are records, not messages."""
+
+    def fits(self, text: str, errno: int | None, phase: str, level: str) -> bool:
+        """Return whether a message has this shape; ``phase`` and ``level`` are empty where it has none."""
+        return (
+            text.startswith(self.starts)
+            and all(part in text for part in self.contains)
+            and not (self.without and self.without in text)
+            and (self.errnos is None or errno in self.errnos)
+            and (self.phases is None or phase in self.phases)
+            and (self.levels is None or level in self.levels)
+        )
+
+    @property
+    def needle(self) -> str:
+        """The longest text that stands in every line of this shape; empty where nothing is fixed."""
+        return max((self.starts, *self.contains), key=len)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One file of the catalogue."""
+
+    id: str
+    """``L`` and three digits; never reused. 9: nginx and the application servers, 8: what runs them, 7: what stands in
+    front of them, 6: the handover."""
+    slug: str
+    """Name of the file and of the page."""
+    programs: Sequence[str]
+    """The programs that write it."""
+    levels: Sequence[str]
+    """The levels at which they write it, in the program's own spelling; empty: it has none."""
+    severity: Severity
+    shapes: Sequence[Shape]
+    title: str
+    """Title of its page: the message itself, or where no text identifies it, what people call it."""
+    texts: Sequence[str]
+    """The message as it stands in the log, ``...`` for what varies."""
+    symptoms: Sequence[str]
+    """Keys of ``SYMPTOMS``: what a client or operator sees."""
+    cause: str
+    """What happened, as Markdown: the text before the first heading."""
+    sections: Mapping[str, Sequence[str]]
+    """Heading -> its list: ``Causes`` in order of likelihood, ``Check``, ``Fix now``, ``Fix for good``."""
+    get: str
+    """What the client of a GET (HEAD, PUT, DELETE) gets, and when."""
+    post: str
+    """What the client of a POST (PATCH, LOCK) gets, and when."""
+    rules: Sequence[str]
+    """Rules of ``no502 doctor`` that find the reason in files."""
+    scenarios: Sequence[str]
+    """Scenarios of ``no502 lab`` in which it appears."""
+    versions: str
+    """What depends on the version; empty: nothing that is known."""
+    source: str
+    """How it was seen or where it is written, with the figure."""
+    file: Path
+    """Where it is written."""
+    names: Sequence[str] = ()
+    """What people call it who do not have its text."""
+    frequent: bool = False
+    """Whether it is one of those that most people search for: the site's search puts it first."""
+    last: bool = False
+    """Whether it is a general form that is tried after all others."""
+
+    @property
+    def page(self) -> str:
+        """Path of its page below the documentation."""
+        return f"errors/{self.slug}.md"
+
+    @property
+    def nginx(self) -> bool:
+        """Whether nginx writes it."""
+        return self.programs[0] == "nginx"

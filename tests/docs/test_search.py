@@ -1,0 +1,122 @@
+"""What people type into a search box leads to the right page, in a real browser and without a server."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.browser import title_after
+from tests.support.commands import ROOT
+
+_ASK = """
+    const queries = %s
+    const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds))
+    document.title = "not finished"
+    addEventListener("load", async () => {
+      const field = document.querySelector("[data-md-component=search-query]")
+      const result = document.querySelector("[data-md-component=search-result]")
+      const type = (text) => {
+        field.focus()
+        field.value = text
+        field.dispatchEvent(new KeyboardEvent("keyup", { bubbles: true }))
+      }
+      const first = () => result.querySelector("a[href]")
+      document.querySelector("#__search").checked = true
+      document.querySelector("#__search").dispatchEvent(new Event("change", { bubbles: true }))
+      const hits = {}
+      for (const query of queries) {
+        type("")
+        for (let look = 0; look < 50 && first(); look++) { await pause(50) }
+        type(query)
+        for (let look = 0; look < 100 && !first(); look++) { await pause(50) }
+        await pause(50)
+        const found = [...result.querySelectorAll("a[href].md-search-result__link")].map((one) => one.href)
+        const pages = [...new Set(found.map((one) => one.split("#")[0].split("?")[0].split("/site/").pop()))]
+        hits[query] = pages.slice(0, 3)
+      }
+      document.title = JSON.stringify(hits)
+    })
+"""
+
+_RIGHT: dict[str, str | tuple[str, ...]] = {
+    "recv() failed 104": "errors/recv-failed-104-reading-response-header",
+    "recv() failed (104: Connection reset by peer)": "errors/recv-failed-104-reading-response-header",
+    "Connection reset by peer": "errors/recv-failed-104-reading-response-header",
+    "upstream prematurely closed connection": (  # two messages begin like this, and each page names the other
+        "errors/recv-failed-104-reading-response-header",
+        "errors/upstream-prematurely-closed-connection-while-reading-upstream",
+    ),
+    "upstream prematurely closed connection while reading upstream": "errors/upstream-prematurely",
+    "readv() failed": "errors/upstream-prematurely-closed-connection-while-reading-upstream",
+    "upstream timed out": "errors/upstream-timed-out-110",
+    "upstream timed out (110: Connection timed out)": "errors/upstream-timed-out-110",
+    "connect() failed (111": "errors/connect-failed-111",
+    "Connection refused": "errors/connect-failed-111",
+    "no live upstreams": "errors/no-live-upstreams",
+    "upstream sent too big header": "errors/upstream-sent-too-big-header",
+    "host not found in upstream": "errors/host-not-found-in-upstream",
+    "could not be resolved": "errors/could-not-be-resolved",
+    "client intended to send too large body": "errors/client-intended-to-send-too-large-body",
+    "client prematurely closed connection": "errors/client-prematurely-closed-connection-499",
+    "worker_connections are not enough": "errors/worker-connections-are-not-enough",
+    "too many open files": "errors/",
+    "SSL_do_handshake() failed": "errors/ssl-do-handshake-failed",
+    "auth request unexpected status": "errors/auth-request-unexpected-status",
+    "permission denied while connecting to upstream": "errors/connect-",
+    "buffered to a temporary file": "errors/",
+    "rewrite or internal redirection cycle": "errors/rewrite-or-internal-redirection-cycle",
+    "address already in use": "errors/",
+    "WORKER TIMEOUT": "errors/worker-timeout",
+    "Perhaps out of memory": ("errors/worker-was-sent-sigkill", "runbooks/oom"),
+    "Worker failed to boot": "errors/application-startup-failed",
+    "Failed to find attribute": "errors/failed-to-find-attribute",
+    "Could not import module": "errors/failed-to-find-attribute",
+    "missing 1 required positional argument: 'send'": "errors/fastapi-call-missing",
+    "class uri invalid or not found": "errors/class-uri-invalid",
+    "Invalid HTTP request received": "errors/invalid-http-request-received",
+    "Child process died": "errors/child-process-died",
+    "No supported WebSocket library": "errors/unsupported-upgrade-request",
+    "Maximum request limit exceeded": "errors/autorestarting-worker",
+    "exit code 137": ("errors/exited-with-code-137", "runbooks/oom", "errors/oomkilled"),
+    "OOMKilled": "errors/oomkilled",
+    "status=203/EXEC": "errors/status-203-exec",
+    "stop-sigterm timed out": "errors/state-stop-sigterm",
+    "Cloudflare 524": "errors/cloudflare-524",
+    "Cloudflare 520": "errors/cloudflare-520",
+    "ALB 502": "errors/alb-502",
+    "Heroku H12": "errors/heroku-h12",
+    "HAProxy": "errors/haproxy",
+    "Azure": "errors/azure",
+    "websocket 1006": "errors/",
+    "502": ("runbooks/502",),
+    "504": ("runbooks/504",),
+    "499": ("runbooks/499",),
+    "WebSocket closes 1006": "errors/",
+}
+"""What is typed -> beginning of the address of the first hit, or several that are as good."""
+
+
+@pytest.fixture(name="hits", scope="module")
+def _hits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The first three pages for each query, on the built site opened from a folder."""
+    site = tmp_path_factory.mktemp("search") / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(site)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    profile = tmp_path_factory.mktemp("chromium")
+    title = title_after(site / "index.html", _ASK % json.dumps(list(_RIGHT)), profile=profile, width=1280, seconds=90)
+    found: dict[str, list[str]] = json.loads(html.unescape(title))
+    return found
+
+
+@pytest.mark.parametrize("query", _RIGHT)
+def test_first_hit_is_the_right_page(hits: dict[str, list[str]], query: str) -> None:
+    """The first page that the search offers is the one about it."""
+    assert hits[query], "nothing found"
+    assert hits[query][0].startswith(_RIGHT[query]), hits[query]

@@ -1,0 +1,172 @@
+"""The catalogue of messages: every file says everything, and what it says is recognised."""
+
+from pathlib import Path
+
+import pytest
+
+from no502.doctor.logs.findings import classify
+from no502.doctor.logs.parse import parse
+from no502.doctor.registry import rules
+from no502.lab.scenarios import SCENARIOS
+from no502.messages import GROUPS, SYMPTOMS, Message, by_name, messages, search
+from no502.messages.catalogue import read
+
+_ALL = [(message, text) for message in messages() for text in message.texts]
+_IDS = [message.id for message in messages()]
+
+
+def written(message: Message, text: str) -> bytes:
+    """Return a line of a log with the text of a message, as its program writes it."""
+    filled = text.replace("(pid:N)", "(pid:7)").replace("[N]", "[7]").replace("= ...", "= x")
+    if message.nginx:
+        level = message.levels[0]
+        return f"2026/11/26 12:00:00 [{level}] 1#1: *7 {filled}, client: 10.0.0.1".encode()
+    return filled.encode()
+
+
+def test_ids_are_unique() -> None:
+    """No two messages share an id."""
+    assert len(set(_IDS)) == len(_IDS)
+
+
+def test_slugs_are_unique() -> None:
+    """No two messages share a page, in whichever folder they are."""
+    assert len({message.slug for message in messages()}) == len(_IDS)
+
+
+@pytest.mark.parametrize("message", messages(), ids=_IDS)
+def test_message_is_found_by_id_and_slug(message: Message) -> None:
+    """Both names lead to it."""
+    assert by_name(message.id.lower()) is message
+    assert by_name(message.slug.upper()) is message
+
+
+@pytest.mark.parametrize("message", messages(), ids=_IDS)
+def test_message_says_what_the_client_gets(message: Message) -> None:
+    """What a GET and a POST get is never left out, and it has a symptom for the index."""
+    assert message.get
+    assert message.post
+    assert message.symptoms
+
+
+@pytest.mark.parametrize("message", messages(), ids=_IDS)
+def test_message_says_how_to_tell_and_what_to_do(message: Message) -> None:
+    """Each has a way to tell causes apart, and each that a client suffers from has a fix or a place to look."""
+    assert {"Causes", "Check"} & set(message.sections)
+
+
+@pytest.mark.parametrize("message", [one for one in messages() if one.nginx], ids=lambda one: one.id)
+def test_nginx_message_has_its_level(message: Message) -> None:
+    """nginx's level is stated for each of its messages: a log at level error hides warn and info."""
+    assert set(message.levels) <= {"info", "notice", "warn", "error", "crit", "alert", "emerg"}
+    assert message.levels
+
+
+@pytest.mark.parametrize("message", messages(), ids=_IDS)
+def test_rules_exist(message: Message) -> None:
+    """Every rule that a message names is one of doctor's."""
+    assert set(message.rules) <= set(rules())
+
+
+@pytest.mark.parametrize("message", messages(), ids=_IDS)
+def test_scenarios_exist(message: Message) -> None:
+    """Every scenario that a message names is one of the lab's."""
+    assert set(message.scenarios) <= {scenario.name for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize("message", messages(), ids=_IDS)
+def test_messages_that_are_mentioned_exist(message: Message) -> None:
+    """An id in a text leads somewhere."""
+    everything = message.file.read_text(encoding="utf-8").replace(",", " ").replace(")", " ").split()
+    mentioned = {word.strip("(.:;") for word in everything if word.strip("(.:;")[:1] == "L"}
+    assert {one for one in mentioned if len(one) == 4 and one[1:].isdigit()} <= set(_IDS)
+
+
+@pytest.mark.parametrize("message", [one for one in messages() if not one.nginx], ids=lambda one: one.id)
+def test_something_fixed_is_in_each_shape(message: Message) -> None:
+    """A line is looked at only if it contains the fixed part of a shape, so that none may lack one."""
+    for shape in message.shapes:
+        assert len(shape.needle) >= 5
+
+
+@pytest.mark.parametrize(("message", "text"), _ALL, ids=[f"{message.id}-{text[:40]}" for message, text in _ALL])
+def test_text_of_the_catalogue_is_recognised(message: Message, text: str) -> None:
+    """A line with a text of a message is classified as that message and as no other."""
+    line = parse(written(message, text))
+    assert line is not None
+    found = classify(line)
+    assert found is not None
+    assert found.id == message.id
+
+
+@pytest.mark.parametrize(
+    ("phrase", "expected"),
+    [
+        ("prematurely closed", "L911"),
+        ("recv() failed (104", "L911"),
+        ("WORKER TIMEOUT", "L951"),
+        ("no live upstreams", "L908"),
+        ("exited with code 137", "L821"),
+    ],
+)
+def test_phrase_finds_the_message(phrase: str, expected: str) -> None:
+    """Words of a message find it, in any case."""
+    assert expected in [message.id for message in search(phrase.upper())]
+
+
+def test_phrase_without_meaning_finds_nothing() -> None:
+    """Words that every message has are not a search."""
+    assert search("failed while to the") == []
+
+
+_GOOD = """---
+id: L000
+program: [nginx]
+severity: error
+text: a text
+match: {starts: a text}
+source: seen
+---
+
+It happened.
+
+## Check
+
+1. Look.
+"""
+
+
+def test_good_file_is_read(tmp_path: Path) -> None:
+    """The example that the next test damages is right."""
+    (tmp_path / "good.md").write_text(_GOOD, encoding="utf-8")
+    assert read(tmp_path / "good.md").slug == "good"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("---\nid", "id", "front matter"),
+        ("source: seen\n", "", "missing in the front matter: source"),
+        ("source:", "sauce: x\nsource:", "sauce"),
+        ("match: {starts: a text}", "match: {begins: a text}", "match:"),
+        ("match: {starts: a text}", "match: [a text]", "match:"),
+        ("It happened.\n", "", "needs a text"),
+        ("## Check", "## Checks", "headings"),
+        ("1. Look.", "Look.", "Check: needs a list"),
+        ("source:", "symptom: 599\nsource:", "unknown symptom: 599"),
+    ],
+)
+def test_damaged_file_is_refused_with_the_reason(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    """The error names the file and what is wrong in it."""
+    assert old in _GOOD
+    file = tmp_path / "damaged.md"
+    file.write_text(_GOOD.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"damaged\.md: ") as raised:
+        read(file)
+    assert problem in str(raised.value)
+
+
+def test_groups_and_symptoms_are_used() -> None:
+    """No folder and no symptom of the index is empty."""
+    assert {message.file.parent.name for message in messages()} == set(GROUPS)
+    assert {symptom for message in messages() for symptom in message.symptoms} == set(SYMPTOMS)
