@@ -29,7 +29,7 @@ loopback, and then runs the same traffic with no502. It takes under two minutes 
 
 <!-- not run here: tests/lab runs the command -->
 ```console
-$ pip install 'no502[cli,nginx]'
+$ pip install './no502[cli,nginx]'  # a checkout of the repository
 $ no502 lab                       # all of them
 $ no502 lab idle-race recycle     # some
 $ no502 lab --html report.html    # with charts, as one page
