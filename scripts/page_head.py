@@ -20,7 +20,8 @@ def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:  # noqa: 
     heading = re.search(r"^# (.+?)(?: \{.*\})?$", markdown, re.MULTILINE)
     if heading:
         page.meta.setdefault("title", _plain(heading[1]))
-    page.meta.setdefault("description", escape(first_paragraph(markdown)))  # the theme writes it as it is
+    # The theme writes it between quotation marks as it is.
+    page.meta["description"] = escape(str(page.meta.get("description") or first_paragraph(markdown)))
     return markdown
 
 
