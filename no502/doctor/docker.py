@@ -17,7 +17,7 @@ from no502.doctor.finding import Finding
 from no502.doctor.model import AppServer, Deployment, Fact, Origin
 from no502.doctor.readers.app_server import add_server
 from no502.doctor.readers.server_words import Place
-from no502.doctor.readers.shell_words import find_commands
+from no502.doctor.readers.shell.commands import follow
 from no502.doctor.rules.live import E908, E909, E910, E911
 from no502.errors import FAILED, UserError
 
@@ -165,13 +165,13 @@ def _differences(one: Container, deployment: Deployment, place: Origin) -> list[
 
 
 def _server(one: Container, place: Origin, written: AppServer | None) -> AppServer | None:
-    commands = find_commands(one.argv)
+    commands = follow(one.argv, place, environment=one.environment).servers
     if not commands or written is None:
         return None
     folders = [Path(written.origin.file).parent]
     scratch = Deployment()
     where = Place(origin=place, base=Path(), folders=folders, environment=one.environment, service=one.service)
-    return add_server(commands[0], where, scratch)
+    return add_server(commands[0][0], where, scratch)
 
 
 def _shown(value: object) -> str:

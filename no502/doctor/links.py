@@ -76,11 +76,11 @@ def targets(deployment: Deployment) -> Iterator[tuple[Location, Upstream, Upstre
 
 def candidates(deployment: Deployment, nginx: NginxConfig, address: Address) -> list[AppServer] | None:
     """Return the servers behind an address's host, whatever their port; None if the files do not tell whose it is."""
-    here = deployment.service(nginx.service)
+    here = deployment.runner(nginx)
     if address.socket is not None:
         return [s for s in deployment.servers if any(same_socket(deployment, nginx, s, address, b) for b in _known(s))]
     if is_loopback(address.host):
-        return [s for s in deployment.servers if _same_network(here, deployment.service(s.service))]
+        return [s for s in deployment.servers if _same_network(here, deployment.runner(s))]
     services = [s.name for s in deployment.services if address.host in {s.name, *s.aliases}]
     if services:
         return [s for s in deployment.servers if s.service in services]
@@ -109,8 +109,8 @@ def same_socket(deployment: Deployment, nginx: NginxConfig, server: AppServer, o
     """Whether nginx's unix path and a server's are the same file, through the volumes of both."""
     if one.socket is None or other.socket is None:
         return False
-    left = _on_volume(deployment.service(nginx.service), one.socket)
-    right = _on_volume(deployment.service(server.service), other.socket)
+    left = _on_volume(deployment.runner(nginx), one.socket)
+    right = _on_volume(deployment.runner(server), other.socket)
     return left == right
 
 
@@ -157,7 +157,7 @@ def _answers(deployment: Deployment, nginx: NginxConfig, server: AppServer, addr
 
 def inside_port(deployment: Deployment, server: AppServer, address: Address) -> int | None:
     """Return the container's port behind an address: a Kubernetes Service's port is not its targetPort."""
-    service = deployment.service(server.service)
+    service = deployment.runner(server)
     ports = value(service.settings, "service_ports") if service is not None else None
     for host, port, inside in ports or ():
         if host == address.host and port == address.port:
@@ -174,8 +174,8 @@ def _likely(deployment: Deployment, nginx: NginxConfig, address: Address, *, res
     """Return the only server of the deployment where a host is not among the files but the port is that server's."""
     if len(deployment.servers) == 1 and (not resolved or is_loopback(address.host) or address.socket is not None):
         (server,) = deployment.servers
-        service = deployment.service(server.service)
-        apart = in_container(deployment.service(nginx.service))
+        service = deployment.runner(server)
+        apart = in_container(deployment.runner(nginx))
         elsewhere = service is not None and service.kind is not ServiceKind.DOCKERFILE
         if address.socket is not None:
             return [server] if not apart and any(bind.socket == address.socket for bind in _known(server)) else []
@@ -186,11 +186,11 @@ def _likely(deployment: Deployment, nginx: NginxConfig, address: Address, *, res
 
 def _published(deployment: Deployment, nginx: NginxConfig, address: Address) -> list[AppServer]:
     """Return the servers whose container publishes the port of an nginx that runs on the host."""
-    if not is_loopback(address.host) or in_container(deployment.service(nginx.service)):
+    if not is_loopback(address.host) or in_container(deployment.runner(nginx)):
         return []
     found = []
     for server in deployment.servers:
-        service = deployment.service(server.service)
+        service = deployment.runner(server)
         ports = value(service.settings, "published") if service is not None else None
         inside = dict(ports or ()).get(address.port)
         if inside is not None and any(bind.port == inside for bind in _known(server)):

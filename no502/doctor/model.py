@@ -165,6 +165,8 @@ class NginxConfig:
     locations: list[Location] = field(default_factory=list)
     service: str | None = None
     """Name of the ``Service`` that runs it."""
+    runner: Service | None = None
+    """What runs it; ``service`` is its name."""
     main: Mapping[str, Fact[Any]] = field(default_factory=dict)
     """Main and events level: ``worker_connections``, ``worker_rlimit_nofile``, ``worker_processes``."""
 
@@ -193,6 +195,18 @@ class AppServer:
     """The Python file that it loads."""
     shell: str = ""
     """How it is started when it is not PID 1 itself: ``sh -c without exec``, ``entrypoint script without exec``."""
+    likely: bool = False
+    """A word that is not known stands before it in its command."""
+    starts: bool = True
+    """Its command line is accepted."""
+    background: bool = False
+    """It is started with ``&``."""
+    note: str = ""
+    """What a reader should know about how it was found."""
+    runner: Service | None = None
+    """What runs it; ``service`` is its name."""
+    manager: Service | None = None
+    """The program of supervisord that runs it, where that is inside of another service."""
 
 
 class ServiceKind(StrEnum):
@@ -203,6 +217,7 @@ class ServiceKind(StrEnum):
     SYSTEMD = "systemd"
     KUBERNETES = "kubernetes"
     PROCFILE = "procfile"
+    SUPERVISOR = "supervisor"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,5 +316,12 @@ class Deployment:
     """Files that belong to the deployment and could not be read."""
 
     def service(self, name: str | None) -> Service | None:
-        """Return the service of that name or alias."""
-        return next((s for s in self.services if name is not None and (s.name == name or name in s.aliases)), None)
+        """Return the service of that name, else of that alias."""
+        if name is None:
+            return None
+        named = next((s for s in self.services if s.name == name), None)
+        return named or next((s for s in self.services if name in s.aliases), None)
+
+    def runner(self, one: AppServer | NginxConfig) -> Service | None:
+        """Return what runs a server or an nginx."""
+        return one.runner or self.service(one.service)

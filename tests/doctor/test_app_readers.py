@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from no502.doctor.readers.deployment import Options, read_deployments
 from no502.doctor.readers.dockerfile import read_dockerfile
 from no502.doctor.readers.durations import docker_seconds, memory_bytes, systemd_seconds
 from no502.doctor.readers.python_conf import read_python_conf
-from no502.doctor.readers.shell_words import expand, find_commands, split
+from no502.doctor.readers.shell.commands import follow, follow_text
+from no502.doctor.readers.shell.expansion import expand
 from no502.doctor.readers.yaml_nodes import YamlProblem, load_all
 
 
@@ -57,14 +59,14 @@ def _values(server: AppServer, *names: str) -> list[Any]:
 )
 def test_commands_are_found_through_wrappers(text: str, shell: str) -> None:
     """Wrappers are stepped over; a shell stays in front unless exec, or bash at its last command, replaces it."""
-    [command] = find_commands(split(text))
+    [(command, _)] = follow(shlex.split(text), Origin(file="x")).servers
     assert (command.program, command.words[-1], command.shell) == ("gunicorn", "app:app", shell)
 
 
 def test_other_commands_are_none() -> None:
     """A command line that only mentions a server starts none."""
     for text in ("pip install gunicorn", "python manage.py runserver", "echo gunicorn", "nginx -g 'daemon off;'"):
-        assert find_commands(split(text)) == [], text
+        assert follow_text(text, Origin(file="x")).servers == [], text
 
 
 def test_variables_are_filled_in() -> None:
@@ -332,7 +334,7 @@ def test_alpine_shell_replaces_itself() -> None:
     """busybox, the shell of alpine images, replaces itself by its last command."""
     image = read_dockerfile("FROM python:3.13-alpine\nCMD gunicorn a:b\n", "Dockerfile")
     assert image.cmd is not None
-    [command] = find_commands(image.cmd.argv)
+    [(command, _)] = follow(image.cmd.argv, Origin(file="x")).servers
     assert command.shell == ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +15,41 @@ from no502.doctor.readers.executed_conf import execute_conf
 from no502.doctor.readers.gunicorn_defaults import GUNICORN, closest, convert, gunicorn_options
 from no502.doctor.readers.ladder import ladder_settings
 from no502.doctor.readers.python_conf import read_python_conf
-from no502.doctor.readers.server_words import Place, note_problem, put, unknown
-from no502.doctor.readers.shell_words import Command, expand
+from no502.doctor.readers.server_words import Place, note_problem, note_value, put, unknown
+from no502.doctor.readers.shell.commands import Command
+from no502.doctor.readers.shell.expansion import OPEN, expand
 from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.readers.uvicorn_words import read_uvicorn
 
 __all__ = ["add_server"]
 
+_OPTIONS = re.compile(r"OPT|ARG|FLAG|EXTRA|PARAM", re.IGNORECASE)
+_LISTS = {"bind", "raw_env", "raw_paste_global_conf", "config"}
+"""Settings whose option may stand several times."""
+
 
 def add_server(command: Command, place: Place, deployment: Deployment) -> AppServer:
     """Read one server and add it to the deployment, its problems included."""
     environment = {**place.environment, **command.environment}
-    words = tuple(expand(word, environment) for word in command.words)
+    words = command.words if command.literal else tuple(expand(word, environment) for word in command.words)
+    place = replace(place, literal=command.literal, directory=place.directory)
+    before = len(deployment.problems)
     conf: Fact[str] | None = None
     if command.program == "gunicorn":
         settings, conf = _gunicorn(words, place, environment, deployment)
     else:
         settings = read_uvicorn(words, place, environment, deployment)
+    starts = not any(
+        one.rule == "C003" and one.origin.file == place.origin.file for one in deployment.problems[before:]
+    )
     opaque = _opaque(words)
-    if opaque is not None:
-        note = f"{opaque} may say otherwise and has no value among the files"
+    if opaque is not None or not starts:
+        note = f"{opaque} may say otherwise and has no value among the files" if opaque else "it does not start"
         defaults = [name for name, fact in settings.items() if fact.origin.source is Source.DEFAULT]
-        settings |= {name: unknown(place.origin, note) for name in defaults}
+        names = defaults if starts else [name for name in defaults if name == "bind"]
+        settings |= {name: unknown(place.origin, note) for name in names}
+    if place.listens is not None and _takes_sockets(command.program, words):
+        settings["bind"] = place.listens
     server = AppServer(
         program=command.program,
         origin=place.origin,
@@ -44,9 +58,18 @@ def add_server(command: Command, place: Place, deployment: Deployment) -> AppSer
         service=place.service,
         conf_file=conf,
         shell=command.shell,
+        likely=command.likely,
+        starts=starts,
+        background=command.background,
+        manager=place.manager,
     )
     deployment.servers.append(server)
     return server
+
+
+def _takes_sockets(program: str, words: Sequence[str]) -> bool:
+    """Whether a server takes the sockets that systemd or supervisord opens: gunicorn does, uvicorn with ``--fd``."""
+    return program == "gunicorn" or any(word == "--fd" or word.startswith("--fd=") for word in words)
 
 
 def _opaque(words: Sequence[str]) -> str | None:
@@ -57,25 +80,33 @@ def _opaque(words: Sequence[str]) -> str | None:
         if not word.startswith("-") and (not before.startswith("-") or "=" in before)
     ]
     for word in words:
-        if re.fullmatch(r"\$[@*]|\$\{[@*]\}", word):
+        if re.fullmatch(r"[$" + OPEN + r"](?:[@*]|\{[@*]\})", word):
             return word
     variables = [word for word in plain if re.fullmatch(r"\$\w+|\$\{\w+[^}]*\}", word)]
-    return variables[0] if variables and len(plain) > 1 else None
+    optional = [word for word in variables if _OPTIONS.search(word)]
+    return variables[0] if variables and len(plain) > 1 else optional[0] if optional else None
 
 
 def _gunicorn(
     words: Sequence[str], place: Place, environment: Mapping[str, str], deployment: Deployment
 ) -> tuple[dict[str, Fact[Any]], Fact[str] | None]:
-    typed = _options(words, place.origin, deployment)
+    typed = _options(words, place.origin, deployment, literal=place.literal)
     extra = environment.get("GUNICORN_CMD_ARGS", "")
     origin = Origin(file=place.origin.file, line=place.origin.line, note="GUNICORN_CMD_ARGS")
-    from_environment = _options(_split(extra), origin, deployment) if extra else {}
+    from_environment = _options(_split(extra), origin, deployment, literal=True) if extra else {}
     wanted = typed.get("config") or from_environment.get("config")
     conf, path = _conf_file(wanted, place, deployment)
     default = Origin(file=place.origin.file, line=place.origin.line, source=Source.DEFAULT, note="gunicorn's default")
     settings: dict[str, Fact[Any]] = {name: Fact(value, default) for name, value in GUNICORN.items()}
     settings |= _from_variables(environment, default)
-    if conf is not None and path is None:
+    inline = place.inline(str(wanted.value)) if wanted is not None and wanted.known and path is None else None
+    if inline is not None:
+        conf = Fact(inline.shown, wanted.origin if wanted else place.origin)
+        read = read_python_conf(inline.text, inline.shown, environment, before=inline.before)
+        deployment.problems += [one for one in read.problems if one not in deployment.problems]
+        settings |= read.settings
+        _overridden(read.settings, typed, deployment)
+    elif conf is not None and path is None:
         settings |= _without_file(conf, environment, place)
     elif path is not None:
         shown = shown_path(path, place.base)
@@ -111,10 +142,11 @@ def _from_variables(environment: Mapping[str, str], default: Origin) -> dict[str
     return found
 
 
-def _options(words: Sequence[str], origin: Origin, deployment: Deployment) -> dict[str, Fact[Any]]:
+def _options(words: Sequence[str], origin: Origin, deployment: Deployment, *, literal: bool) -> dict[str, Fact[Any]]:
     """Read gunicorn's options as argparse does, unambiguous abbreviations included."""
     known, index = gunicorn_options(), 0
     found: dict[str, Fact[Any]] = {}
+    application = origin.note == "GUNICORN_CMD_ARGS"
     while index < len(words):
         word = words[index]
         index += 1
@@ -122,6 +154,11 @@ def _options(words: Sequence[str], origin: Origin, deployment: Deployment) -> di
             note_problem(deployment, f"{word!r} begins with a dash that is no hyphen", origin, f"Write --{word[1:]}.")
             continue
         if not word.startswith("-") or word in {"-", "--"}:
+            application = True
+            continue
+        if " " in word and word.startswith("--"):
+            _one_word(word, origin, deployment, ignored=application)
+            application = True
             continue
         typed, equals, value = word.partition("=")
         flag, glued = _flag(typed, word, known)
@@ -136,8 +173,35 @@ def _options(words: Sequence[str], origin: Origin, deployment: Deployment) -> di
         if takes and text is None and index < len(words):
             text = words[index]
             index += 1
-        put(found, name, text if takes else True, origin)
+        before = found.get(name) if name not in _LISTS else None
+        put(found, name, text if takes else True, origin, literal=literal)
+        note_value(name, typed, text, origin, deployment, literal=literal)
+        _twice(typed, before, found[name], deployment)
     return found
+
+
+def _one_word(word: str, origin: Origin, deployment: Deployment, *, ignored: bool) -> None:
+    """Note an option and its value in one word, which argparse takes for a positional argument."""
+    flag, _, value = word.partition(" ")
+    if ignored:
+        quotes = origin.note == "GUNICORN_CMD_ARGS"
+        where = "the quotes in GUNICORN_CMD_ARGS make" if quotes else "this is"
+        message = f"gunicorn ignores {word!r}: {where} one word of an option and its value"
+        fix = "Drop the quotes." if quotes else f'Write two words: "{flag}", "{value}".'
+        deployment.problems.append(Problem(rule="C004", message=message, origin=origin, fix=fix))
+        return
+    message = f"option and value stand in one word, {word!r}, which gunicorn takes for the application"
+    note_problem(deployment, message, origin, f'Write two words: "{flag}", "{value}".')
+
+
+def _twice(typed: str, before: Fact[Any] | None, now: Fact[Any], deployment: Deployment) -> None:
+    if before is None or not (before.known and now.known) or before.value == now.value:
+        return
+    message = f"{typed} {before.value} has no effect: {typed} {now.value} comes later, and the last one wins"
+    fix = "Keep one." + (" Was --threads meant?" if typed in {"-w", "--workers"} else "")
+    problem = Problem(rule="C006", message=message, origin=now.origin, fix=fix)
+    if problem not in deployment.problems:
+        deployment.problems.append(problem)
 
 
 def _flag(flag: str, word: str, known: Mapping[str, object]) -> tuple[str | None, str | None]:
@@ -149,7 +213,7 @@ def _flag(flag: str, word: str, known: Mapping[str, object]) -> tuple[str | None
     return (matches[0], None) if len({known[name] for name in matches}) == 1 else (None, None)
 
 
-def _conf_file(wanted: Fact[Any] | None, place: Place, deployment: Deployment) -> tuple[Fact[str] | None, Path | None]:
+def _conf_file(wanted: Fact[Any] | None, place: Place, deployment: Deployment) -> tuple[Fact[str] | None, Path | None]:  # noqa: C901
     """Return the configuration file that gunicorn loads, and where it is here."""
     if wanted is None:
         for folder in place.folders:
@@ -160,10 +224,13 @@ def _conf_file(wanted: Fact[Any] | None, place: Place, deployment: Deployment) -
     if not wanted.known:
         return Fact(None, wanted.origin), None
     name = str(wanted.value)
-    relative = name.removeprefix("file:")
+    relative = name.removeprefix("file:").removeprefix("./")
     if name.startswith("python:"):
         relative = name.removeprefix("python:").replace(".", "/") + ".py"
     parts = Path(relative.lstrip("/")).parts
+    for path in place.files(relative):
+        if deployment.reach.has(path):
+            return Fact(name, wanted.origin), path
     for folder in place.folders:
         # An absolute path is one inside of an image: its end is looked for here.
         for begin in range(len(parts) if relative.startswith("/") else 1):
@@ -177,7 +244,7 @@ def _without_file(conf: Fact[str], environment: Mapping[str, str], place: Place)
     """Return what is known of a configuration that is not among the files: nothing, or this project's ladder."""
     if conf.value in {"python:gunicorn_conf", "gunicorn_conf.py"}:
         return ladder_settings(environment, conf.origin)
-    note = f"{conf.value or 'its configuration file'} is not among the files"
+    note = f"{str(conf.value or 'its configuration file').replace(OPEN, '$')} is not among the files"
     return {name: unknown(place.origin, note) for name in GUNICORN}
 
 
@@ -200,7 +267,8 @@ def _bind(fact: Fact[Any]) -> Fact[Any]:
     if not fact.known:
         return fact
     addresses = parse_bind(fact.value or ())
-    return unknown(fact.origin, str(fact.value)) if addresses is None else Fact(addresses, fact.origin)
+    shown = ", ".join(map(str, fact.value or ()))
+    return unknown(fact.origin, shown) if addresses is None else Fact(addresses, fact.origin)
 
 
 def _split(text: str) -> list[str]:

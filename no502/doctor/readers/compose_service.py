@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from no502.doctor.model import Deployment, Fact, NotChecked, Origin, Service, ServiceKind, Source
+from no502.doctor.model import Deployment, Fact, NotChecked, Origin, Problem, Service, ServiceKind, Source
 from no502.doctor.readers.compose_health import read_health
-from no502.doctor.readers.dockerfile import Image, Written, read_dockerfile
+from no502.doctor.readers.dockerfile import Image, Written, argv_of, read_dockerfile
 from no502.doctor.readers.durations import docker_seconds, memory_bytes
-from no502.doctor.readers.server_words import unknown
-from no502.doctor.readers.shell_words import expand, split
+from no502.doctor.readers.server_words import note_problem, unknown
+from no502.doctor.readers.shell.expansion import OPEN, interpolate
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node
 
-__all__ = ["ComposeService", "ServiceReader"]
+__all__ = ["ComposeService", "ServiceReader", "copied_files", "note_start"]
 
+_MOST_COPIES = 500
 _GRACE = 10.0  # https://docs.docker.com/reference/compose-file/services/#stop_grace_period
 
 
@@ -35,6 +38,8 @@ class ComposeService:
     """The folder that its image is built from."""
     mounts: Mapping[str, Path] = field(default_factory=dict)
     """Path inside -> path here."""
+    workdir: str = ""
+    """The working directory inside, where the files say it."""
 
 
 class ServiceReader:
@@ -61,8 +66,7 @@ class ServiceReader:
         argv, command_origin = self._argv(image, origin)
         mounts, volumes = self._volumes()
         if image is not None and context is not None:
-            copied = {target: (context / source).resolve() for source, target in image.copies if "*" not in source}
-            mounts = {**copied, **mounts}
+            mounts = {**copied_files(image, context), **mounts}
         self._limits()
         self._stop(image, origin)
         service = Service(
@@ -78,7 +82,13 @@ class ServiceReader:
             environment=self._environment(image),
         )
         return ComposeService(
-            service=service, argv=argv, origin=command_origin, image=image, context=context, mounts=mounts
+            service=service,
+            argv=argv,
+            origin=command_origin,
+            image=image,
+            context=context,
+            mounts=mounts,
+            workdir=(self._text("working_dir") or Fact(image.workdir if image else "", origin)).value or "",
         )
 
     def _at(self, node: Node) -> Origin:
@@ -92,11 +102,11 @@ class ServiceReader:
         return self._fill(node)
 
     def _fill(self, node: Node) -> Fact[str]:
-        text = expand(node.text or "", self._values).replace("$$", "\0")
+        text = interpolate(node.text or "", self._values)
         origin = self._at(node)
-        if "$" in text:
+        if OPEN in text:
             return unknown(origin, f"{node.text} has no value among the files", Source.TEMPLATE)
-        return Fact(text.replace("\0", "$"), origin)
+        return Fact(text, origin)
 
     def _image(self) -> tuple[Image | None, Path | None]:
         image = self._text("image")
@@ -108,7 +118,7 @@ class ServiceReader:
         origin = self._at(build)
         self._settings["build"] = Fact(True, origin)
         context = build.text or (self._text("build", "context") or Fact(".", origin)).value or "."
-        folder = (self._folder / expand(context, self._values)).resolve()
+        folder = (self._folder / interpolate(context, self._values)).resolve()
         name = (self._text("build", "dockerfile") or Fact(None, origin)).value or "Dockerfile"
         path = folder / name
         if not self._deployment.reach.has(path):
@@ -126,19 +136,15 @@ class ServiceReader:
 
     def _argv(self, image: Image | None, origin: Origin) -> tuple[tuple[str, ...], Origin]:
         command, entrypoint = self._node.get("command"), self._node.get("entrypoint")
-        own = self._words(command)
-        first = self._words(entrypoint)
-        place = self._at(command) if command is not None and own else None
-        if first is None:
-            written = image.entrypoint if image else None
-            first = written.argv if written else ()
-            place = place or self._written(written)
-        else:
-            place = place or Origin(file=self._shown, line=entrypoint.line if entrypoint else None)
-        if own is None and entrypoint is None and image and image.cmd:
-            own = image.cmd.argv
-            place = self._written(image.cmd)
-        return (*first, *(own or ())), place or origin
+        own, first = self._words(command), self._words(entrypoint)
+        note_start(image, own, first, self._deployment)
+        argv = argv_of(image, own, first)
+        if command is not None and own:
+            return argv, self._at(command)
+        if entrypoint is not None and first is not None:
+            return argv, Origin(file=self._shown, line=entrypoint.line)
+        written = image.cmd or image.entrypoint if image is not None else None
+        return argv, self._written(written) or origin
 
     @staticmethod
     def _written(written: Written | None) -> Origin | None:
@@ -148,9 +154,13 @@ class ServiceReader:
         if node is None or node.value is None:
             return None
         if isinstance(node.value, list):
-            return tuple(expand(item.text or "", self._values).replace("$$", "$") for item in node.elements())
-        text = expand(node.text or "", self._values).replace("$$", "$")
-        return tuple(split(text))
+            return tuple(interpolate(item.text or "", self._values) for item in node.elements())
+        # Compose splits a text as a shell does, and no shell runs.
+        text = interpolate(node.text or "", self._values)
+        try:
+            return tuple(shlex.split(text))
+        except ValueError:
+            return tuple(text.split())
 
     def _stop(self, image: Image | None, origin: Origin) -> None:
         default = Origin(file=origin.file, line=origin.line, source=Source.DEFAULT, note="Docker's default")
@@ -305,6 +315,44 @@ class ServiceReader:
                     key: Fact(value, origin) for key, value in read_environment(path, self._deployment.reach).items()
                 }
         return found
+
+
+def note_start(
+    image: Image | None, command: Sequence[str] | None, entrypoint: Sequence[str] | None, deployment: Deployment
+) -> None:
+    """Note where the commands of an image keep its container from starting, or have no effect."""
+    if image is None or entrypoint is not None:
+        return
+    used = [image.entrypoint, image.cmd if command is None else None]
+    for written in used:
+        if written is not None and written.problem:
+            origin = Origin(file=written.file, line=written.line)
+            fix = "Write JSON: double quotes around each word and a comma between two, no comma at the end."
+            note_problem(deployment, written.problem, origin, fix)
+    first, cmd = image.entrypoint, image.cmd
+    if command is not None or first is None or not first.shell_form or cmd is None or not cmd.argv:
+        return
+    if re.search(r"\$[@*0-9]|\$\{[@*0-9]", first.argv[-1]) is None:
+        message = "CMD has no effect: ENTRYPOINT is in shell form, which does not pass it on"
+        origin = Origin(file=cmd.file, line=cmd.line)
+        fix = "Write ENTRYPOINT in exec form (JSON), or put the arguments of CMD into it."
+        problem = Problem(rule="C006", message=message, origin=origin, fix=fix)
+        if problem not in deployment.problems:
+            deployment.problems.append(problem)
+
+
+def copied_files(image: Image, context: Path) -> dict[str, Path]:
+    """Return what an image copies from its build context: path inside -> path here."""
+    found: dict[str, Path] = {}
+    for source, target in image.copies:
+        if "$" in source or ".." in Path(source).parts:
+            continue
+        here = context / source.lstrip("/")
+        paths = sorted(context.glob(source.lstrip("/"))) if any(char in source for char in "*?[") else [here]
+        for path in paths[:_MOST_COPIES]:
+            inside = f"{target}{path.name}" if target.endswith("/") and not path.is_dir() else target
+            found[inside] = path.resolve()
+    return found
 
 
 def _number(text: str) -> float | None:

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from no502.doctor.model import Deployment, Fact, NotChecked, Origin, Problem, Service, ServiceKind
+from no502.doctor.model import Address, Deployment, Fact, NotChecked, Origin, Problem, Service, ServiceKind, Source
 from no502.doctor.readers.app_server import add_server
 from no502.doctor.readers.compose import ComposeService, read_compose
 from no502.doctor.readers.compose_choice import chosen, variants
+from no502.doctor.readers.compose_service import copied_files, note_start
 from no502.doctor.readers.context import Context, Options, known_environment
 from no502.doctor.readers.discovery import Project, find_projects
-from no502.doctor.readers.dockerfile import Image, read_dockerfile
-from no502.doctor.readers.kubernetes import read_manifests
+from no502.doctor.readers.dockerfile import Image, argv_of, read_dockerfile
+from no502.doctor.readers.inline import Inline
+from no502.doctor.readers.kinds import label_of
+from no502.doctor.readers.kubernetes import Container, read_manifests
+from no502.doctor.readers.nginx_services import is_nginx, is_nginx_image
+from no502.doctor.readers.procfile import Process, read_procfile
 from no502.doctor.readers.project_nginx import read_config_map_nginx, read_project_nginx
+from no502.doctor.readers.proxies import read_proxies
 from no502.doctor.readers.python_conf import read_python_conf
-from no502.doctor.readers.scripts import read_procfile, read_script
-from no502.doctor.readers.server_commands import server_commands
 from no502.doctor.readers.server_words import Place
-from no502.doctor.readers.shell_words import Command
+from no502.doctor.readers.shell.commands import Command, Started
+from no502.doctor.readers.shell.programs import find_program
+from no502.doctor.readers.starts import Starts, inside_paths
 from no502.doctor.readers.supervisor import read_supervisor
-from no502.doctor.readers.systemd import read_unit
+from no502.doctor.readers.systemd import Unit, read_socket, read_unit
 from no502.doctor.readers.texts import not_read, read_environment, read_text, shown_path
 
 __all__ = ["Options", "read_deployments"]
+
+_JUDGED = "doctor judges gunicorn and uvicorn"
 
 
 def read_deployments(paths: Sequence[Path], options: Options | None = None) -> list[Deployment]:
@@ -45,6 +54,21 @@ def read_deployments(paths: Sequence[Path], options: Options | None = None) -> l
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Where:
+    """What runs a command, and what it finds there."""
+
+    runner: Service | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    folders: Sequence[Path] = ()
+    one: ComposeService | None = None
+    directory: str = ""
+    inline: Mapping[str, Inline] = field(default_factory=dict)
+    listens: Fact[tuple[Address, ...]] | None = None
+    manager: Service | None = None
+    note: str = ""
+
+
 class _Project:
     """Reads one project."""
 
@@ -54,71 +78,168 @@ class _Project:
         self._values = read_environment(project.folder / ".env", options.reach)
         self._context = Context(project=project, options=options, deployment=self._deployment, values=self._values)
         self._base = self._context.base
+        self._starts = Starts(self._context)
         self._loaded: set[str] = set()
+        self._alone: list[ComposeService] = []
+        """Images of Dockerfiles that no Compose file builds."""
+        self._supervised: set[Path] = set()
 
     def read(self) -> Deployment:
         self._not_looked_at()
         compose = self._compose()
         for one in compose:
-            self._servers_of(one)
-        built = {one.context for one in compose if one.context is not None}
-        self._dockerfiles(built)
+            self._container(one)
+        self._dockerfiles({one.context for one in compose if one.context is not None})
         self._units()
-        self._manifests()
-        self._procfiles()
+        self._manifests(compose)
+        for path in self._project.procfiles:
+            for process in read_procfile(path, base=self._base, deployment=self._deployment):
+                self._process(process, path)
+        for path in self._project.supervisors:
+            if path not in self._supervised:
+                self._supervisor(path, None)
         self._scripts()
-        read_project_nginx(compose, self._context)
+        read_project_nginx([*compose, *self._alone], self._context)
         read_config_map_nginx(self._context)
+        read_proxies(self._context)
         self._configurations()
         return self._deployment
 
     def _not_looked_at(self) -> None:
         where = Origin(file=shown_path(self._project.folder, self._base))
-        self._deployment.not_checked += [
-            NotChecked(what=what, why=why, origin=where) for what, why in self._project.skipped
-        ]
+        for what, why in self._project.skipped:
+            self._gap(what, why, where)
         for path in self._project.unreadable:
             not_read(self._deployment, shown_path(path, self._base), "cannot be read: permission denied")
+        for path in self._project.others:
+            self._other_kind(path)
+        for path in self._project.charts:
+            shown = shown_path(path.parent, self._base)
+            why = "run doctor on the output of `helm template`"
+            self._gap(f"the Helm chart in {shown}", why, Origin(file=shown_path(path, self._base)))
+
+    def _other_kind(self, path: Path) -> None:
+        shown = shown_path(path, self._base)
+        text = (self._options.reach.head(path, 1_000_000) or b"").decode("utf-8", errors="replace")
+        label = label_of(path.name, text)
+        if ".platform" in path.parts or ".ebextensions" in path.parts:
+            what = f"{shown} changes the nginx of Elastic Beanstalk"
+            self._gap(what, "Beanstalk's own files are not here", Origin(file=shown))
+            return
+        what = f"{shown} is {label}" if label else f"{shown} starts a server"
+        self._gap(what, "doctor does not read this kind of file", Origin(file=shown))
+
+    def _gap(self, what: str, why: str, origin: Origin) -> None:
+        gap = NotChecked(what=what, why=why, origin=origin)
+        if gap not in self._deployment.not_checked:
+            self._deployment.not_checked.append(gap)
+
+    # --- containers ------------------------------------------------------------------------------------------------
 
     def _compose(self) -> list[ComposeService]:
         files = chosen(self._project)
         if not files:
             return []
-        return read_compose(files, base=self._base, deployment=self._deployment)
+        read = read_compose(files, base=self._base, deployment=self._deployment)
+        for path in self._project.compose:
+            if path not in files and not self._project.given:
+                shown = shown_path(path, self._base)
+                named = ", ".join(shown_path(file, self._base) for file in files)
+                self._gap(
+                    f"{shown} beside {named}",
+                    "another set of Compose files: name the files to judge it",
+                    Origin(file=shown),
+                )
+        return read
 
-    def _servers_of(self, one: ComposeService) -> None:
+    def _container(self, one: ComposeService) -> None:
         environment = known_environment(one.service)
-        folders = [*one.mounts.values(), *([one.context] if one.context else []), self._project.folder]
-        for command, origin in server_commands(one.argv, one.origin, one, environment, self._context):
-            self._add(command, origin, folders, environment, one.service.name)
+        where = _Where(
+            runner=one.service,
+            environment=environment,
+            folders=self._folders_of(one),
+            one=one,
+            directory=one.workdir,
+        )
+        self._serve(self._argv(one.argv, one.origin, where), where)
 
-    def _add(
-        self,
-        command: Command,
-        origin: Origin,
-        folders: Sequence[Path],
-        environment: Mapping[str, str],
-        service: str | None,
-    ) -> None:
-        folders = [*folders, (self._base / origin.file).parent]
+    def _folders_of(self, one: ComposeService) -> list[Path]:
+        folders = [path for path in inside_paths(".", one.workdir, one) if path.is_dir()] if one.workdir else []
+        context = [one.context] if one.context is not None else []
+        return [*folders, *one.mounts.values(), *context, self._project.folder]
+
+    def _argv(self, argv: Sequence[str], origin: Origin, where: _Where, *, literal: bool = True) -> Started:
+        first = argv[0] if argv else ""
+        words = first.split()
+        if literal and len(words) > 1 and find_program(words) is not None:
+            message = (
+                f'"{first[:60]}" is one word, so a program of that name is looked for: the container does not start'
+            )
+            fix = 'Write one word for each argument: "' + '", "'.join(words[:3]) + '", ...'
+            problem = Problem(rule="C003", message=message, origin=origin, fix=fix)
+            if problem not in self._deployment.problems:
+                self._deployment.problems.append(problem)
+            return Started()
+        return self._starts.of_argv(
+            argv,
+            origin,
+            one=where.one,
+            environment=where.environment,
+            literal=literal,
+            directory=where.directory,
+        )
+
+    def _serve(self, started: Started, where: _Where) -> None:
+        """Add the servers that a command starts; others that it starts are named."""
+        for other in started.others:
+            if other.name == "supervisord" and self._project.supervisors:
+                for path in self._project.supervisors:
+                    self._supervised.add(path)
+                    self._supervisor(path, where)
+                continue
+            self._gap(f"{other.name} ({other.what})", _JUDGED, other.origin)
+        for command, origin in started.servers:
+            self._add(command, origin, where)
+
+    def _add(self, command: Command, origin: Origin, where: _Where) -> None:
+        directory = command.directory or where.directory
+        folders = [*where.folders, (self._base / origin.file).parent]
+        if directory and where.one is None:
+            folders = [*self._tails(directory, folders), *folders]
         place = Place(
             origin=origin,
             base=self._base,
             folders=folders,
-            environment=environment,
-            service=service,
+            environment=where.environment,
+            service=where.runner.name if where.runner is not None else None,
+            directory=directory,
+            files=lambda name: self._files(name, directory, where, folders),
+            inline=lambda name: _inline(name, directory, where.inline),
+            listens=where.listens,
+            manager=where.manager,
             execute=self._options.exec_config,
         )
         server = add_server(command, place, self._deployment)
+        server.runner, server.note = where.runner, where.note
+        server.likely = server.likely or bool(where.note)
         names = [str(server.conf_file.value)] if server.conf_file is not None and server.conf_file.value else []
-        names += [fact.origin.file for fact in server.settings.values() if fact.origin.file.endswith(".py")]
-        if (
-            names
-            and server.settings.get("worker_class")
-            and "gunicorn_handover" in str(server.settings["worker_class"].value)
-        ):
+        names += [fact.origin.file for fact in server.settings.values()]
+        worker = server.settings.get("worker_class")
+        if names and worker is not None and "gunicorn_handover" in str(worker.value):
             names.append("gunicorn_conf.py")
         self._loaded |= {Path(name.removeprefix("python:").removeprefix("file:")).name for name in names}
+
+    def _files(self, name: str, directory: str, where: _Where, folders: Sequence[Path]) -> Sequence[Path]:
+        if where.one is not None:
+            return inside_paths(name, directory, where.one)
+        return self._tails(name, folders) if name.startswith("/") else [folder / name for folder in folders]
+
+    def _tails(self, inside: str, folders: Sequence[Path]) -> list[Path]:
+        """Return where a path of a host may be here: its ends below the project's folders, the longest first."""
+        parts = PurePosixPath(inside.lstrip("/")).parts
+        roots = dict.fromkeys([self._project.folder, *folders])
+        found = [root.joinpath(*parts[at:]) for at in range(len(parts)) for root in roots]
+        return [path for path in found if path.exists() and self._options.reach.allows(path)]
 
     def _dockerfiles(self, built: set[Path]) -> None:
         for path in self._project.dockerfiles:
@@ -131,57 +252,171 @@ class _Project:
             known = self._deployment.service(service.name)
             if any(server.service == service.name for server in self._deployment.servers):
                 continue  # the service of that name says itself what it runs
-            environment = {**image.environment, **(known_environment(known) if known is not None else {})}
-            argv = (*(image.entrypoint.argv if image.entrypoint else ()), *(image.cmd.argv if image.cmd else ()))
+            note_start(image, None, None, self._deployment)
+            argv = argv_of(image)
             written = image.cmd or image.entrypoint
             origin = Origin(file=shown, line=written.line if written else 1)
             alone = ComposeService(
-                service=service, argv=argv, origin=origin, image=image, context=path.parent, mounts={}
+                service=known or service,
+                argv=argv,
+                origin=origin,
+                image=image,
+                context=path.parent,
+                mounts=copied_files(image, path.parent),
+                workdir=image.workdir,
             )
-            commands = list(server_commands(argv, origin, alone, environment, self._context))
-            if commands and known is None:
+            environment = {**image.environment, **(known_environment(known) if known is not None else {})}
+            where = _Where(
+                runner=alone.service,
+                environment=environment,
+                folders=self._folders_of(alone),
+                one=alone,
+                directory=image.workdir,
+            )
+            started = self._argv(argv, origin, where)
+            if known is None and (started.servers or started.others or is_nginx(alone)):
                 self._deployment.services.append(service)
-            for command, place in commands:
-                self._add(command, place, [path.parent, self._project.folder], environment, service.name)
+            self._alone.append(alone)
+            self._serve(started, where)
+
+    # --- hosts -----------------------------------------------------------------------------------------------------
 
     def _units(self) -> None:
+        sockets = {path.name.partition(".socket")[0] + ".socket": path for path in self._project.sockets}
         for path in self._project.units:
             unit = read_unit(path, base=self._base, deployment=self._deployment)
             if unit is None:
                 continue
-            environment = known_environment(unit.service)
-            folders = [self._project.folder, path.parent, *path.parent.parents[:3]]
+            where = _Where(
+                runner=unit.service,
+                environment=known_environment(unit.service),
+                folders=[self._project.folder, path.parent, *self._above(path.parent)],
+                directory=unit.working_directory,
+                listens=self._listens(unit, sockets),
+            )
             for argv, origin in unit.commands:
-                for command, place in server_commands(argv, origin, None, environment, self._context):
-                    self._add(command, place, folders, environment, unit.service.name)
+                self._serve(self._argv(argv, origin, where, literal=False), where)
 
-    def _manifests(self) -> None:
-        if not self._project.manifests:
-            return
-        for one in read_manifests(self._project.manifests, base=self._base, deployment=self._deployment):
-            environment = known_environment(one.service)
-            for command, place in server_commands(one.argv, one.origin, None, environment, self._context):
-                self._add(command, place, [self._project.folder], environment, one.service.name)
+    def _above(self, folder: Path) -> list[Path]:
+        return [
+            one
+            for one in list(folder.parents)[:3]
+            if one == self._project.folder or self._project.folder in one.parents
+        ]
 
-    def _procfiles(self) -> None:
-        for path in self._project.procfiles:
-            for name, command, origin in read_procfile(path, base=self._base, deployment=self._deployment):
-                service = Service(kind=ServiceKind.PROCFILE, name=name, origin=origin)
-                self._deployment.services.append(service)
-                self._add(command, origin, [path.parent], self._values, name)
+    def _listens(self, unit: Unit, sockets: Mapping[str, Path]) -> Fact[tuple[Address, ...]] | None:
+        """Return where systemd listens for a service; unknown where the socket's unit is not here."""
+        named = [name for name, _ in unit.sockets]
+        own = f"{unit.service.name}.socket"
+        names = named or ([own] if own in sockets else [])
+        for name in names:
+            if name in sockets:
+                return read_socket(sockets[name], base=self._base, deployment=self._deployment)
+        if named:
+            origin = unit.sockets[0][1]
+            note = f"{named[0]} is not among the files"
+            return Fact(None, Origin(file=origin.file, line=origin.line, source=Source.UNKNOWN, note=note))
+        return None
+
+    def _process(self, process: Process, path: Path) -> None:
+        service = Service(kind=ServiceKind.PROCFILE, name=process.name, origin=process.origin)
+        where = _Where(runner=service, environment=self._values, folders=[path.parent])
+        started = self._starts.of_text(process.text, process.origin, environment=self._values)
+        if started.servers:
+            self._deployment.services.append(service)
+        elif not started.others and process.name == "web":
+            self._gap(f"what {process.name} runs ({process.text[:60]})", _JUDGED, process.origin)
+        self._serve(started, where)
+
+    def _supervisor(self, path: Path, around: _Where | None) -> None:
+        """Read the programs of supervisord; ``around`` is the container in which it runs."""
+        environment = dict(around.environment if around is not None else self._values)
+        for program in read_supervisor(path, base=self._base, environment=environment, deployment=self._deployment):
+            if around is not None:
+                where = replace(
+                    around,
+                    environment=program.environment,
+                    directory=program.directory or around.directory,
+                    listens=program.listens,
+                    manager=program.service,
+                )
+            else:
+                where = _Where(
+                    runner=program.service,
+                    environment=program.environment,
+                    folders=[path.parent, self._project.folder],
+                    directory=program.directory,
+                    listens=program.listens,
+                )
+            started = self._argv(program.argv, program.origin, where)
+            if around is None and started.servers:
+                self._deployment.services.append(program.service)
+            self._serve(started, where)
 
     def _scripts(self) -> None:
-        """Read what nothing else has led to, where nothing else starts a server: supervisord's files, scripts."""
-        for path in () if self._deployment.servers else self._project.supervisors:
-            for command, origin in read_supervisor(path, base=self._base, deployment=self._deployment):
-                self._add(command, origin, [path.parent, self._project.folder], self._values, None)
+        """Read what nothing else has led to, where nothing else starts a server: scripts, Python files."""
         if self._deployment.servers:
             return
         for path in self._project.scripts:
-            found = read_script(path, base=self._base, environment=self._values, deployment=self._deployment)
-            for command, origin in list(found):
-                plain = Command(program=command.program, words=command.words, environment=command.environment)
-                self._add(plain, origin, [path.parent, self._project.folder], command.environment, None)
+            text = read_text(path, self._base, self._deployment)
+            shown = shown_path(path, self._base)
+            where = _Where(environment=self._values, folders=[path.parent, self._project.folder])
+            started = self._starts.of_text(
+                text or "", Origin(file=shown, line=1), environment=self._values, script=shown
+            )
+            plain = [(replace(command, shell=""), origin) for command, origin in started.servers]
+            self._serve(Started(plain, started.others), where)
+        if self._deployment.servers:
+            return
+        for path in self._project.python:
+            text = read_text(path, self._base, self._deployment)
+            where = _Where(environment=self._values, folders=[path.parent])
+            for command, origin in self._starts.of_python(text or "", shown_path(path, self._base), self._values):
+                self._add(replace(command, likely=True), origin, where)
+
+    # --- clusters --------------------------------------------------------------------------------------------------
+
+    def _manifests(self, compose: Sequence[ComposeService]) -> None:
+        if not self._project.manifests:
+            return
+        images = [one for one in [*self._alone, *compose] if one.image is not None and one.argv and not is_nginx(one)]
+        for one in read_manifests(self._project.manifests, base=self._base, deployment=self._deployment):
+            where = _Where(
+                runner=one.service,
+                environment=known_environment(one.service),
+                folders=[self._project.folder],
+                directory=one.workdir,
+                inline=one.files,
+            )
+            if not one.overrides and not is_nginx_image(one.service) and len(images) == 1:
+                self._from_image(one, images[0], where)
+            else:
+                self._serve(self._argv(one.argv, one.origin, where), where)
+
+    def _from_image(self, container: Container, built: ComposeService, where: _Where) -> None:
+        """Read a container without a command: it runs what the only image of the project runs."""
+        image = built.image
+        argv = argv_of(image, container.argv or None)
+        fact = container.service.settings.get("image")
+        file = built.origin.file
+        note = f"image {fact.value if fact is not None else ''} is taken to be {file}"
+        environment = {**(image.environment if image is not None else {}), **where.environment}
+        where = replace(
+            where,
+            one=replace(built, service=container.service),
+            environment=environment,
+            folders=self._folders_of(built),
+            directory=where.directory or built.workdir,
+            note=note,
+        )
+        started = self._argv(argv, built.origin if not container.argv else container.origin, where)
+        if started.servers and built in self._alone:
+            # The pod's container is that image's, which does not run beside it.
+            self._deployment.servers = [one for one in self._deployment.servers if one.runner is not built.service]
+            self._deployment.services = [one for one in self._deployment.services if one is not built.service]
+        self._serve(started, where)
+
+    # --- configuration files of gunicorn ---------------------------------------------------------------------------
 
     def _configurations(self) -> None:
         """Report gunicorn configuration files that nothing loads; read one that stands alone."""
@@ -195,16 +430,43 @@ class _Project:
                 continue  # another server is what runs
             if not gunicorns:
                 command = Command(program="gunicorn", words=("-c", str(path)))
-                origin = Origin(file=shown, line=1)
-                self._add(command, origin, [path.parent], self._values, None)
+                where = _Where(environment=self._values, folders=[path.parent])
+                self._add(command, Origin(file=shown, line=1), where)
                 continue
             read = read_python_conf(text, shown, {})
             unknown_file = any(server.conf_file is not None and not server.conf_file.known for server in gunicorns)
-            if read.settings and not unknown_file and not _example(path, self._project.folder):
-                message = f"gunicorn loads only ./gunicorn.conf.py by itself, and no command names {path.name}"
-                place = Origin(file=shown, line=1)
-                fix = f"Start gunicorn with -c {path.name}."
-                self._deployment.problems.append(Problem(rule="C005", message=message, origin=place, fix=fix))
+            if not read.settings or unknown_file or _example(path, self._project.folder):
+                continue
+            if path.name == "gunicorn.conf.py" and any(server.conf_file is None for server in gunicorns):
+                self._maybe_loaded(path, shown)
+                continue
+            message = f"gunicorn loads only ./gunicorn.conf.py by itself, and no command names {path.name}"
+            if path.name == "gunicorn.conf.py":
+                message = f"nothing loads {path.name}: the commands name another configuration file with -c"
+            place = Origin(file=shown, line=1)
+            fix = f"Start gunicorn with -c {path.name}."
+            self._deployment.problems.append(Problem(rule="C005", message=message, origin=place, fix=fix))
+
+    def _maybe_loaded(self, path: Path, shown: str) -> None:
+        """Say that a ./gunicorn.conf.py may be loaded: what gunicorn's defaults are is not known then."""
+        folder = PurePosixPath(shown).parent.as_posix()
+        why = "its working directory is not known, and it loads ./gunicorn.conf.py from there"
+        for server in self._deployment.servers:
+            if server.program == "gunicorn" and server.conf_file is None:
+                self._gap(f"whether gunicorn runs in {folder}/", why, server.origin)
+                note = f"{path.name} in {folder}/ may say otherwise"
+                unknown = Origin(file=server.origin.file, line=server.origin.line, source=Source.UNKNOWN, note=note)
+                server.settings = {
+                    name: Fact(None, unknown) if fact.origin.source is Source.DEFAULT else fact
+                    for name, fact in server.settings.items()
+                }
+
+
+def _inline(name: str, directory: str, files: Mapping[str, Inline]) -> Inline | None:
+    """Return the file of a ConfigMap that a path inside means."""
+    path = name.removeprefix("file:")
+    whole = path if path.startswith("/") else str(PurePosixPath(directory or "/") / path)
+    return files.get(whole)
 
 
 def _example(path: Path, folder: Path) -> bool:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from no502.doctor.readers.shell_words import expand
+from no502.doctor.readers.shell.expansion import expand
 
-__all__ = ["Image", "read_dockerfile"]
+__all__ = ["Image", "Written", "argv_of", "installs_nginx", "read_dockerfile"]
 
 _INSTRUCTION = re.compile(r"\s*([A-Za-z]+)\s+(.*)$", re.DOTALL)
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
+_LONGEST = 20_000
 _FLAG = re.compile(r"--(\S+?)=(\S+)\s*")
 
 
@@ -24,6 +25,10 @@ class Written:
     argv: tuple[str, ...]
     line: int
     file: str
+    shell_form: bool = False
+    """A shell gets the whole line."""
+    problem: str = ""
+    """Why the container does not start with it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,12 @@ class Image:
     copies: tuple[tuple[str, str], ...] = ()
     """(source, target) of COPY and ADD from the build context."""
     user: str = ""
+    shell: tuple[str, ...] = ()
+    """What the shell form runs; empty for the default."""
+    installs: str = ""
+    """The RUN instructions, for what they install."""
+    own: frozenset[str] = frozenset()
+    """Instructions of this stage: setting ENTRYPOINT takes an inherited CMD away, not one of the same stage."""
 
 
 def read_dockerfile(text: str, shown: str, *, target: str = "", arguments: Mapping[str, str] | None = None) -> Image:
@@ -63,7 +74,7 @@ def read_dockerfile(text: str, shown: str, *, target: str = "", arguments: Mappi
         if instruction == "FROM":
             words = [word for word in expand(rest, values).split() if not word.startswith("--")]
             base = words[0] if words else ""
-            image = replace(stages[base.lower()]) if base.lower() in stages else Image(base=base)
+            image = replace(stages[base.lower()], own=frozenset()) if base.lower() in stages else Image(base=base)
             name = words[2].lower() if len(words) > 2 and words[1].lower() == "as" else f"\0{len(order)}"  # noqa: PLR2004
             order.append(name)
         elif instruction == "ARG":
@@ -76,15 +87,45 @@ def read_dockerfile(text: str, shown: str, *, target: str = "", arguments: Mappi
     return stages.get(target.lower(), image) if target else image
 
 
-def _apply(  # noqa: C901, PLR0911, PLR0913, PLR0917  one case for each instruction
+def argv_of(
+    image: Image | None, command: Sequence[str] | None = None, entrypoint: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """Return the words that a container runs.
+
+    Args:
+        image: What its Dockerfile says; None where there is none.
+        command: What is given instead of CMD; None for nothing.
+        entrypoint: What is given instead of ENTRYPOINT: CMD does not count then.
+    """
+    first = tuple(entrypoint) if entrypoint is not None else image.entrypoint.argv if image and image.entrypoint else ()
+    if command is not None:
+        return (*first, *command)
+    rest = image.cmd.argv if image and image.cmd and entrypoint is None else ()
+    return (*first, *rest)
+
+
+def installs_nginx(image: Image | None) -> bool:
+    """Whether an image has nginx: its base is one, a package manager installs it, or files go to its folder."""
+    if image is None:
+        return False
+    installed = re.search(r"\b(?:install|add)\b[^\n]*\bnginx(?![\w-]*exporter)\b", image.installs) is not None
+    return installed or any(target.startswith("/etc/nginx") for _, target in image.copies)
+
+
+def _apply(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917  one case for each instruction
     image: Image, instruction: str, rest: str, line: int, shown: str, values: Mapping[str, str]
 ) -> Image:
     known = {**values, **image.environment}
     match instruction:
         case "CMD":
-            return replace(image, cmd=Written(_argv(rest, image), line, shown))
+            return replace(image, cmd=_written("CMD", rest, line, shown, image), own=image.own | {"CMD"})
         case "ENTRYPOINT":
-            return replace(image, entrypoint=Written(_argv(rest, image), line, shown), cmd=None)
+            cmd = image.cmd if "CMD" in image.own else None
+            return replace(image, entrypoint=_written("ENTRYPOINT", rest, line, shown, image), cmd=cmd)
+        case "SHELL":
+            return replace(image, shell=_json_words(rest) or image.shell)
+        case "RUN":
+            return replace(image, installs=(image.installs + "\n" + rest)[-_LONGEST:])
         case "HEALTHCHECK":
             return replace(image, healthcheck=_healthcheck(rest, line))
         case "STOPSIGNAL":
@@ -100,10 +141,12 @@ def _apply(  # noqa: C901, PLR0911, PLR0913, PLR0917  one case for each instruct
         case "USER":
             return replace(image, user=expand(rest.strip(), known))
         case "COPY" | "ADD":
-            words = [word for word in rest.split() if not word.startswith("--")]
-            if "--from" in rest or len(words) < 2:  # noqa: PLR2004
+            flags, words = _flags(rest)
+            if any(flag.startswith("--from") for flag in flags) or len(words) < 2:  # noqa: PLR2004
                 return image
-            return replace(image, copies=(*image.copies, *((source, words[-1]) for source in words[:-1])))
+            target = _below(image.workdir, expand(words[-1], known), folder=len(words) > 2 or words[-1].endswith("/"))  # noqa: PLR2004
+            copied = tuple((expand(source, known), target) for source in words[:-1])
+            return replace(image, copies=(*image.copies, *copied))
         case _:
             return image
 
@@ -138,15 +181,46 @@ def _instructions(text: str) -> list[tuple[int, str, str]]:
     return found
 
 
-def _argv(rest: str, image: Image) -> tuple[str, ...]:
-    if rest.startswith("["):
-        try:
-            words = json.loads(rest)
-        except ValueError:
-            words = None
-        if isinstance(words, list) and all(isinstance(word, str) for word in words):
-            return tuple(words)
-    return (_shell_of(image), "-c", rest)
+def _flags(rest: str) -> tuple[list[str], list[str]]:
+    """Return the flags and the words of COPY and ADD, in either form."""
+    flags = re.findall(r"(?:^|\s)(--\S+)", rest.partition("[")[0] if "[" in rest else rest)
+    plain = re.sub(r"(?:^|\s)--\S+", " ", rest, count=len(flags)).strip()
+    return flags, list(_json_words(plain) or [word for word in plain.split() if not word.startswith("<<")])
+
+
+def _below(workdir: str, target: str, *, folder: bool) -> str:
+    """Return an absolute target; that of a folder ends with a slash."""
+    path = (
+        target
+        if target.startswith("/")
+        else f"{workdir.rstrip('/')}/{'' if target in {'.', './'} else target.removeprefix('./')}"
+    )
+    return f"{path.rstrip('/')}/" if folder or target in {".", "./"} else path
+
+
+def _json_words(rest: str) -> tuple[str, ...]:
+    """Return the words of the exec form; nothing where it is none."""
+    if not rest.startswith("["):
+        return ()
+    try:
+        words = json.loads(rest)
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(words) if isinstance(words, list) and all(isinstance(word, str) for word in words) else ()
+
+
+def _written(instruction: str, rest: str, line: int, shown: str, image: Image) -> Written:
+    words = _json_words(rest)
+    if words or re.fullmatch(r"\[\s*\]", rest):
+        return Written(words, line, shown)
+    if rest.startswith("[") and not re.search(r"\]\s*(?:&&|\|\||;)", rest) and not re.match(r"\[\[?\s+-", rest):
+        first = rest.split(maxsplit=1)[0][:40]
+        problem = (
+            f"{instruction} is no JSON (double quotes, one comma between two words), so /bin/sh -c gets the whole "
+            f"line and looks for a program called {first}: the container does not start"
+        )
+        return Written((), line, shown, problem=problem)
+    return Written((*(image.shell or (_shell_of(image), "-c")), rest), line, shown, shell_form=True)
 
 
 def _shell_of(image: Image) -> str:

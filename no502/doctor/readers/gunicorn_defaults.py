@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-__all__ = ["GUNICORN", "UVICORN", "closest", "convert", "gunicorn_names", "gunicorn_options"]
+__all__ = ["GUNICORN", "NUMBERS", "UVICORN", "closest", "convert", "gunicorn_names", "gunicorn_options"]
 
 GUNICORN: Mapping[str, Any] = {
     "bind": ("127.0.0.1:8000",),
@@ -45,8 +45,8 @@ UVICORN: Mapping[str, tuple[str, Any]] = {
 }
 """uvicorn's options with gunicorn's names for the same thing, and their defaults (0.54). https://uvicorn.dev/settings/"""
 
-_NUMBERS = {"workers", "threads", "timeout", "graceful_timeout", "keepalive", "max_requests", "max_requests_jitter"}
-_NUMBERS |= {
+NUMBERS = {"workers", "threads", "timeout", "graceful_timeout", "keepalive", "max_requests", "max_requests_jitter"}
+NUMBERS |= {
     "backlog",
     "worker_connections",
     "limit_request_line",
@@ -86,7 +86,7 @@ def closest(word: str, known: Mapping[str, object] | frozenset[str]) -> str:
 
 def convert(setting: str, value: Any) -> Any:  # noqa: ANN401  settings are of every type
     """Return a value as its setting's type; None if it is no such value."""
-    if setting in _NUMBERS:
+    if setting in NUMBERS:
         if isinstance(value, bool):
             return None
         if isinstance(value, int):

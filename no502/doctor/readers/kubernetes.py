@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from no502.doctor.model import Deployment, Fact, Healthcheck, Origin, Problem, Service, ServiceKind, Source
+from no502.doctor.model import Deployment, Fact, Healthcheck, NotChecked, Origin, Problem, Service, ServiceKind, Source
 from no502.doctor.reach import Reach
 from no502.doctor.readers.durations import memory_bytes
-from no502.doctor.readers.nginx_files import Inline
+from no502.doctor.readers.inline import Inline
+from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
 
 __all__ = ["Container", "read_config_maps", "read_manifests"]
 
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"}
+_HELM = re.compile(r"\{\{-?\s*(?:\.(?:Values|Release|Chart|Files)|include|template|toYaml|range|if|with|define)")
 _GRACE = 30.0  # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
 
 
@@ -30,6 +32,9 @@ class Container:
     origin: Origin
     overrides: bool
     """``command`` is set: the image's own entrypoint does not count."""
+    files: Mapping[str, Inline] = field(default_factory=dict)
+    """Path inside -> text of a ConfigMap."""
+    workdir: str = ""
 
 
 def read_manifests(paths: Sequence[Path], *, base: Path, deployment: Deployment) -> list[Container]:
@@ -69,10 +74,17 @@ def _documents(paths: Sequence[Path], base: Path, deployment: Deployment) -> lis
     for path in paths:
         text = read_text(path, base, deployment)
         shown = shown_path(path, base)
-        if text is None or "{{" in text:
-            continue  # a chart's template: its values are not here
+        if text is None:
+            continue
+        if "{{" in text:
+            what = f"{shown} is a Helm template" if _HELM.search(text) else f"{shown} is a template"
+            why = "its values are not here: run doctor on the output of `helm template`"
+            gap = NotChecked(what=what, why=why, origin=Origin(file=shown))
+            if gap not in deployment.not_checked:
+                deployment.not_checked.append(gap)
+            continue
         try:
-            documents += [(node, shown) for node in load_all(text)]
+            documents += [(node, shown) for node in load_all(text, shown)]
         except YamlProblem as problem:
             origin = Origin(file=shown, line=problem.line)
             deployment.problems.append(Problem(rule="C003", message=f"not a manifest: {problem}", origin=origin))
@@ -150,7 +162,13 @@ def _container(  # noqa: PLR0913, PLR0917  private: what a container is read wit
     name = (name_node.text or "") if name_node is not None else ""
     origin = Origin(file=shown, line=name_node.line if name_node is not None else container.line)
     command, arguments = container.get("command"), container.get("args")
-    argv = tuple(item.text or "" for part in (command, arguments) if part is not None for item in part.elements())
+    environment = _environment(container, maps, shown)
+    argv = tuple(
+        _expanded(item.text or "", environment)
+        for part in (command, arguments)
+        if part is not None
+        for item in part.elements()
+    )
     lines = [part.line for part in (command, arguments) if part is not None]
     ports = container.get("ports")
     found = []
@@ -170,10 +188,58 @@ def _container(  # noqa: PLR0913, PLR0917  private: what a container is read wit
         aliases=tuple(name for one in selecting for name in _hosts(one)),
         ports=tuple(found),
         volumes=_volumes(container, template, shown, _name(workload)),
-        environment=_environment(container, maps, shown),
+        environment=environment,
     )
     place = Origin(file=shown, line=lines[0]) if lines else origin
-    return Container(service=service, argv=argv, origin=place, overrides=command is not None)
+    directory = container.get("workingDir")
+    return Container(
+        service=service,
+        argv=argv,
+        origin=place,
+        overrides=command is not None,
+        files=_mounted(container, template, maps, shown),
+        workdir=(directory.text or "") if directory is not None else "",
+    )
+
+
+def _expanded(text: str, environment: Mapping[str, Fact[str]]) -> str:
+    """Return a word with ``$(NAME)`` filled in, as Kubernetes does; ``$$(NAME)`` is a literal one.
+
+    https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
+    """
+
+    def value(found: re.Match[str]) -> str:
+        if found[0].startswith("$$"):
+            return found[0][1:]
+        fact = environment.get(found[1])
+        return fact.value if fact is not None and fact.known and fact.value is not None else f"{OPEN}{{{found[1]}}}"
+
+    return re.sub(r"\$?\$\(([A-Za-z_][\w.-]*)\)", value, text)
+
+
+def _mounted(container: Node, template: Node, maps: Mapping[str, Node], shown: str) -> dict[str, Inline]:
+    """Return the files that ConfigMaps give a container: path inside -> text."""
+    volumes: dict[str, Node] = {}
+    entries = template.get("volumes")
+    for entry in entries.elements() if entries is not None else ():
+        name, called = entry.get("name"), entry.get("configMap", "name")
+        if name is not None and called is not None and (called.text or "") in maps:
+            volumes[name.text or ""] = maps[called.text or ""]
+    found: dict[str, Inline] = {}
+    mounts = container.get("volumeMounts")
+    for mount in mounts.elements() if mounts is not None else ():
+        name, path, sub_path = (mount.get(key) for key in ("name", "mountPath", "subPath"))
+        source = volumes.get(name.text or "") if name is not None else None
+        data = source.get("data") if source is not None else None
+        for key, value in data.items() if data is not None and path is not None and path.text else ():
+            if value.text is None:
+                continue
+            inline = Inline(value.text, value.file or shown, value.line)
+            if sub_path is None:
+                found[f"{(path.text or '') if path is not None else ''}".rstrip("/") + f"/{key}"] = inline
+            elif sub_path.text == key and path is not None and path.text:
+                found[path.text] = inline
+    return found
 
 
 def _settings(container: Node, workload: Node, template: Node, shown: str) -> dict[str, Fact[Any]]:

@@ -22,6 +22,7 @@ from no502.doctor.model import (
     UpstreamServer,
     Version,
 )
+from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.nginx_check import check_tree
 from no502.doctor.readers.nginx_effective import (
     POOLS_BY_DEFAULT,
@@ -30,7 +31,7 @@ from no502.doctor.readers.nginx_effective import (
     default_origin,
     default_settings,
 )
-from no502.doctor.readers.nginx_files import Inline, Tree, read_tree
+from no502.doctor.readers.nginx_files import Tree, read_tree
 from no502.doctor.readers.nginx_syntax import Directive
 from no502.doctor.readers.nginx_values import is_template, parse_address, parse_int, parse_time, shown
 from no502.doctor.readers.texts import shown_path

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from no502.doctor.model import Deployment, NotChecked, Origin, Problem
+from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.nginx_find import find_included, load
 from no502.doctor.readers.nginx_syntax import Directive, parse_text
 from no502.doctor.readers.nginx_values import shown
 from no502.doctor.readers.texts import not_read, shown_path
 
-__all__ = ["Inline", "Tree", "read_tree"]
+__all__ = ["Tree", "read_tree"]
 
 _MOST_BYTES = 64 * 1024 * 1024
 _MOST_FILES = 2000
@@ -34,17 +35,6 @@ class Tree:
     """File as shown -> line -> comment."""
     branches: set[str] = field(default_factory=set)
     """Files that are templates with conditions: both sides stand in the tree."""
-
-
-@dataclass(frozen=True)
-class Inline:
-    """A configuration that stands inside of another file, such as a ConfigMap."""
-
-    text: str
-    shown: str
-    """The file around it."""
-    before: int
-    """Lines of that file before it."""
 
 
 @dataclass

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from no502.doctor.model import Fact, Origin, Problem, Source
 from no502.doctor.readers.gunicorn_defaults import closest, convert, gunicorn_names
 
-__all__ = ["PythonConf", "read_python_conf"]
+__all__ = ["UNKNOWN", "PythonConf", "evaluate", "read_python_conf"]
 
 _LONGEST = 400_000
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -28,6 +28,10 @@ class _Unknown(Exception):  # noqa: N818  control flow inside of this module
     """A value that only running the file would tell."""
 
 
+UNKNOWN = _Unknown
+"""Stands for a value that only running the file would tell."""
+
+
 @dataclass
 class PythonConf:
     """What a configuration file sets."""
@@ -38,13 +42,14 @@ class PythonConf:
     """It takes everything from ``gunicorn_conf``, this project's own."""
 
 
-def read_python_conf(text: str, shown: str, environment: Mapping[str, str]) -> PythonConf:
+def read_python_conf(text: str, shown: str, environment: Mapping[str, str], *, before: int = 0) -> PythonConf:
     """Read a configuration file.
 
     Args:
         text: Its text.
         shown: Its name for origins.
         environment: Variables that are known.
+        before: Lines of the file around it that stand before the text.
     """
     result = PythonConf()
     if len(text) > _LONGEST:
@@ -59,9 +64,38 @@ def read_python_conf(text: str, shown: str, environment: Mapping[str, str]) -> P
         message = f"gunicorn cannot load it: {getattr(error, 'msg', None) or 'not Python'}"
         result.problems.append(Problem(rule="C003", message=message, origin=Origin(file=shown, line=line)))
         return result
+    if before:
+        ast.increment_lineno(tree, before)
     _Walk(shown, environment, result).body(tree.body, conditional="")
     result.imports_ladder = any(_is_ladder(node) for node in ast.walk(tree))
     return result
+
+
+def evaluate(
+    text: str, environment: Mapping[str, str], wanted: Callable[[ast.Call], bool]
+) -> Iterator[tuple[ast.Call, Callable[[ast.expr], Any]]]:
+    """Yield the calls of a file that are wanted, each with a function that gives the value of an expression there.
+
+    Args:
+        text: The file.
+        environment: Variables that are known.
+        wanted: Tells which calls.
+    """
+    if len(text) > _LONGEST:
+        return
+    try:
+        tree = ast.parse(text)
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and wanted(node)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    walk = _Walk("", environment, PythonConf())
+    if calls:
+        walk.body(tree.body, conditional="")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                walk.body(node.body, conditional="")
+    for call in calls:
+        yield call, walk.value_or_unknown
 
 
 def _is_ladder(node: ast.AST) -> bool:
@@ -96,6 +130,13 @@ class _Walk:
                 self.body(one.body, conditional="inside of a loop")
             elif isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name):
                 self._assign(one.target, ast.BinOp(ast.Name(one.target.id), one.op, one.value), conditional)
+
+    def value_or_unknown(self, node: ast.expr) -> Any:  # noqa: ANN401
+        """Return the value of an expression, or ``UNKNOWN``."""
+        try:
+            return self._value(node)
+        except (_Unknown, ArithmeticError, TypeError, ValueError, RecursionError):
+            return UNKNOWN
 
     def _assign(self, target: ast.expr, expression: ast.expr, conditional: str) -> None:
         if isinstance(target, ast.Tuple) and isinstance(expression, ast.Tuple):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from no502.doctor.model import Deployment, Fact, Origin, Problem, Source
-from no502.doctor.readers.gunicorn_defaults import convert
+from no502.doctor.model import Address, Deployment, Fact, Origin, Problem, Service, Source
+from no502.doctor.readers.gunicorn_defaults import NUMBERS, convert
+from no502.doctor.readers.inline import Inline
+from no502.doctor.readers.shell.expansion import OPEN
 
-__all__ = ["Place", "note_problem", "put", "unknown"]
+__all__ = ["Place", "note_problem", "note_value", "put", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,18 @@ class Place:
     """Where the files of its working directory are on this machine, the likeliest first."""
     environment: Mapping[str, str] = field(default_factory=dict)
     service: str | None = None
+    directory: str = ""
+    """The working directory inside; empty where it is not known."""
+    files: Callable[[str], Sequence[Path]] = field(default=lambda _: ())
+    """Where a path inside is here, the likeliest first."""
+    inline: Callable[[str], Inline | None] = field(default=lambda _: None)
+    """The text of a file inside that stands in a file of another kind here, such as a ConfigMap."""
+    listens: Fact[tuple[Address, ...]] | None = None
+    """The sockets that systemd or supervisord opens for it."""
+    manager: Service | None = None
+    """The program of supervisord that runs it inside of another service."""
+    literal: bool = False
+    """No shell expands the words: a ``$`` in them is a dollar sign."""
     execute: bool = False
     """Whether a configuration file may be run."""
 
@@ -33,10 +48,18 @@ def unknown(origin: Origin, note: str, source: Source = Source.UNKNOWN) -> Fact[
     return Fact(None, Origin(file=origin.file, line=origin.line, source=source, note=note[:120]))
 
 
-def put(found: dict[str, Fact[Any]], name: str, value: Any, origin: Origin) -> None:  # noqa: ANN401
+def put(
+    found: dict[str, Fact[Any]],
+    name: str,
+    value: Any,  # noqa: ANN401
+    origin: Origin,
+    *,
+    literal: bool = False,
+) -> None:
     """Take a value over as the type of its setting; one with a variable left in it is not known."""
-    if isinstance(value, str) and "$" in value:
-        found[name] = unknown(origin, f"{value} is not among the files", Source.TEMPLATE)
+    if isinstance(value, str) and (OPEN in value or ("$" in value and not literal)):
+        shown = value.replace(OPEN, "$")
+        found[name] = unknown(origin, f"{shown} is not among the files", Source.TEMPLATE)
     elif name == "bind":
         before = found["bind"].value or () if "bind" in found else ()
         found[name] = Fact((*before, str(value)), origin)
@@ -46,5 +69,25 @@ def put(found: dict[str, Fact[Any]], name: str, value: Any, origin: Origin) -> N
 
 
 def note_problem(deployment: Deployment, message: str, origin: Origin, fix: str = "") -> None:
-    """Note that a server does not start like this."""
-    deployment.problems.append(Problem(rule="C003", message=message, origin=origin, fix=fix))
+    """Note that a server does not start like this, once."""
+    problem = Problem(rule="C003", message=message, origin=origin, fix=fix)
+    if problem not in deployment.problems:
+        deployment.problems.append(problem)
+
+
+def note_value(  # noqa: PLR0913  keyword-only where it matters
+    name: str, flag: str, value: str | None, origin: Origin, deployment: Deployment, *, literal: bool
+) -> None:
+    """Note a value with which a server does not start: a variable that nothing expands, a number that is none."""
+    if value is None or OPEN in value or (not literal and "$" in value):
+        return
+    variable = re.search(r"\$(?:\w+|\{[^}]*\}|\([^)]*\))", value)
+    if variable is None:
+        if name in NUMBERS and convert(name, value) is None:
+            note_problem(deployment, f"{flag} {value}: not a whole number", origin, f"Give {flag} a whole number.")
+        return
+    wrong = name in NUMBERS or name in {"host", "worker_class"} or (name == "bind" and not value.startswith("unix:"))
+    if wrong or name == "config":
+        message = f"{flag} {value}: no shell runs here, so {variable[0]} stays as it is and the server does not start"
+        fix = 'Let a shell expand it: ["sh", "-c", "exec ..."]; or write the value.'
+        note_problem(deployment, message, origin, fix)

@@ -1,43 +1,139 @@
-"""supervisord's configuration: the servers that it starts. http://supervisord.org/configuration.html."""
+"""supervisord's configuration: the programs that it starts and stops. http://supervisord.org/configuration.html."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from no502.doctor.model import Deployment, Origin
-from no502.doctor.readers.shell_words import Command, find_commands, split
+from no502.doctor.model import Address, Deployment, Fact, Origin, Service, ServiceKind, Source
+from no502.doctor.readers.bind import parse_bind
+from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_text, shown_path
 
-__all__ = ["read_supervisor"]
+__all__ = ["Program", "read_supervisor"]
 
-_PROGRAM = re.compile(r"\[(?:program|fcgi-program):[^\]\n]+\]")
-_COMMAND = re.compile(r"command\s*[=:]\s*(.*)$")
+_SECTION = re.compile(r"\[(program|fcgi-program):([^\]\n]+)\]")
+_ENTRY = re.compile(r"([A-Za-z_]+)\s*[=:]\s*(.*)$")
+_STOP_SECONDS = 10.0
+"""stopwaitsecs by default."""
 
 
-def read_supervisor(path: Path, *, base: Path, deployment: Deployment) -> Iterator[tuple[Command, Origin]]:
-    """Yield the servers of every ``[program:...]``.
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A ``[program:...]`` or ``[fcgi-program:...]``."""
 
-    supervisord itself passes SIGTERM on to each program, so no shell stands before them unless they say so.
+    service: Service
+    argv: tuple[str, ...]
+    origin: Origin
+    """The line of its command."""
+    environment: Mapping[str, str]
+    directory: str
+    listens: Fact[tuple[Address, ...]] | None
+    """The socket that supervisord opens for it as descriptor 0."""
+
+
+def read_supervisor(
+    path: Path, *, base: Path, environment: Mapping[str, str], deployment: Deployment
+) -> Iterator[Program]:
+    """Yield every program that has a command.
+
+    Args:
+        path: The file.
+        base: Paths are shown relative to it.
+        environment: Variables of supervisord itself, for ``%(ENV_NAME)s``.
+        deployment: Takes the file's name.
     """
     text = read_text(path, base, deployment)
-    inside, pending, begin = False, "", 0
-    for number, line in enumerate([*(text or "").splitlines(), "["], start=1):
-        if pending and line[:1].isspace() and line.strip():
-            pending += " " + _plain(line)
+    shown = shown_path(path, base)
+    for name, entries, line in _sections(text or "", shown):
+        known = dict(environment)
+        if "environment" in entries:
+            known |= _pairs(_filled(entries["environment"].value or "", known))
+        command = entries.get("command")
+        if command is None or not command.value:
             continue
-        if pending:
-            for command in find_commands(split(pending)):
-                yield command, Origin(file=shown_path(path, base), line=begin)
-            pending = ""
+        yield Program(
+            service=Service(
+                kind=ServiceKind.SUPERVISOR,
+                name=name,
+                origin=Origin(file=shown, line=line),
+                settings=_settings(entries, Origin(file=shown, line=line)),
+            ),
+            argv=tuple(_split(_filled(command.value, known))),
+            origin=command.origin,
+            environment=known,
+            directory=_filled(entries["directory"].value or "", known) if "directory" in entries else "",
+            listens=_socket(entries.get("socket"), known),
+        )
+
+
+def _sections(text: str, shown: str) -> Iterator[tuple[str, dict[str, Fact[str]], int]]:
+    """Yield name, entries and line of each program; a line that begins with a space goes on with the one before."""
+    name, begin = "", 0
+    entries: dict[str, Fact[str]] = {}
+    last = ""
+    for number, raw in enumerate([*text.splitlines(), "["], start=1):
+        line = re.sub(r"(?:^|\s);.*$", "", raw)
         if line.startswith("["):
-            inside = _PROGRAM.match(line) is not None
-        elif inside and (found := _COMMAND.match(line)) is not None:
-            pending, begin = _plain(found[1]), number
+            if name:
+                yield name, entries, begin
+            found = _SECTION.match(line)
+            name, begin, entries, last = (found[2].strip() if found else ""), number, {}, ""
+        elif name and last and raw[:1].isspace() and line.strip():
+            before = entries[last]
+            joined = f"{(before.value or '').removesuffix(chr(92)).rstrip()} {line.strip()}"
+            entries[last] = Fact(joined, before.origin)
+        elif name and not raw.lstrip().startswith("#") and (found := _ENTRY.match(line)) is not None:
+            last = found[1].lower()
+            entries[last] = Fact(found[2].strip(), Origin(file=shown, line=number))
 
 
-def _plain(line: str) -> str:
-    """Return a line without its comment, with ``%(ENV_NAME)s`` as a shell writes it."""
-    line = re.sub(r"\s;.*$", "", line).strip().removesuffix("\\").replace("%%", "%")
-    return re.sub(r"%\(ENV_(\w+)\)s", r"${\1}", line)
+def _filled(text: str, environment: Mapping[str, str]) -> str:
+    """Return a value with ``%(ENV_NAME)s`` filled in; one without a value stays open."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[0] == "%%":
+            return "%"
+        name = found[1].removeprefix("ENV_")
+        return environment.get(name, f"{OPEN}{{{name}}}")
+
+    return re.sub(r"%%|%\(([A-Za-z0-9_]+)\)[sd]", value, text)
+
+
+def _split(text: str) -> Sequence[str]:
+    try:
+        return shlex.split(text.removesuffix("\\"))
+    except ValueError:
+        return text.split()
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Return ``A=1,B="2,3"`` as a mapping."""
+    found = re.findall(r"([A-Za-z_]\w*)\s*=\s*(\"[^\"]*\"|'[^']*'|[^,\s]*)", text)
+    return {name: value.strip("\"'") for name, value in found}
+
+
+def _socket(entry: Fact[str] | None, environment: Mapping[str, str]) -> Fact[tuple[Address, ...]] | None:
+    if entry is None or not entry.value:
+        return None
+    text = _filled(entry.value, environment)
+    found = parse_bind([text.replace("unix:///", "unix:/")]) if OPEN not in text else None
+    if found is None:
+        return Fact(None, Origin(file=entry.origin.file, line=entry.origin.line, source=Source.UNKNOWN, note=text))
+    return Fact(found, entry.origin)
+
+
+def _settings(entries: Mapping[str, Fact[str]], origin: Origin) -> dict[str, Fact[Any]]:
+    default = Origin(file=origin.file, line=origin.line, source=Source.DEFAULT, note="supervisord's default")
+    found: dict[str, Fact[Any]] = {"stop_grace": Fact(_STOP_SECONDS, default)}
+    wait = entries.get("stopwaitsecs")
+    if wait is not None and (wait.value or "").isdecimal():
+        found["stop_grace"] = Fact(float(wait.value or 0), wait.origin)
+    for name, key in (("stop_signal", "stopsignal"), ("user", "user")):
+        if key in entries:
+            found[name] = entries[key]
+    return found

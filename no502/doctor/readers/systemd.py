@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from no502.doctor.model import Deployment, Fact, Origin, Service, ServiceKind, Source
+from no502.doctor.model import Address, Deployment, Fact, Origin, Service, ServiceKind, Source
+from no502.doctor.readers.bind import parse_bind
 from no502.doctor.readers.durations import systemd_seconds
 from no502.doctor.readers.server_words import unknown
+from no502.doctor.readers.shell.expansion import OPEN, expand
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 
-__all__ = ["Unit", "read_unit"]
+__all__ = ["Unit", "read_socket", "read_unit"]
 
 _STOP = 90.0  # DefaultTimeoutStopSec, systemd-system.conf(5)
 _SPECIFIER = re.compile(r"%[a-zA-Z]")
+_PLACEHOLDER = re.compile(r"\{\{[^{}\n]*\}\}|\{%[^%\n]*%\}|\{#[^#\n]*#\}|<%=?[^%\n]*%>|@[A-Z_]{2,}@")
 
 
 @dataclass(kw_only=True)
@@ -28,22 +31,25 @@ class Unit:
     commands: Sequence[tuple[tuple[str, ...], Origin]]
     """Every ExecStart."""
     working_directory: str
+    sockets: Sequence[tuple[str, Origin]] = ()
+    """The socket units that it names."""
 
 
 def read_unit(path: Path, *, base: Path, deployment: Deployment) -> Unit | None:
-    """Read a ``.service`` file with its drop-ins and add the service.
+    """Read a ``.service`` file, or a template of one, with its drop-ins and add the service.
 
     Returns:
         None where it cannot be read.
     """
     entries: dict[str, list[tuple[str, Origin]]] = {}
-    drop_ins = sorted(path.with_name(f"{path.name}.d").glob("*.conf")) if path.parent.is_dir() else []
+    plain = path.name.partition(".service")[0] + ".service"
+    drop_ins = sorted(path.with_name(f"{plain}.d").glob("*.conf")) if path.parent.is_dir() else []
     for file in [path, *drop_ins]:
         text = read_text(file, base, deployment)
         if text is None:
             return None
         _collect(text, shown_path(file, base), entries)
-    name = path.name.removesuffix(".service").removesuffix("@")
+    name = plain.removesuffix(".service").removesuffix("@")
     environment = _environment(entries, path, deployment)
     service = Service(
         kind=ServiceKind.SYSTEMD,
@@ -53,16 +59,49 @@ def read_unit(path: Path, *, base: Path, deployment: Deployment) -> Unit | None:
         environment=environment,
     )
     deployment.services.append(service)
-    commands = [(_words(text), origin) for text, origin in entries.get("ExecStart", ())]
-    directory = entries.get("WorkingDirectory", [("", service.origin)])[-1][0]
-    return Unit(service=service, commands=commands, working_directory=directory.lstrip("-~"))
+    known = {key: fact.value for key, fact in environment.items() if fact.known and fact.value is not None}
+    commands = [
+        (tuple(expand(word, known) for word in _words(text)), origin) for text, origin in entries.get("ExecStart", ())
+    ]
+    directory = entries.get("WorkingDirectory", [("", service.origin)])[-1][0].lstrip("-~")
+    named = [
+        (word, origin)
+        for key in ("Requires", "Wants", "BindsTo", "Sockets")
+        for text, origin in entries.get(key, ())
+        for word in text.split()
+        if word.endswith(".socket")
+    ]
+    return Unit(
+        service=service,
+        commands=commands,
+        working_directory="" if OPEN in directory else directory,
+        sockets=tuple(dict(named).items()),
+    )
+
+
+def read_socket(path: Path, *, base: Path, deployment: Deployment) -> Fact[tuple[Address, ...]] | None:
+    """Return the addresses on which a ``.socket`` unit listens; None where it names none."""
+    entries: dict[str, list[tuple[str, Origin]]] = {}
+    text = read_text(path, base, deployment)
+    _collect(text or "", shown_path(path, base), entries)
+    found: list[Address] = []
+    listens = entries.get("ListenStream", [])
+    for value, origin in listens:
+        path_like = value.replace("%t", "/run")
+        address = parse_bind([f"0.0.0.0:{value}" if value.isdecimal() else path_like])
+        if address is None or _SPECIFIER.search(path_like) or OPEN in value:
+            return Fact(
+                None, Origin(file=origin.file, line=origin.line, source=Source.UNKNOWN, note=value.replace(OPEN, "$"))
+            )
+        found += address
+    return Fact(tuple(found), listens[0][1]) if found else None
 
 
 def _collect(text: str, shown: str, entries: dict[str, list[tuple[str, Origin]]]) -> None:
-    """Add a file's entries of [Service]; an empty value resets what stood before."""
+    """Add a file's entries; an empty value resets what stood before. Placeholders of templates stay open."""
     section, pending, begin = "", "", 0
     for number, raw in enumerate(text.split("\n"), start=1):
-        line = raw.rstrip("\r")
+        line = _PLACEHOLDER.sub(_placeholder, raw.rstrip("\r"))
         if line.lstrip().startswith(("#", ";")):
             continue
         pending, begin = (pending + line.strip(), begin) if pending else (line.strip(), number)
@@ -72,13 +111,18 @@ def _collect(text: str, shown: str, entries: dict[str, list[tuple[str, Origin]]]
         entry, pending = pending, ""
         if entry.startswith("["):
             section = entry
-        elif section == "[Service]" and "=" in entry:
+        elif section in {"[Service]", "[Unit]", "[Socket]"} and "=" in entry:
             key, _, value = entry.partition("=")
             key, value = key.strip(), value.strip()
             if value:
                 entries.setdefault(key, []).append((value, Origin(file=shown, line=begin)))
             else:
                 entries.pop(key, None)
+
+
+def _placeholder(found: re.Match[str]) -> str:
+    name = re.sub(r"\W+", "_", found[0]).strip("_")
+    return "" if found[0].startswith(("{%", "{#")) else f"{OPEN}{{{name}}}"
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -118,7 +162,11 @@ def _settings(entries: Mapping[str, Sequence[tuple[str, Origin]]], shown: str) -
     names |= {"User": "user", "Restart": "restart"}
     for key, name in names.items():
         for text, origin in entries.get(key, ()):
-            found[name] = unknown(origin, text) if _SPECIFIER.search(text) else Fact(text, origin)
+            found[name] = (
+                unknown(origin, text.replace(OPEN, "$"))
+                if _SPECIFIER.search(text) or OPEN in text
+                else Fact(text, origin)
+            )
     for text, origin in entries.get("PrivateTmp", ()):
         found["private_tmp"] = Fact(text.lower() in {"true", "yes", "on", "1"}, origin)
     return found

@@ -8,7 +8,7 @@ from typing import Any
 from no502.doctor.model import Address, Deployment, Fact, Origin, Source
 from no502.doctor.readers.bind import parse_bind
 from no502.doctor.readers.gunicorn_defaults import UVICORN, closest
-from no502.doctor.readers.server_words import Place, note_problem, put, unknown
+from no502.doctor.readers.server_words import Place, note_problem, note_value, put, unknown
 
 __all__ = ["read_uvicorn"]
 
@@ -21,7 +21,7 @@ def read_uvicorn(
     found: dict[str, Fact[Any]] = {name: Fact(value, default) for name, value in UVICORN.values()}
     found |= {"proxy_headers": Fact(True, default), "reload": Fact(False, default)}
     _variables(found, environment, place.origin)
-    _words(found, words, place.origin, deployment)
+    _words(found, words, place.origin, deployment, literal=place.literal)
     host, port, uds, fd = (found.pop(name) for name in ("host", "port", "uds", "fd"))
     found["bind"] = _bind(host, port, uds, fd)
     if found["graceful_timeout"].value is None and found["graceful_timeout"].origin.source is Source.DEFAULT:
@@ -38,15 +38,25 @@ def _variables(found: dict[str, Fact[Any]], environment: Mapping[str, str], orig
             put(found, name, environment[variable], Origin(file=origin.file, line=origin.line, note=variable))
 
 
-def _words(found: dict[str, Fact[Any]], words: Sequence[str], origin: Origin, deployment: Deployment) -> None:
+def _words(
+    found: dict[str, Fact[Any]], words: Sequence[str], origin: Origin, deployment: Deployment, *, literal: bool
+) -> None:
     index = 0
     while index < len(words):
-        flag, equals, value = words[index].partition("=")
+        word = words[index]
+        flag, equals, value = word.partition("=")
         index += 1
+        if word.startswith("--") and " " in flag:
+            flag, _, value = word.partition(" ")
+            message = f"option and value stand in one word, {word!r}, which is no option of uvicorn"
+            note_problem(deployment, message, origin, f'Write two words: "{flag}", "{value}".')
+            continue
         if flag in UVICORN:
             if not equals and index < len(words):
                 value, index = words[index], index + 1
-            put(found, UVICORN[flag][0], value, origin)
+            name = UVICORN[flag][0]
+            put(found, name, value, origin, literal=literal)
+            note_value(name, flag, value, origin, deployment, literal=literal)
         elif flag in {"--proxy-headers", "--no-proxy-headers"}:
             found["proxy_headers"] = Fact(flag == "--proxy-headers", origin)
         elif flag == "--reload":

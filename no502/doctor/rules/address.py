@@ -61,14 +61,14 @@ def _in_another_container(
     deployment: Deployment, location: Location, address: Address, here: list[AppServer]
 ) -> list[AppServer]:
     """Return the servers that listen on that port in another container, where nginx's own has none."""
-    own = deployment.service(location.config.service)
+    own = deployment.runner(location.config)
     if not is_loopback(address.host) or here or own is None or own.kind is not ServiceKind.COMPOSE:
         return []
     if not in_container(own) or str(value(own.settings, "network_mode") or "").startswith(("service:", "container:")):
         return []
     found = []
     for server in deployment.servers:
-        service = deployment.service(server.service)
+        service = deployment.runner(server)
         if service is None or service.kind is not ServiceKind.COMPOSE or not in_container(service):
             continue
         if any(bind.port is not None and bind.port == address.port for bind in binds_of(server) or ()):
@@ -78,7 +78,7 @@ def _in_another_container(
 
 def _another_container(deployment: Deployment, server: AppServer, address: Address) -> bool:
     """Whether another container of the server's pod may be what listens behind the address."""
-    service = deployment.service(server.service)
+    service = deployment.runner(server)
     pod = value(service.settings, "pod") if service is not None else None
     if service is None or pod is None:
         return False
@@ -92,8 +92,8 @@ def _another_container(deployment: Deployment, server: AppServer, address: Addre
 def _could_be(deployment: Deployment, location: Location, address: Address, server: AppServer) -> bool:
     """Whether the one address that nothing serves can only be meant for the one server that nothing reaches."""
     binds = binds_of(server)
-    service = deployment.service(server.service)
-    here = deployment.service(location.config.service)
+    service = deployment.runner(server)
+    here = deployment.runner(location.config)
     if not binds:
         return False
     if address.socket is not None:
@@ -131,9 +131,9 @@ def _a102(deployment: Deployment) -> Iterator[Finding]:
     for location, peer, address in _every_target(deployment):
         if address.socket is not None or is_loopback(address.host):
             continue
-        here = deployment.service(location.config.service)
+        here = deployment.runner(location.config)
         for server in candidates(deployment, location.config, address) or ():
-            service = deployment.service(server.service)
+            service = deployment.runner(server)
             binds = binds_of(server)
             if id(server) in seen or not binds or service is None or not in_container(service):
                 continue
@@ -185,7 +185,7 @@ def _a103(deployment: Deployment) -> Iterator[Finding]:
         service = deployment.service(host)
         if service is None or service.kind is not ServiceKind.COMPOSE:
             continue
-        here = deployment.service(location.config.service)
+        here = deployment.runner(location.config)
         if here is not None and (here.name == service.name or value(service.settings, "ipv4_address")):
             continue
         if here is not None and str(value(service.settings, "network_mode")).startswith("service:"):
@@ -249,9 +249,9 @@ def _a107(deployment: Deployment) -> Iterator[Finding]:
     for location, peer, address in _every_target(deployment):
         if address.socket is None:
             continue
-        here = deployment.service(location.config.service)
+        here = deployment.runner(location.config)
         for server in deployment.servers:
-            there = deployment.service(server.service)
+            there = deployment.runner(server)
             same_path = any(bind.socket == address.socket for bind in binds_of(server) or ())
             if same_path and id(peer) not in linked and here is not None and in_container(here) and in_container(there):
                 yield A107.finding(

@@ -71,7 +71,7 @@ def _b704(deployment: Deployment) -> Iterator[Finding]:
     unix = {id(link.server) for link in links(deployment) if (link.peer.address.value or _NOWHERE).socket}
     for server in deployment.servers:
         backlog = number(server.settings, "backlog")
-        service = deployment.service(server.service)
+        service = deployment.runner(server)
         limit = number(service.settings, "somaxconn") if service is not None else None
         if backlog is None or binds_of(server) is None:
             continue
@@ -110,7 +110,7 @@ _SMALL_SOMAXCONN = 1024
 def _b705(deployment: Deployment) -> Iterator[Finding]:
     for server in deployment.servers:
         workers = server.settings.get("workers")
-        service = deployment.service(server.service)
+        service = deployment.runner(server)
         if workers is None or service is None or workers.known or "cpu_count" not in workers.origin.note:
             continue
         cpus, memory = value(service.settings, "cpus"), value(service.settings, "memory")
@@ -131,7 +131,7 @@ def _b705(deployment: Deployment) -> Iterator[Finding]:
 
 def _b707(deployment: Deployment) -> Iterator[Finding]:
     for server in deployment.servers:
-        workers, service = number(server.settings, "workers"), deployment.service(server.service)
+        workers, service = number(server.settings, "workers"), deployment.runner(server)
         cpus = value(service.settings, "cpus") if service is not None else None
         if service is None or workers is None or cpus is None or not uses_uvicorn(server):
             continue

@@ -115,7 +115,7 @@ def _h803(deployment: Deployment) -> Iterator[Finding]:
         if "x-forwarded-for" not in link.location.headers and "x-forwarded-proto" not in link.location.headers:
             continue
         socket = link.peer.address.known and link.peer.address.value is not None and link.peer.address.value.socket
-        here, there = deployment.service(link.nginx.service), deployment.service(link.server.service)
+        here, there = deployment.runner(link.nginx), deployment.runner(link.server)
         apart = (
             here is not None and there is not None and here is not there and in_container(here) and in_container(there)
         )
@@ -142,7 +142,7 @@ def _h803(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _same_pod(deployment: Deployment, link: Link) -> bool:
-    here, there = deployment.service(link.nginx.service), deployment.service(link.server.service)
+    here, there = deployment.runner(link.nginx), deployment.runner(link.server)
     pods = [value(s.settings, "pod") if s is not None else None for s in (here, there)]
     return pods[0] is not None and pods[0] == pods[1]
 

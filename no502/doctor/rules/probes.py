@@ -19,8 +19,8 @@ def _proxied(deployment: Deployment) -> Iterator[tuple[Service, str, list[Servic
     """Yield each service behind nginx with what it runs and the nginx services before it."""
     found: dict[str, tuple[Service, str, list[Service]]] = {}
     for link in links(deployment):
-        service = deployment.service(link.server.service)
-        nginx = deployment.service(link.nginx.service)
+        service = deployment.runner(link.server)
+        nginx = deployment.runner(link.nginx)
         if service is None:
             continue
         entry = found.setdefault(service.name, (service, name_of(link.server), []))

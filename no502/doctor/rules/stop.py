@@ -32,7 +32,7 @@ _CLOSES = "one that leaves closes nginx's connections"
 
 def _run_by(deployment: Deployment, *kinds: ServiceKind) -> Iterator[tuple[AppServer, Service]]:
     for server in deployment.servers:
-        service = deployment.service(server.service)
+        service = deployment.runner(server)
         if service is not None and service.kind in kinds and value(server.settings, "reload") is not True:
             yield server, service
 
@@ -218,9 +218,9 @@ def _s507(deployment: Deployment) -> Iterator[Finding]:
     seen: set[tuple[str, str]] = set()
     served = {id(link.peer): link.server for link in links(deployment)}
     for location, _upstream, peer, _address in targets(deployment):
-        nginx = deployment.service(location.config.service)
+        nginx = deployment.runner(location.config)
         server = served.get(id(peer))
-        app = deployment.service(server.service) if server is not None else None
+        app = deployment.runner(server) if server is not None else None
         if nginx is None or app is None or nginx is app or nginx.kind != ServiceKind.COMPOSE or nginx.kind != app.kind:
             continue
         if (nginx.name, app.name) in seen or nginx.origin.file.split("/")[:-1] != app.origin.file.split("/")[:-1]:

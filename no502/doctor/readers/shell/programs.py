@@ -1,0 +1,458 @@
+"""Which words of a command start an application server: those in the command's place, or behind a wrapper.
+
+A wrapper runs the words after its own options. Those that are known are followed surely; after an unknown word a
+server counts only with arguments that are a server's, and is called likely.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["OTHERS", "Program", "find_program"]
+
+SERVERS = ("gunicorn", "uvicorn")
+OTHERS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("hypercorn", "granian", "daphne", "uwsgi", "waitress", "bjoern", "cheroot", "meinheld"),
+        "an application server",
+    ),
+    **dict.fromkeys(
+        ("robyn", "sanic", "unitd", "mod_wsgi-express", "passenger", "twistd", "socketify", "flask"),
+        "an application server",
+    ),
+    **dict.fromkeys(
+        ("puma", "unicorn", "thin", "rackup", "next", "pm2", "php-fpm", "tornado", "litestar"), "an application server"
+    ),
+    **dict.fromkeys(
+        ("circusd", "honcho", "foreman", "overmind", "hivemind", "goreman", "chaussette"), "a process manager"
+    ),
+    **dict.fromkeys(("supervisord", "runsvdir", "s6-svscan", "s6-supervise", "procfile"), "a process manager"),
+}
+"""Programs that serve applications, or start those that do, and that are not judged."""
+
+_SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
+_PYTHON = re.compile(r"(?:python|pypy)(?:\d+(?:\.\d+)?)?t?$")
+_WRAPPERS = frozenset(
+    {
+        *(
+            "exec",
+            "env",
+            "sudo",
+            "doas",
+            "nohup",
+            "nice",
+            "ionice",
+            "tini",
+            "dumb-init",
+            "catatonit",
+            "su-exec",
+            "gosu",
+            "chpst",
+        ),
+        *(
+            "time",
+            "newrelic-admin",
+            "ddtrace-run",
+            "opentelemetry-instrument",
+            "poetry",
+            "pipenv",
+            "uv",
+            "uvx",
+            "pdm",
+            "hatch",
+        ),
+        *(
+            "rye",
+            "pixi",
+            "doppler",
+            "chamber",
+            "aws-vault",
+            "command",
+            "coverage",
+            "scalene",
+            "py-spy",
+            "memray",
+            "dotenv",
+        ),
+    }
+)
+_NO_WRAPPERS = frozenset(
+    {
+        *(
+            "[",
+            "[[",
+            "test",
+            "echo",
+            "printf",
+            "type",
+            "which",
+            "whereis",
+            "hash",
+            "alias",
+            "pip",
+            "pip3",
+            "pipx",
+            "apt",
+            "apt-get",
+        ),
+        *(
+            "apk",
+            "dnf",
+            "yum",
+            "microdnf",
+            "zypper",
+            "brew",
+            "npm",
+            "yarn",
+            "pacman",
+            "systemctl",
+            "service",
+            "rc-service",
+            "initctl",
+        ),
+        *(
+            "journalctl",
+            "supervisorctl",
+            "circusctl",
+            "kill",
+            "pkill",
+            "killall",
+            "pgrep",
+            "pidof",
+            "ps",
+            "grep",
+            "egrep",
+            "rg",
+            "sed",
+        ),
+        *(
+            "awk",
+            "tail",
+            "head",
+            "cat",
+            "less",
+            "more",
+            "ls",
+            "chown",
+            "chmod",
+            "chgrp",
+            "cp",
+            "mv",
+            "rm",
+            "mkdir",
+            "rmdir",
+            "touch",
+        ),
+        *(
+            "ln",
+            "install",
+            "curl",
+            "wget",
+            "docker",
+            "podman",
+            "kubectl",
+            "oc",
+            "helm",
+            "ssh",
+            "scp",
+            "rsync",
+            "git",
+            "source",
+            ".",
+        ),
+        *(
+            "find",
+            "man",
+            "useradd",
+            "adduser",
+            "usermod",
+            "groupadd",
+            "addgroup",
+            "id",
+            "getent",
+            "passwd",
+            "export",
+            "unset",
+        ),
+        *(
+            "declare",
+            "local",
+            "readonly",
+            "set",
+            "trap",
+            "wait",
+            "exit",
+            "return",
+            "read",
+            "logger",
+            "notify-send",
+            "tee",
+            "tar",
+        ),
+        *(
+            "loginctl",
+            "update-rc.d",
+            "chkconfig",
+            "monit",
+            "dpkg",
+            "rpm",
+            "conda-install",
+            "make",
+            "tmux-send",
+            "crontab",
+            "ln",
+        ),
+    }
+)
+_NO_RUN = {
+    "install",
+    "add",
+    "remove",
+    "uninstall",
+    "update",
+    "upgrade",
+    "lock",
+    "sync",
+    "export",
+    "show",
+    "list",
+    "pip",
+    "build",
+}
+_USER = {
+    "-u",
+    "-U",
+    "-g",
+    "-G",
+    "--user",
+    "--group",
+    "--reuid",
+    "--regid",
+    "--userspec",
+    "--uid",
+    "--gid",
+    "-n",
+    "--name",
+}
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)$", re.DOTALL)
+_APPLICATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(?:\(.*\))?$|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$")
+_OF_SERVER = re.compile(
+    r"(?:-b|-c|-k|-w|-t|--bind|--config|--worker-class|--workers|--timeout|--host|--port|--uds|--fd|--factory|--reload"
+    r"|--max-requests|--keep-alive|--preload|--chdir|--pythonpath|--access-logfile|--log-level|--limit-max-requests)(?:=|$)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What a command starts."""
+
+    name: str
+    """``gunicorn``, ``uvicorn``, one of ``OTHERS``, ``python`` for a script of Python, ``sh`` for one of a shell."""
+    words: tuple[str, ...] = ()
+    """Its arguments; for a shell's text that text and its arguments."""
+    kind: str = "server"
+    """``server``, ``other``, ``text`` (``sh -c TEXT``), ``script`` (a file that may start one), ``python``."""
+    likely: bool = False
+    """An unknown word stands before it."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    interpreter: str = ""
+    """The shell of a text or a script."""
+    exec: bool = False
+
+
+def find_program(words: Sequence[str]) -> Program | None:
+    """Return what a command starts; None where that is nothing that serves.
+
+    Args:
+        words: The command after expansion.
+    """
+    environment: dict[str, str] = {}
+    index, sure, execs = 0, True, False
+    while index < len(words):
+        word = words[index]
+        assigned = _ASSIGNMENT.match(word)
+        if assigned is not None and (index == 0 or words[index - 1] != "-e"):
+            environment[assigned[1]] = assigned[2]
+            index += 1
+            continue
+        found = _at(words, index)
+        if found is not None:
+            return _with(found, environment, likely=not sure, execs=execs)
+        name = _base(word)
+        if name in _NO_WRAPPERS or (name == "command" and words[index + 1 : index + 2] in (["-v"], ["-V"])):
+            return None
+        if name in _WRAPPERS:
+            if words[index + 1 : index + 2] and words[index + 1] in _NO_RUN:
+                return None
+            execs = execs or name == "exec"
+            index = _behind(words, index + 1)
+            continue
+        return _behind_unknown(words, index, environment)
+    return None
+
+
+def _with(found: Program, environment: Mapping[str, str], *, likely: bool, execs: bool) -> Program:
+    return Program(
+        name=found.name,
+        words=found.words,
+        kind=found.kind,
+        likely=likely or found.likely,
+        environment={**environment, **found.environment},
+        interpreter=found.interpreter,
+        exec=execs,
+    )
+
+
+def _base(word: str) -> str:
+    return word.rsplit("/", 1)[-1]
+
+
+def _behind(words: Sequence[str], index: int) -> int:
+    """Return where a known wrapper's own words end: at a program, an assignment or the word after its options."""
+    while index < len(words):
+        word = words[index]
+        if word == "--":
+            return index + 1
+        if word.startswith("-"):
+            index += 1
+            if word in _USER and index < len(words):
+                index += 1
+            continue
+        if (
+            _at(words, index) is not None
+            or _ASSIGNMENT.match(word)
+            or _base(word) in _WRAPPERS
+            or _base(word) in _NO_WRAPPERS
+        ):
+            return index
+        if word in _NO_RUN:
+            return len(words)
+        index += 1
+    return index
+
+
+def _at(words: Sequence[str], index: int) -> Program | None:  # noqa: PLR0911  one line for each kind
+    """Return the program at a place in a command, where the place is a command's."""
+    name, rest = _base(words[index]), tuple(words[index + 1 :])
+    if name in SERVERS:
+        following = _base(rest[0]) if rest else ""
+        if following in SERVERS and _evidence(rest[1:]):
+            return _at(words, index + 1)  # a user of that name
+        return Program(name=name, words=rest)
+    if name == "fastapi" and rest[:1] and rest[0] in {"run", "dev"}:
+        return Program(name="uvicorn", words=_fastapi(rest))
+    if _PYTHON.fullmatch(name):
+        return _python(rest)
+    if name in _SHELLS:
+        return _shell(name, rest)
+    plain = name.removesuffix("-serve")
+    if plain in OTHERS:
+        return Program(name=plain, words=rest, kind="other")
+    if re.search(r"\.(?:sh|bash)$", name) or ("/" in words[index] and "entrypoint" in name):
+        return Program(name="sh", words=(words[index], *rest), kind="script", interpreter="sh")
+    return None
+
+
+def _python(rest: Sequence[str]) -> Program | None:  # noqa: PLR0911  one line for each option
+    """Return what ``python ...`` runs: a module, or a file."""
+    index = 0
+    while index < len(rest):
+        word = rest[index]
+        if word == "-m" or (word.startswith("-m") and not word.startswith("--")):
+            module = word[2:] or (rest[index + 1] if index + 1 < len(rest) else "")
+            words = tuple(rest[index + (1 if word[2:] else 2) :])
+            if module in SERVERS:
+                return Program(name=module, words=words)
+            if module == "fastapi" and words[:1] in (("run",), ("dev",)):
+                return Program(name="uvicorn", words=_fastapi(words))
+            top = module.split(".")[0]
+            if top in OTHERS:
+                return Program(name=top, words=words, kind="other")
+            wrapped = find_program((top, *words)) if top in _WRAPPERS else None
+            return wrapped or (Program(name="python", words=(module, *words), kind="python") if module else None)
+        if word in {"-X", "-W"}:
+            index += 2
+        elif word == "-c":
+            return None
+        elif word.startswith("-"):
+            index += 1
+        else:
+            if _base(word) == "manage.py":
+                return (
+                    Program(name="runserver", kind="other", words=tuple(rest[index:])) if "runserver" in rest else None
+                )
+            return (
+                Program(name="python", words=tuple(rest[index:]), kind="python")
+                if word.endswith(".py")
+                else _at(rest, index)
+            )
+    return None
+
+
+def _shell(name: str, rest: Sequence[str]) -> Program | None:
+    """Return the text or the file that a shell runs."""
+    if name == "busybox":
+        return _shell(rest[0], rest[1:]) if rest and rest[0] in _SHELLS else None
+    index = 0
+    while index < len(rest) and re.fullmatch(r"[-+][A-Za-z]+|--\w[\w-]*", rest[index]):
+        word = rest[index]
+        if re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", word):
+            text = rest[index + 1 :]
+            while text and text[0] == "--":
+                text = text[1:]
+            return Program(name=name, words=tuple(text), kind="text", interpreter=name) if text else None
+        index += 2 if word in {"-o", "+o", "-O"} else 1
+    words = tuple(rest[index:])
+    return Program(name="sh", words=words, kind="script", interpreter=name) if words else None
+
+
+def _behind_unknown(  # noqa: C901  one line for each kind of word
+    words: Sequence[str], start: int, environment: Mapping[str, str]
+) -> Program | None:
+    """Return a server behind words that nobody knows, where its arguments are a server's."""
+    for index in range(start + 1, len(words)):
+        word, before = words[index], words[index - 1]
+        if before in _USER:
+            continue
+        if word == "-c" and index + 1 < len(words) and re.search(r"\s", words[index + 1]):
+            return Program(
+                name="sh",
+                words=(words[index + 1],),
+                kind="text",
+                likely=True,
+                environment=environment,
+                interpreter="-c",
+            )
+        if _base(word) in _SHELLS and re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", (words[index + 1 : index + 2] or [""])[0]):
+            found = _shell(_base(word), words[index + 1 :])
+        elif _PYTHON.fullmatch(_base(word)):
+            found = _python(words[index + 1 :])
+            found = found if found is not None and found.kind in {"server", "other"} else None
+        elif _base(word) in SERVERS or (_base(word) == "fastapi" and words[index + 1 : index + 2] == ["run"]):
+            found = _at(words, index)
+            if found is not None and not _evidence(found.words):
+                continue
+        elif _base(word) in OTHERS and _evidence(words[index + 1 :]):
+            found = _at(words, index)
+        else:
+            continue
+        if found is not None:
+            return _with(found, environment, likely=True, execs=False)
+    name = words[start]
+    if name.startswith(("/", "./", "../")) or re.search(r"\.(?:sh|bash)$", name) or "/" in name:
+        return Program(name="sh", words=tuple(words[start:]), kind="script", interpreter="sh")
+    return None
+
+
+def _evidence(rest: Sequence[str]) -> bool:
+    """Whether arguments are a server's: an application, or one of its own options."""
+    return any(_APPLICATION.match(word) or _OF_SERVER.match(word) for word in rest)
+
+
+def _fastapi(words: Sequence[str]) -> tuple[str, ...]:
+    """Return uvicorn's arguments for what ``fastapi run`` says: it binds 0.0.0.0 and passes the same flags on."""
+    given = list(words[1:])
+    host = [] if any(word.startswith("--host") for word in given) else ["--host", "0.0.0.0"]  # noqa: S104
+    return (*given, *host)
