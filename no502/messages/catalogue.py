@@ -49,7 +49,7 @@ _KEYS = {
     *("id", "program", "level", "severity", "title", "text", "match", "symptom", "get", "post"),
     *("rules", "scenario", "versions", "source", "frequent", "also", "last"),
 }
-_SHAPE_KEYS = {"starts", "contains", "without", "errno", "phase", "level", "raw"}
+_SHAPE_KEYS = {"starts", "contains", "ends", "without", "errno", "phase", "level", "raw"}
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WORDS_THAT_SAY_NOTHING = {"a", "an", "and", "at", "by", "failed", "from", "in", "is", "of", "on", "the", "to", "while"}
 
@@ -165,6 +165,7 @@ def _shape(file: Path, found: Any) -> Shape:  # noqa: ANN401  what YAML gives
     return Shape(
         starts=str(found.get("starts", "")),
         contains=_texts(found.get("contains")),
+        ends=str(found.get("ends", "")),
         without=str(found.get("without", "")),
         errnos=frozenset(map(int, _listed(found["errno"]))) if "errno" in found else None,
         phases=frozenset(_texts(found["phase"])) if "phase" in found else None,

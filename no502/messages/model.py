@@ -29,6 +29,8 @@ class Shape:
     """What the message begins with, after nginx's ``*N`` or gunicorn's ``[LEVEL]``; empty: anything."""
     contains: Sequence[str] = ()
     """Texts that all occur in it."""
+    ends: str = ""
+    """What the message ends with; empty: anything."""
     without: str = ""
     """A text that does not occur in it; empty: none is excluded."""
     errnos: frozenset[int] | None = None
@@ -45,16 +47,12 @@ class Shape:
         return (
             text.startswith(self.starts)
             and all(part in text for part in self.contains)
+            and text.endswith(self.ends)
             and not (self.without and self.without in text)
             and (self.errnos is None or errno in self.errnos)
             and (self.phases is None or phase in self.phases)
             and (self.levels is None or level in self.levels)
         )
-
-    @property
-    def needle(self) -> str:
-        """The longest text that stands in every line of this shape; empty where nothing is fixed."""
-        return max((self.starts, *self.contains), key=len)
 
 
 @dataclass(frozen=True, kw_only=True)

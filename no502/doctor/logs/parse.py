@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -43,13 +44,20 @@ _PREFIXES = re.compile(
     r"|kernel: "
     r")"
 )
+_ACCESS = re.compile(rb' HTTP/[\d.]+\\?"')
 _MOST_PREFIXES = 5
-_LEVEL = re.compile(r"(?:^|[\s\[|:\"-])(DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL)[\]:|\s-]+(?=\S)")
+_LEVEL = re.compile(
+    r"(?:^|[\s\[|:\"-])(DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL)"
+    r"(?::[\w.]+:(?=\S)|[\]:|\s-]+(?:(?:gunicorn|uvicorn)(?:\.\w+)?[\]:|\s-]+)?(?=\S))"
+)
 _LEVEL_WITHIN = 160
 _GUNICORN = re.compile(r"\[\d+\] \[(?:ERROR|CRITICAL)\] ")
 _WRITER = re.compile(r"\] \[(\d+)\] \[")
 _UVICORN = re.compile(r"(?:ERROR: {4}|CRITICAL: )\S")
-_ANY_ERROR = (b"[ERROR] ", b"[CRITICAL] ", b"ERROR:    ", b"CRITICAL: ", b"ERROR\x1b[0m:", b"CRITICAL\x1b[0m:")
+_ANY_ERROR = ("[ERROR] ", "[CRITICAL] ", "ERROR:    ", "CRITICAL: ", "ERROR\x1b[0m:", "CRITICAL\x1b[0m:")
+_SEPARATED = bytes(code if chr(code).isalnum() and code < 128 else 32 for code in range(256))  # noqa: PLR2004  ASCII
+_COMMON = frozenset(b"code error failed from in level method process request status timeout upstream with".split())
+"""Words of ordinary lines: they decide nothing unless a message has no other."""
 _PID = re.compile(r"\(pid: ?(\d+)\)|[Pp]id (\d+)|process \[(\d+)\]|[Kk]illed process (\d+)|worker (\d+) |pid=(\d+)")
 _JSON_MESSAGES = ("log", "message", "MESSAGE", "msg", "event", "error", "textPayload")
 
@@ -93,21 +101,18 @@ def parse(raw: bytes) -> Line | None:
             return _nginx_line(unwrapped, match) if match else None
     if b"nginx: [" in raw and (match := _NGINX_START.search(raw, 0, MAX_LINE)):
         return _nginx_line(raw, match, terminal=True)
-    records, texts = _needles()
-    for needle in records:
-        if needle in raw:
-            return _server_line(raw, record=True)
-    if is_access_line(raw):
+    of_record, of_text = _triggers()
+    words = raw.translate(_SEPARATED).split()
+    if not of_record.keys().isdisjoint(words) and _stands_in(raw, of_record, words):
+        return _server_line(raw, record=True)
+    if of_text.keys().isdisjoint(words) or is_access_line(raw) or not _stands_in(raw, of_text, words):
         return None
-    for needle in texts:
-        if needle in raw:
-            return _server_line(raw, record=False)
-    return None
+    return _server_line(raw, record=False)
 
 
 def is_access_line(raw: bytes) -> bool:
     """Return whether a line is about one request: an access log of nginx, gunicorn or uvicorn, or a JSON one."""
-    return b" HTTP/" in raw or b'"upstream_status"' in raw
+    return _ACCESS.search(raw) is not None or b'"upstream_status"' in raw
 
 
 def printable(text: str, limit: int = 200) -> str:
@@ -119,19 +124,44 @@ def printable(text: str, limit: int = 200) -> str:
 
 
 @cache
-def _needles() -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """Return what stands in every record, and in every other line, that can be a message not of nginx.
+def _triggers() -> tuple[dict[bytes, tuple[bytes, ...]], dict[bytes, tuple[bytes, ...]]]:
+    """Return the words that start a closer look, for records and for other lines, each with the texts to look for.
 
-    A needle that contains another one is left out. The search for them is what reading a log costs.
+    Every message that is not nginx's has one word that decides: a line without any of the words costs two microseconds,
+    however many messages there are.
     """
     shapes = [shape for message in messages() if not message.nginx for shape in message.shapes]
-    records = {shape.needle.encode() for shape in shapes if shape.raw}
-    texts = {shape.needle.encode() for shape in shapes if not shape.raw} | set(_ANY_ERROR)
-    return _fewest(records), _fewest(texts)
+    records = [(shape.starts, *shape.contains, shape.ends) for shape in shapes if shape.raw]
+    texts = [(shape.starts, *shape.contains, shape.ends) for shape in shapes if not shape.raw]
+    return _by_word(records), _by_word([*texts, *((error,) for error in _ANY_ERROR)])
 
 
-def _fewest(needles: set[bytes]) -> tuple[bytes, ...]:
-    return tuple(sorted(one for one in needles if not any(other in one for other in needles if other != one)))
+def _by_word(shapes: Iterable[Sequence[str]]) -> dict[bytes, tuple[bytes, ...]]:
+    found: dict[bytes, dict[bytes, None]] = {}
+    for parts in shapes:
+        word, text = max((_best_word(part.encode()), part.encode()) for part in parts if part)
+        found.setdefault(word[-1], {})[text] = None
+    return {word: tuple(texts) for word, texts in found.items()}
+
+
+def _best_word(text: bytes) -> tuple[bool, bool, int, bytes]:
+    """Return the word of a text that decides best: a whole one, not one of every log, and a long one."""
+    separated = text.translate(_SEPARATED)
+    words = separated.split()
+    ranked = [
+        (
+            (position > 0 or separated[:1] == b" ") and (position < len(words) - 1 or separated[-1:] == b" "),
+            word not in _COMMON,
+            len(word),
+            word,
+        )
+        for position, word in enumerate(words)
+    ]
+    return max(ranked, default=(False, False, 0, b""))
+
+
+def _stands_in(raw: bytes, by_word: dict[bytes, tuple[bytes, ...]], words: Iterable[bytes]) -> bool:
+    return any(text in raw for word in words for text in by_word.get(word, ()))
 
 
 def time_of(raw: bytes) -> str | None:

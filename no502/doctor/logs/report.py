@@ -20,6 +20,8 @@ SCHEMA_VERSION = 2
 _MARKS = {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.INFO: "-"}
 _SHOWN = 5
 _EPISODES = 20
+_UNFOLDED = 3
+"""So many messages are shown with causes and checks; the others with their fix."""
 _WIDTH = 100
 
 
@@ -32,7 +34,8 @@ def to_text(findings: Findings) -> str:
     """Return the report for reading, 100 columns wide (messages and names excepted)."""
     found = list(findings.found())
     lines = _verdict(findings)
-    lines += [line for seen in found for line in (*_message(seen, findings), "")]
+    for number, seen in enumerate(found):
+        lines += [*_message(seen, findings, folded=number >= _UNFOLDED), ""]
     if findings.statuses.lines:
         lines += [*_statuses(findings.statuses), ""]
     if findings.access is not None:
@@ -112,7 +115,7 @@ def _kind(episode: Episode) -> str:
     return names.get(episode.kind) or f"by {episode.ids[0]}"
 
 
-def _message(seen: Seen, findings: Findings) -> Iterator[str]:
+def _message(seen: Seen, findings: Findings, *, folded: bool) -> Iterator[str]:
     message = seen.message
     when = f", {seen.first} to {seen.last}" if seen.first != seen.last else f", {seen.first}" if seen.first else ""
     mark = "✓" if seen.saved and seen.harmless else _MARKS[message.severity]
@@ -133,7 +136,7 @@ def _message(seen: Seen, findings: Findings) -> Iterator[str]:
         yield from _wrap("busiest", ", ".join(f"{name} {count:,}" for name, count in seen.uris.top(_SHOWN)) + error)
     if seen.upstreams.total:
         yield from _wrap("upstream", ", ".join(f"{name} {count:,}" for name, count in seen.upstreams.top(_SHOWN)))
-    yield from _advice(message)
+    yield from _advice(message, folded=folded or seen.harmless)
 
 
 def _client(message: Message) -> Iterator[str]:
@@ -144,11 +147,16 @@ def _client(message: Message) -> Iterator[str]:
         yield from _wrap("POST", message.post)
 
 
-def _advice(message: Message) -> Iterator[str]:
-    labels = {"Causes": "cause", "Check": "check", "Fix now": "now", "Fix for good": "fix"}
-    for heading, label in labels.items():
+_LABELS = {"Causes": "cause", "Check": "check", "Fix now": "now", "Fix for good": "fix"}
+
+
+def _advice(message: Message, *, folded: bool = False) -> Iterator[str]:
+    for heading, label in _LABELS.items():
+        if folded and not heading.startswith("Fix"):
+            continue
         for number, item in enumerate(message.sections.get(heading, ()), 1):
-            yield from _wrap(label, f"{number}. {item}" if heading == "Causes" else item)
+            text = item.replace("**", "")
+            yield from _wrap(label, f"{number}. {text}" if heading == "Causes" else text)
     if message.rules:
         yield from _wrap("rules", ", ".join(message.rules))
     yield from _wrap("see", f"no502 doctor explain {message.id}")
