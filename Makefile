@@ -49,7 +49,7 @@ check: $(INSTALLED) ## lint, types, shell scripts, nginx variants, Compose, unit
 	$(BIN)/python scripts/check_nginx.py
 	$(BIN)/python scripts/check_deploy.py
 	$(BIN)/typos
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python scripts/check_compose.py
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: workflows not checked"; fi
 
@@ -80,7 +80,8 @@ docs: $(INSTALLED) ## write the generated pages and pictures, build the site int
 	$(BIN)/python scripts/lab_page.py
 	$(BIN)/python scripts/readme_results.py
 	$(BIN)/python scripts/result_tables.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python scripts/settings_tables.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lock: $(INSTALLED) ## choose new versions for requirements-dev.lock (needs uv)
 	uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra cli --extra nginx --group dev --no-emit-index-url \

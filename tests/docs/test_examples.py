@@ -1,0 +1,148 @@
+"""Configurations and code on the pages, read by the programs that they are for."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from no502.nginx.binary import check_configuration, find_nginx
+from tests.support.commands import ROOT, clean_environment
+
+_DOCS = ROOT / "docs"
+_PAGES = [*sorted((_DOCS / "how-to").glob("*.md")), *sorted((_DOCS / "platforms").glob("*.md"))]
+_FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_WHOLE = "events {{}}\nhttp {{\n{http}\n}}\n"
+_CONTEXTS = {
+    "http": "{block}",
+    "server": "upstream backend {{ server 127.0.0.1:1; }} server {{ listen 127.0.0.1:1; {block} }}",
+    "location": "server {{ listen 127.0.0.1:1; location / {{ {block} }} }}",
+    "upstream": "resolver 127.0.0.1; upstream backend {{ zone backend 64k; server 127.0.0.1:1; {block} }}",
+}
+
+
+def _blocks(language: str) -> list[tuple[str, str]]:
+    return [
+        (f"{page.relative_to(_DOCS)}:{text.count(chr(10), 0, found.start()) + 1}", found[3])
+        for page in _PAGES
+        for text in [page.read_text(encoding="utf-8")]
+        for found in _FENCE.finditer(text)
+        if found[2] == language
+    ]
+
+
+def _section(title: str) -> str:
+    """Return the first block of a section of the page about other proxies."""
+    page = (_DOCS / "how-to" / "other-proxies.md").read_text(encoding="utf-8")
+    found = _FENCE.search(page, page.index(f"\n## {title}\n"))
+    assert found
+    return found[3]
+
+
+@pytest.mark.parametrize(("name", "block"), _blocks("nginx"), ids=lambda value: value if len(value) < 60 else "")
+def test_nginx_loads_each_block(name: str, block: str, tmp_path: Path) -> None:
+    """nginx accepts each block of nginx lines in one of the places where it may stand."""
+    refusals = []
+    for place, around in _CONTEXTS.items():
+        http = around.format(block=block.replace("backend:8000 resolve", "localhost:8000 resolve"))
+        (tmp_path / "nginx.conf").write_text(_WHOLE.format(http=http), encoding="utf-8")
+        try:
+            arguments = ["-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", "stderr"]
+            check_configuration(find_nginx(None), arguments)
+        except Exception as refusal:  # noqa: BLE001  the next place may fit
+            refusals.append(f"{place}: {refusal}")
+        else:
+            return
+    pytest.fail(f"{name}: {refusals}")
+
+
+def test_nginx_refuses_what_is_wrong(tmp_path: Path) -> None:
+    """The check above can fail: a directive that does not exist loads nowhere."""
+    with pytest.raises(pytest.fail.Exception, match="proxy_raed_timeout"):
+        test_nginx_loads_each_block("a page", "proxy_raed_timeout 180s;", tmp_path)
+
+
+@pytest.mark.parametrize(("name", "block"), _blocks("python"), ids=lambda value: value if len(value) < 60 else "")
+def test_python_compiles(name: str, block: str) -> None:
+    """Python on the pages is Python."""
+    compile(textwrap.dedent(block), name, "exec")
+
+
+def test_own_gunicorn_file_gets_the_computed_settings(tmp_path: Path) -> None:
+    """The file of the page about existing gunicorn.conf.py files has our worker, our numbers and its own hook."""
+    [(_, block)] = [one for one in _blocks("python") if one[0].startswith("how-to/gunicorn-conf.md")]
+    (tmp_path / "gunicorn.conf.py").write_text(block, encoding="utf-8")
+    (tmp_path / "main.py").write_text("async def app(scope, receive, send):\n    pass\n", encoding="utf-8")
+    command = [sys.executable, "-m", "gunicorn", "--print-config", "-c", "gunicorn.conf.py", "main:app"]
+    environment = {**clean_environment(tmp_path), "PROXY_READ_TIMEOUT": "60"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    printed = dict(re.findall(r"^(\w+) +(?:= )?(.*)$", done.stdout, re.MULTILINE))
+    assert printed["worker_class"] == "gunicorn_handover.HandoverWorker"
+    assert printed["timeout"] == "40"
+    assert printed["proc_name"] == "orders"
+    assert "post_fork" in printed["post_fork"]
+
+
+def test_settings_tables_are_what_the_ladder_gives() -> None:
+    """The computed settings on the pages about platforms are up to date."""
+    command = [sys.executable, str(ROOT / "scripts" / "settings_tables.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_metrics_on_the_page_exist() -> None:
+    """The page about monitoring names metrics of the generated service and fields of nginx's log format."""
+    page = (_DOCS / "how-to" / "monitoring.md").read_text(encoding="utf-8")
+    metrics = "".join(
+        file.read_text(encoding="utf-8")
+        for place in ("template", "no502/asgi")
+        for file in (ROOT / place).rglob("metrics.py")
+    )
+    named = set(re.findall(r"\b((?:http_request|app_worker)\w*?)(?:_count|_bucket)?\b", page))
+    assert {name for name in named if f'"{name}"' not in metrics} == set()
+    log_format = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "nginx").rglob("*.conf*"))
+    fields = {
+        "status",
+        "upstream_header_time",
+        "upstream_status",
+        "upstream_addr",
+        "request_time",
+        "request_completion",
+    }
+    assert {field for field in fields if f'"{field}":' not in log_format} == set()
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="needs Debian's package haproxy")
+def test_haproxy_accepts_its_lines(tmp_path: Path) -> None:
+    """HAProxy's own check accepts the page's lines without a warning."""
+    (tmp_path / "haproxy.cfg").write_text(_section("HAProxy"), encoding="utf-8")
+    command = ["haproxy", "-c", "-f", str(tmp_path / "haproxy.cfg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "WARNING" in done.stderr) == (0, False), done.stderr
+
+
+@pytest.mark.skipif(shutil.which("apache2") is None, reason="needs Debian's package apache2")
+def test_apache_accepts_its_lines(tmp_path: Path) -> None:
+    """Apache's own check accepts the page's lines."""
+    lines = _section("Apache").replace("modules/", "/usr/lib/apache2/modules/")
+    modules = [
+        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in ("mpm_event", "authz_core")
+    ]
+    whole = [
+        f"ServerRoot {tmp_path}",
+        "ServerName localhost",
+        "ErrorLog /dev/stderr",
+        "Listen 127.0.0.1:1",
+        *modules,
+        lines,
+    ]
+    (tmp_path / "apache.conf").write_text("\n".join(whole), encoding="utf-8")
+    command = ["apache2", "-t", "-f", str(tmp_path / "apache.conf")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
