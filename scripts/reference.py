@@ -23,10 +23,11 @@ INTRO_NGINX = """\
 As they ship; each directive says why, what nginx's default is, and where that is written. `no502
 nginx` renders them for a host, the official image loads them from `/etc/nginx/templates`."""
 INTRO_VARIABLES = """\
-What `gunicorn_conf` reads from the environment and from `.env` in the working directory. A variable
-with one of the prefixes `PROXY_` and `GUNICORN_` that is not listed is an error, except gunicorn's
-own `GUNICORN_CMD_ARGS`, `GUNICORN_PID` and `GUNICORN_FD`. What each computed number is for: [the
-rungs](ladder.md). The variables of nginx are in [its reference](nginx.md#nginxexampleenv)."""
+What `gunicorn_conf` reads from the environment and from `.env` in the working directory. A name that
+is nearly one of these (`GUNICORN_TIMEOT`, `GUNICORN_WORKERS`) is an error; every other `PROXY_*` or
+`GUNICORN_*` variable is somebody else's and left alone, such as Kubernetes' service links
+(`PROXY_PORT=tcp://…`). What each computed number is for: [the rungs](ladder.md). The variables of
+nginx are in [its reference](nginx.md#nginxexampleenv)."""
 INTRO_LADDER = """\
 All times are whole seconds. `no502 explain` prints the same with the numbers in force on your
 machine. The values are those of one worker and no variable set."""
@@ -46,7 +47,7 @@ def ladder() -> str:
         parts.append(f"## {title[0].upper()}{title[1:]}")
         for rung in (rung for rung in RUNGS if rung.group == key):
             value = value_of(rung, settings)
-            shown = "unset" if value is None else f"{value} {rung.unit}".rstrip()
+            shown = rung.show(value)
             formula = f"`{rung.formula}`" if rung.formula else "an input"
             facts = [
                 ("symbol", f"`{rung.symbol}`"),
@@ -63,35 +64,17 @@ def ladder() -> str:
 
 def variables() -> str:
     """Return the page of every variable that gunicorn_conf reads."""
-    import gunicorn_conf  # noqa: PLC0415
+    from gunicorn_conf import SETTINGS  # noqa: PLC0415  it computes when it is imported
 
-    ServerSettings = gunicorn_conf.ServerSettings  # noqa: N806
-    schema = ServerSettings.model_json_schema(by_alias=True)["properties"]
-    limits = {field.validation_alias: field.metadata for field in ServerSettings.model_fields.values()}
     rows = ["| variable | allowed | default |", "|---|---|---|"]
-    for name, field in schema.items():
-        default = field.get("default")
-        shown = "computed, or unset" if default is None else f"`{_plain(default)}`"
-        rows.append(f"| `{name}` | {_allowed(field, limits[name])} | {shown} |")
+    for setting in SETTINGS:
+        default = "computed, or unset" if setting.default is None else f"`{setting.default}`"
+        rows.append(f"| `{setting.variable}` | {setting.range.removeprefix('a whole number from ')} | {default} |")
     return "\n\n".join((
         "# Variables",
         INTRO_VARIABLES,
         "\n".join(rows),
     )) + "\n"  # fmt: skip
-
-
-def _allowed(field: dict[str, Any], limits: list[Any]) -> str:
-    lowest = [limit.ge for limit in limits if hasattr(limit, "ge")]
-    highest = [limit.le for limit in limits if hasattr(limit, "le")]
-    if lowest and highest:
-        return f"{lowest[0]} to {highest[0]}"
-    if "enum" in field:
-        return ", ".join(f"`{value}`" for value in field["enum"])
-    return "a comma list" if field.get("type") == "array" else "text"
-
-
-def _plain(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value).lower() if value is True else str(value)
 
 
 def nginx() -> str:

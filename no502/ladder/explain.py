@@ -69,7 +69,7 @@ def to_text(current: ServerSettings) -> str:
 
 def _rung_text(rung: Rung, current: ServerSettings) -> list[str]:
     value = value_of(rung, current)
-    shown = "unset" if value is None else f"{value} {rung.unit}".rstrip()
+    shown = rung.show(value)
     return [
         f"{_label(rung):32} {shown:>8}   {_origin(rung, current)}",
         f"    enforced by {rung.enforced_by}",
@@ -83,8 +83,6 @@ def _label(rung: Rung) -> str:
 
 
 def _origin(rung: Rung, current: ServerSettings) -> str:
-    if rung.name == "workers":
-        return f"set by {rung.variable}" if is_overridden(rung, current) else f"counted; {rung.variable} sets it"
     if rung.formula is None:
         return f"input {rung.variable}"
     return f"set by {rung.variable}, not {rung.formula}" if is_overridden(rung, current) else f"= {rung.formula}"
@@ -131,4 +129,4 @@ def to_env(current: ServerSettings) -> str:
 
 
 def _is_input(rung: Rung) -> bool:
-    return rung.formula is None and rung.name != "workers"
+    return rung.formula is None

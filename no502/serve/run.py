@@ -81,9 +81,7 @@ def _absolute(program: str) -> str:
 def _introduce(console: Console, port: int, release: tuple[int, int, int], settings: "ServerSettings") -> None:
     table = Table("rung", "value", "enforced by", caption="no502 explain shows formulas and reasons")
     for rung in RUNGS:
-        value = value_of(rung, settings)
-        shown = "unset" if value is None else f"{value} {rung.unit}".rstrip()
-        table.add_row(rung.name, shown, rung.enforced_by)
+        table.add_row(rung.name, rung.show(value_of(rung, settings)), rung.enforced_by)
     console.print(table)
     versions = f"gunicorn {version('gunicorn')}, uvicorn {version('uvicorn')}, nginx {'.'.join(map(str, release))}"
     console.print(f"{versions}; {settings.worker_class}", highlight=False)

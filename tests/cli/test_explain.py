@@ -40,7 +40,7 @@ def test_text_has_every_rung_with_value_and_reason(tmp_path: Path, environment: 
         "timeout T                           120 s   = P * 2 // 3\n    enforced by gunicorn's arbiter\n" in done.stdout
     )
     assert "front_read_timeout L                unset   input FRONT_READ_TIMEOUT\n" in done.stdout
-    assert "workers                                 1   set by WEB_CONCURRENCY\n" in done.stdout
+    assert "workers                                 1   set by WEB_CONCURRENCY, not min(512, cpus)\n" in done.stdout
     assert [rung.name for rung in RUNGS if rung.source not in done.stdout or f"{rung.name} " not in done.stdout] == []
 
 
@@ -138,8 +138,8 @@ def test_bad_settings_are_named_without_a_traceback(tmp_path: Path, environment:
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (
-        "gunicorn_conf: GUNICORN_TIMEOT: unknown variable; did you mean GUNICORN_TIMEOUT?\n"
-        "gunicorn_conf: PROXY_READ_TIMEOUT=abc: must be a whole number from 10 to 86400\n"
+        "gunicorn_conf: GUNICORN_TIMEOT (environment): unknown variable; did you mean GUNICORN_TIMEOUT?\n"
+        "gunicorn_conf: PROXY_READ_TIMEOUT=abc (environment): must be a whole number from 10 to 86400\n"
     )
 
 

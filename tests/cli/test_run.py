@@ -348,4 +348,4 @@ def test_bad_settings_are_named(project: Path, environment: dict[str, str]) -> N
     done = no502("run", "--port", "0", cwd=project, env={**environment, "PROXY_READ_TIMEOUT": "5"})
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == "gunicorn_conf: PROXY_READ_TIMEOUT=5: must be a whole number from 10 to 86400\n"
+    assert done.stderr == "gunicorn_conf: PROXY_READ_TIMEOUT=5 (environment): must be a whole number from 10 to 86400\n"

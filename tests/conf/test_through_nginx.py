@@ -20,6 +20,7 @@ from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running
 
+_ACTIVATOR = Path(__file__).parents[1] / "e2e" / "apps" / "activator.py"
 _FORGED = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "Forwarded": "for=6.6.6.6;proto=https"}
 
 
@@ -54,12 +55,18 @@ def _ask(port: int, path: str = "/", headers: dict[str, str] | None = None) -> t
         connection.close()
 
 
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize(
+    "kind", ["tcp", "unix", "unix-by-flag", "unix-by-arguments", "unix-by-activation", "tcp-by-flag"]
+)
 def test_the_application_sees_the_client_and_never_what_it_claims(
     project: Path, gunicorn: list[str], environment: dict[str, str], reachable: Path, kind: str
 ) -> None:
-    """Through nginx the client address and the scheme are nginx's own, on both kinds of socket; forged headers lose."""
-    port, upstream = free_port(), f"127.0.0.1:{free_port()}" if kind == "tcp" else f"unix:{reachable}/app.sock"
+    """Through nginx the client address and the scheme are nginx's own; forged headers lose.
+
+    So on both kinds of socket, however gunicorn is told which one it is.
+    """
+    port = free_port()
+    upstream = f"127.0.0.1:{free_port()}" if kind.startswith("tcp") else f"unix:{reachable}/app.sock"
     variables = {
         "PROXY_READ_TIMEOUT": "180",
         "PROXY_KEEPALIVE_TIMEOUT": "15",
@@ -74,9 +81,11 @@ def test_the_application_sees_the_client_and_never_what_it_claims(
     tree = reachable / "nginx"
     render(tree, variables, nginx_version=nginx_version(find_nginx(None)), standalone=True)
     with ExitStack() as stack:
-        command = [*gunicorn, "--umask", "0"]
-        server = stack.enter_context(Running(command, cwd=project, env=environment | {"GUNICORN_BIND": upstream}))
+        command, told = _told_to_bind(kind, [*gunicorn, "--umask", "0"], upstream)
+        server = stack.enter_context(Running(command, cwd=project, env=environment | told))
         server.wait_for_output("is ready")
+        if kind.endswith("activation"):
+            (reachable / "app.sock").chmod(0o666)  # as a socket unit's SocketMode does; gunicorn's umask is too late
         _nginx(stack, tree, port)
 
         honest = json.loads(_ask(port)[1])
@@ -86,6 +95,17 @@ def test_the_application_sees_the_client_and_never_what_it_claims(
     assert honest == {"client": "127.0.0.1", "scheme": "http"}
     assert forged == {"client": "127.0.0.1", "scheme": "http"}
     assert through_a_trusted_proxy == {"client": "6.6.6.6", "scheme": "https"}
+
+
+def _told_to_bind(kind: str, command: list[str], upstream: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command and the variables that tell gunicorn its address in one of the ways that there are."""
+    if kind.endswith("flag"):
+        return [*command, "--bind", upstream], {}
+    if kind.endswith("arguments"):
+        return command, {"GUNICORN_CMD_ARGS": f"--bind={upstream}"}
+    if kind.endswith("activation"):
+        return [sys.executable, str(_ACTIVATOR), upstream.removeprefix("unix:"), *command], {}
+    return command, {"GUNICORN_BIND": upstream}
 
 
 def _from_address(source: str, port: int, headers: dict[str, str]) -> dict[str, str]:

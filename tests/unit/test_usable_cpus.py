@@ -1,11 +1,11 @@
-"""How many workers: the cgroup's quota, capped by affinity, against trees of files as the kernel lays them out."""
+"""What the cgroup allows, CPUs and memory, against trees of files as the kernel lays them out."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from gunicorn_conf import _usable_cpus
+from gunicorn_conf import memory_limit, usable_cpus
 
 
 @pytest.fixture(autouse=True)
@@ -13,13 +13,13 @@ def _eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
 
 
-def _tree(root: Path, own: str, files: dict[str, str]) -> int:
+def _write(root: Path, own: str, files: dict[str, str]) -> tuple[Path, Path]:
     (root / "cgroup").write_text(own + "\n")
     for name, text in files.items():
         path = root / "fs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n")
-    return _usable_cpus(root / "fs", root / "cgroup")
+    return root / "fs", root / "cgroup"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def _tree(root: Path, own: str, files: dict[str, str]) -> int:
 )
 def test_workers_follow_the_tightest_quota(tmp_path: Path, own: str, files: dict[str, str], cpus: int) -> None:
     """The smallest quota of the own group and its ancestors counts, rounded up, at most the affinity."""
-    assert _tree(tmp_path, own, files) == cpus
+    assert usable_cpus(*_write(tmp_path, own, files)) == cpus
 
 
 def test_without_affinity_or_cgroups_the_machine_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,4 +65,23 @@ def test_without_affinity_or_cgroups_the_machine_counts(tmp_path: Path, monkeypa
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 5)
 
-    assert _usable_cpus(tmp_path / "none", tmp_path / "none") == 5
+    assert usable_cpus(tmp_path / "none", tmp_path / "none") == 5
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "limit"),
+    [
+        pytest.param("0::/", {"memory.max": "536870912"}, 536870912, id="v2-container-sees-itself-as-root"),
+        pytest.param("0::/", {"memory.max": "max"}, None, id="v2-no-limit"),
+        pytest.param("0::/a/b", {"a/b/memory.max": "max", "a/memory.max": "1000"}, 1000, id="v2-ancestor"),
+        pytest.param("0::/a/b", {"a/b/memory.max": "500", "a/memory.max": "1000"}, 500, id="v2-tightest"),
+        pytest.param("4:memory:/x", {"memory/x/memory.limit_in_bytes": "700"}, 700, id="v1"),
+        pytest.param("4:memory:/x", {"memory/x/memory.limit_in_bytes": "9223372036854771712"}, None, id="v1-no-limit"),
+        pytest.param("4:memory:/host/x", {"memory/memory.limit_in_bytes": "700"}, 700, id="v1-path-of-the-host"),
+        pytest.param("0::/", {"memory.max": "garbage"}, None, id="unreadable"),
+        pytest.param("", {}, None, id="no-cgroup"),
+    ],
+)
+def test_memory_follows_the_tightest_limit(tmp_path: Path, own: str, files: dict[str, str], limit: int | None) -> None:
+    """The smallest limit of the own group and its ancestors counts."""
+    assert memory_limit(*_write(tmp_path, own, files)) == limit
