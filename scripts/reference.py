@@ -38,7 +38,7 @@ def ladder() -> str:
     from gunicorn_conf import ServerSettings  # noqa: PLC0415  it computes when it is imported
     from no502.ladder.rungs import GROUPS, RUNGS, value_of  # noqa: PLC0415
 
-    settings = ServerSettings(web_concurrency=1)
+    settings = ServerSettings(_facts={"cpus": 1, "M": 0})
     parts = [
         "# Rungs of the ladder",
         INTRO_LADDER,

@@ -562,6 +562,7 @@ class ServerSettings:
 
     Args:
         _env_file: A file of variables, below the environment in rank; None: no file.
+        _facts: ``cpus`` and ``M``, the memory limit in bytes (0: none), instead of this machine's.
         given: Values by ``Setting.field``, above the environment: ``proxy_read_timeout=60``, ``timeout_override=30``.
 
     Raises:
@@ -578,7 +579,9 @@ class ServerSettings:
 
         def __getattr__(self, name: str) -> int: ...
 
-    def __init__(self, *, _env_file: str | Path | None = ".env", **given: object) -> None:
+    def __init__(
+        self, *, _env_file: str | Path | None = ".env", _facts: Mapping[str, int] | None = None, **given: Any
+    ) -> None:
         problems: list[str] = []
         found = _collect(os.environ, _dotenv(_env_file), problems)
         for name, value in given.items():
@@ -587,10 +590,10 @@ class ServerSettings:
                 problems.append(f"{setting.variable}={value}: must be {setting.range}")
             elif value is not None:
                 found[name] = _Given(value, "", f"{setting.variable}={value}")
-        self._set(found, problems)
+        self._set(found, problems, _facts)
 
-    def _set(self, given: dict[str, _Given], problems: list[str]) -> None:
-        self._given, self._facts = given, {"cpus": usable_cpus(), "M": memory_limit() or 0}
+    def _set(self, given: dict[str, _Given], problems: list[str], facts: Mapping[str, int] | None) -> None:
+        self._given, self._facts = given, facts or {"cpus": usable_cpus(), "M": memory_limit() or 0}
         self._values = self._evaluate(given)
         if not problems:
             problems += self._broken()
@@ -621,7 +624,7 @@ class ServerSettings:
         """
         other = object.__new__(ServerSettings)
         new = {name: _Given(value, source, written) for name, (value, written) in changed.items()}
-        other._set({**self._given, **new}, [])
+        other._set({**self._given, **new}, [], self._facts)
         return other
 
     @property
@@ -759,12 +762,17 @@ for _setting in SETTINGS:
     setattr(ServerSettings, _setting.name, _attribute(_setting))
 
 
-def compute(environ: Mapping[str, str], dotenv: Mapping[str, str | None] | None = None) -> ServerSettings:
+def compute(
+    environ: Mapping[str, str],
+    dotenv: Mapping[str, str | None] | None = None,
+    facts: Mapping[str, int] | None = None,
+) -> ServerSettings:
     """Return the settings that these variables give, and nothing else: no look at this process's environment.
 
     Args:
         environ: Variables; an empty one counts as unset.
         dotenv: The content of a ``.env`` file, below ``environ`` in rank.
+        facts: ``cpus`` and ``M``, the memory limit in bytes (0: none), instead of this machine's.
 
     Raises:
         LadderError: all that is wrong with them.
@@ -772,7 +780,7 @@ def compute(environ: Mapping[str, str], dotenv: Mapping[str, str | None] | None 
     problems = _misspelt(environ, "environment") + _misspelt(dotenv or {}, ".env")
     found = _collect(environ, dotenv or {}, problems)
     settings = object.__new__(ServerSettings)
-    settings._set(found, problems)
+    settings._set(found, problems, facts)
     return settings
 
 

@@ -86,7 +86,7 @@ def test_some_commands_are_run() -> None:
 
 def test_settings_in_code_can_be_read(tmp_path: Path) -> None:
     """The Python of the page about existing applications runs and prints two rungs."""
-    [block] = [one for one in _ALL if one.page == "docs/how-to/existing-app.md" and one.language == "python"]
+    [_, block] = [one for one in _ALL if one.page == "docs/how-to/existing-app.md" and one.language == "python"]
     done = subprocess.run(
         [sys.executable, "-c", block.text],
         cwd=tmp_path,
