@@ -580,7 +580,11 @@ class ServerSettings:
         def __getattr__(self, name: str) -> int: ...
 
     def __init__(
-        self, *, _env_file: str | Path | None = ".env", _facts: Mapping[str, int] | None = None, **given: Any
+        self,
+        *,
+        _env_file: str | Path | None = ".env",
+        _facts: Mapping[str, int] | None = None,
+        **given: Any,  # noqa: ANN401  each field has its type
     ) -> None:
         problems: list[str] = []
         found = _collect(os.environ, _dotenv(_env_file), problems)
