@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from no502.doctor.finding import Finding, Severity
+from no502.doctor.coverage import compared
+from no502.doctor.finding import Confidence, Finding, Severity
 from no502.doctor.links import unlinked
 from no502.doctor.model import Deployment, NotChecked, Origin
 from no502.doctor.registry import AREAS, Rule
@@ -26,6 +27,8 @@ class Result:
     deployment: Deployment
     findings: list[Finding]
     not_checked: list[NotChecked]
+    compared: frozenset[str] = frozenset()
+    """Letters of the areas in which something was compared."""
     suppressed: int = 0
     known: int = 0
     """Findings that the baseline holds already."""
@@ -50,7 +53,16 @@ def findings_of(deployment: Deployment, selected: Iterable[Rule]) -> list[Findin
         rule_of = chosen.get(problem.rule)
         if rule_of is not None:
             found.append(rule_of.finding(problem.message, problem.origin, fix=problem.fix or _CORRECT))
-    return _in_order(found)
+    likely = {(one.origin.file, one.origin.line) for one in deployment.servers if one.likely}
+    return _in_order(_likely(finding, likely) for finding in found)
+
+
+def _likely(finding: Finding, places: set[tuple[str, int | None]]) -> Finding:
+    """Return a finding as likely where it is about a server that is not surely started like that."""
+    origins = [finding.where, *(origin for origin, _ in finding.related)]
+    if finding.confidence is Confidence.CERTAIN and any((one.file, one.line) in places for one in origins):
+        return replace(finding, confidence=Confidence.LIKELY)
+    return finding
 
 
 def _in_order(findings: Iterable[Finding]) -> list[Finding]:
@@ -69,12 +81,14 @@ def merge(results: Sequence[Result]) -> Result:
         whole.nginx += part.nginx
         whole.servers += part.servers
         whole.services += part.services
+        whole.proxies += part.proxies
         whole.unreadable += [file for file in part.unreadable if file not in whole.unreadable]
         whole.looked_at += [file for file in part.looked_at if file not in whole.looked_at]
     return Result(
         deployment=whole,
         findings=_in_order(finding for result in results for finding in result.findings),
         not_checked=list(dict.fromkeys(gap for result in results for gap in result.not_checked)),
+        compared=frozenset(letter for result in results for letter in result.compared),
         suppressed=sum(result.suppressed for result in results),
     )
 
@@ -82,9 +96,12 @@ def merge(results: Sequence[Result]) -> Result:
 def _one_side(deployment: Deployment) -> list[NotChecked]:
     """Return what is missing where there is only nginx or only an application."""
     proxies = [nginx for nginx in deployment.nginx if nginx.locations]
-    if deployment.servers and not proxies:
+    if deployment.servers and not proxies and not deployment.proxies and deployment.front is None:
         why = "no nginx configuration with proxy_pass is among these files"
         return [NotChecked(what="what nginx does", why=why, origin=deployment.servers[0].origin)]
+    if not deployment.servers and deployment.looked_at and not deployment.not_checked and not proxies:
+        why = "no command that starts gunicorn or uvicorn is among these files"
+        return [NotChecked(what="what serves the application", why=why, origin=Origin(file=deployment.looked_at[0]))]
     return []
 
 
@@ -117,6 +134,7 @@ def check(
         deployment=deployment,
         findings=[_clean(finding) for finding in left],
         not_checked=[_clean_gap(gap) for gap in gaps.values()],
+        compared=compared(deployment),
         suppressed=covered,
     )
 

@@ -40,6 +40,9 @@ FRONTS = {
     ),
     "gcp": _Vendor(read=30, idle=600, source="https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries"),
     "heroku": _Vendor(read=30, idle=90, source="https://devcenter.heroku.com/articles/request-timeout"),
+    "ingress-nginx": _Vendor(
+        read=60, idle=60, source="https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/configmap/"
+    ),
     "traefik": _Vendor(
         read=None,
         idle=90,

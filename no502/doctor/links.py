@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from no502.doctor.facts import in_container, value
+from no502.doctor.facts import CONTAINERS, in_container, value
 from no502.doctor.finding import Confidence
 from no502.doctor.model import (
     Address,
     AppServer,
     Deployment,
+    Fact,
     Location,
     NginxConfig,
     NotChecked,
+    Proxy,
     Service,
     ServiceKind,
     Source,
@@ -29,11 +31,14 @@ __all__ = [
     "inside_port",
     "is_loopback",
     "links",
+    "proxied",
     "same_socket",
+    "services_at",
     "targets",
     "unlinked",
 ]
 
+_NAMED = {ServiceKind.COMPOSE, ServiceKind.DOCKERFILE}
 _LOOPBACK = {"localhost", "::1", "0.0.0.0"}  # noqa: S104 nginx connects to itself there
 
 
@@ -47,6 +52,8 @@ class Link:
     peer: UpstreamServer
     server: AppServer
     confidence: Confidence = Confidence.CERTAIN
+    reaches: bool = True
+    """The server listens on the address; else it is the only one that can be meant."""
 
 
 def is_loopback(host: str | None) -> bool:
@@ -81,10 +88,21 @@ def candidates(deployment: Deployment, nginx: NginxConfig, address: Address) -> 
         return [s for s in deployment.servers if any(same_socket(deployment, nginx, s, address, b) for b in _known(s))]
     if is_loopback(address.host):
         return [s for s in deployment.servers if _same_network(here, deployment.runner(s))]
-    services = [s.name for s in deployment.services if address.host in {s.name, *s.aliases}]
+    services = services_at(deployment, address.host or "")
     if services:
-        return [s for s in deployment.servers if s.service in services]
+        return [s for s in deployment.servers if any(deployment.runner(s) is service for service in services)]
     return None
+
+
+def services_at(deployment: Deployment, host: str) -> list[Service]:
+    """Return the containers that a host name reaches: those of that name, else those of that alias.
+
+    A unit of systemd has no name in DNS, and a container of a pod only that of its Service. ``tasks.NAME`` are the
+    tasks of Swarm's service NAME.
+    """
+    host = host.removeprefix("tasks.")
+    named = [s for s in deployment.services if s.kind in _NAMED and s.name.lower() == host]
+    return named or [s for s in deployment.services if s.kind in CONTAINERS and host in {a.lower() for a in s.aliases}]
 
 
 def _known(server: AppServer) -> Sequence[Address]:
@@ -138,11 +156,32 @@ def links(deployment: Deployment) -> tuple[Link, ...]:
         confidence = Confidence.CERTAIN
         if not servers and not certain:
             servers, confidence = _likely(deployment, nginx, address, resolved=certain is not None), Confidence.LIKELY
+        reaches = bool(servers)
+        if not servers and certain and _only_in_pod(deployment, nginx, address, certain):
+            servers, confidence = list(certain), Confidence.LIKELY
         found += [
-            Link(nginx=nginx, location=location, upstream=upstream, peer=peer, server=s, confidence=confidence)
+            Link(
+                nginx=nginx,
+                location=location,
+                upstream=upstream,
+                peer=peer,
+                server=s,
+                confidence=Confidence.LIKELY if s.likely else confidence,
+                reaches=reaches,
+            )
             for s in servers
         ]
     return tuple(found)
+
+
+def _only_in_pod(deployment: Deployment, nginx: NginxConfig, address: Address, servers: Sequence[AppServer]) -> bool:
+    """Whether a loopback address in a pod can only be meant for its one server, whatever port that has."""
+    here = deployment.runner(nginx)
+    pod = value(here.settings, "pod") if here is not None else None
+    if pod is None or not is_loopback(address.host) or len(servers) != 1:
+        return False
+    beside = [one for one in deployment.services if value(one.settings, "pod") == pod]
+    return len(beside) == 2 and binds_of(servers[0]) is not None  # noqa: PLR2004  nginx and the application
 
 
 def _answers(deployment: Deployment, nginx: NginxConfig, server: AppServer, address: Address) -> bool:
@@ -196,6 +235,20 @@ def _published(deployment: Deployment, nginx: NginxConfig, address: Address) -> 
         if inside is not None and any(bind.port == inside for bind in _known(server)):
             found.append(server)
     return found
+
+
+def proxied(deployment: Deployment) -> Iterator[tuple[Proxy, Fact[Address], list[AppServer]]]:
+    """Yield what each proxy other than nginx connects to, with the servers behind the address's host."""
+    for proxy in deployment.proxies:
+        for target in proxy.targets:
+            address = target.value
+            if address is None or not target.known or address.host is None:
+                continue
+            services = services_at(deployment, address.host)
+            servers = [s for s in deployment.servers if any(deployment.runner(s) is service for service in services)]
+            if is_loopback(address.host):
+                servers = [s for s in deployment.servers if _same_network(proxy.service, deployment.runner(s))]
+            yield proxy, target, servers
 
 
 def unlinked(deployment: Deployment) -> Iterator[NotChecked]:

@@ -25,6 +25,7 @@ __all__ = [
     "NotChecked",
     "Origin",
     "Problem",
+    "Proxy",
     "Service",
     "ServiceKind",
     "Source",
@@ -150,6 +151,8 @@ class Location:
     """Outer ``proxy_set_header`` that the location's own ones replace, by lower-case name."""
     ordinary_connection: Fact[str] | None = None
     """What a ``Connection`` header with a variable is for requests that are no upgrade, where a ``map`` tells."""
+    rewrites: bool = False
+    """A ``rewrite ... break`` there makes the path."""
     config: NginxConfig = field(repr=False)
 
 
@@ -233,6 +236,8 @@ class Healthcheck:
     timeout: Fact[float]
     retries: Fact[int]
     start_period: Fact[float]
+    port: int | None = None
+    """The port that a pod's probe asks."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -297,6 +302,23 @@ class Front:
     """Where the numbers come from."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    """A proxy other than nginx that stands in front of the application, as the files tell."""
+
+    name: str
+    """``traefik``, ``caddy``, ``haproxy``, ``ingress-nginx`` ..."""
+    origin: Origin
+    service: Service | None
+    """What runs it; None where that is not among the files."""
+    targets: Sequence[Fact[Address]]
+    """Where it connects to."""
+    read: Fact[float]
+    """Seconds that it waits for a response; unknown or without a limit: no value."""
+    idle: Fact[float]
+    """Seconds that it reuses an idle connection."""
+
+
 @dataclass(kw_only=True, eq=False)
 class Deployment:
     """Everything that was read together."""
@@ -310,6 +332,7 @@ class Deployment:
     """Files that were read, as shown to the user."""
     front: Front | None = None
     """What stands before nginx (``--front``)."""
+    proxies: list[Proxy] = field(default_factory=list)
     reach: Reach = field(default_factory=Reach)
     """Which files may be opened."""
     unreadable: list[str] = field(default_factory=list)

@@ -17,7 +17,7 @@ AREAS = {
     "A": "Address",
     "K": "Keep-alive",
     "T": "Timeouts",
-    "R": "Second attempts",
+    "R": "Retries",
     "S": "Start and stop",
     "P": "Probes",
     "B": "Limits",

@@ -18,7 +18,7 @@ from no502.errors import UserError
 from tests.doctor.test_corpus import CORPUS, NAMES, expected
 
 _ERROR = CORPUS / "compose-port-mismatch"
-_WARNING = CORPUS / "compose-name-once"
+_WARNING = CORPUS / "compose-grace"
 _CLEAN = CORPUS / "compose-port-mismatch-fixed"
 _LEFT_TO_A_PERSON = {"A101", "A103", "A107", "B701", "B705", "B707", "C003", "C004", "C005", "H802", "H803", "K203"}
 _LEFT_TO_A_PERSON |= {"P601", "P602", "R403", "S506", "S507", "S508", "T303", "T304"}

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from no502.doctor.model import Address, Deployment, NginxConfig, Source
-from no502.doctor.readers.nginx import BOTH_SIDES, find_versions, read_nginx
+from no502.doctor.readers.nginx import BOTH_SIDES, CURRENT, find_versions, read_nginx
 from no502.doctor.readers.nginx_values import is_template, parse_address, parse_size, parse_time
 from tests.support.commands import ROOT
 
@@ -229,12 +229,14 @@ def test_variable_that_names_an_upstream(tmp_path: Path) -> None:
 
 
 def test_versions_of_tags() -> None:
-    """A full version is one to judge by; a tag that moves is judged on both sides of 1.29.7."""
+    """A full version is one to judge by; a tag that moves is what a pull gives; without one both sides of 1.29.7."""
     assert find_versions("1.27.3-alpine")[0] == ((1, 27, 3),)
     assert find_versions("1.22")[0] == ((1, 22, 0),)
     assert find_versions("1.29")[0] == ((1, 29, 0), (1, 29, 7))
-    for tag in ("stable", "latest", "alpine", "1", None):
-        assert find_versions(tag)[0] == BOTH_SIDES
+    for tag in ("stable", "latest", "alpine", "1", "stable-alpine", "mainline-alpine-slim"):
+        assert find_versions(tag)[0] == (CURRENT,)
+    for unknown in (None, "acme-7f3e"):
+        assert find_versions(unknown)[0] == BOTH_SIDES
 
 
 def test_defaults_follow_the_version(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from no502.doctor.model import Deployment, Origin, Problem
+from no502.doctor.model import Deployment, Fact, Origin, Problem
 from no502.doctor.readers.compose_service import ComposeService, ServiceReader
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
@@ -13,6 +14,7 @@ from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
 __all__ = ["ComposeService", "read_compose"]
 
 _MAPPINGS = {"environment", "depends_on", "deploy", "healthcheck", "build", "networks", "sysctls", "logging", "labels"}
+_SWARM = re.compile(r"swarm|(?:^|[._-])stack(?:[._-]|$)")
 _LISTS = {"ports", "volumes", "expose", "env_file", "dns", "tmpfs"}
 
 
@@ -45,12 +47,27 @@ def read_compose(paths: Sequence[Path], *, base: Path, deployment: Deployment) -
             before = merged.get(name)
             merged[name] = (_merge(before[0], node) if before else node, before[1] if before else shown)
     every = {name: node for name, (node, _) in merged.items()}
+    swarm = any(_is_swarm(node) for node in every.values()) or any(_SWARM.search(path.name) for path in paths)
     found = []
     for name, (node, shown) in merged.items():
         reader = ServiceReader(name, _extended(node, every), shown, folder, base, values, deployment)
         found.append(reader.read())
+        mode = node.get("deploy", "endpoint_mode")
+        if swarm and (mode is None or mode.text != "dnsrr"):
+            # https://docs.docker.com/engine/swarm/networking/#configure-service-discovery
+            found[-1].service.settings = {
+                **found[-1].service.settings,
+                "virtual_ip": Fact(True, Origin(file=shown, line=node.line)),
+            }
         deployment.services.append(found[-1].service)
     return found
+
+
+def _is_swarm(node: Node) -> bool:
+    """Whether a service says what only Swarm does."""
+    deploy = node.get("deploy")
+    keys = {key for key, _ in deploy.items()} if deploy is not None else set()
+    return bool(keys & {"endpoint_mode", "update_config", "rollback_config", "placement", "mode"})
 
 
 def _merge(old: Node, new: Node) -> Node:

@@ -12,27 +12,44 @@ from no502.doctor.readers.compose import read_compose
 from no502.doctor.readers.context import Options
 from no502.doctor.readers.discovery import Project
 from no502.doctor.readers.nginx_services import is_nginx
+from no502.doctor.readers.texts import shown_path
 
 __all__ = ["chosen", "variants"]
 
 _OVERRIDE = re.compile(r"(?:docker-)?compose\.override\.ya?ml$")
 _MAIN = re.compile(r"(?:docker-)?compose\.ya?ml$")
-_DEVELOPMENT = re.compile(r"[.-](?:dev|devel|development|local|tests?|testing|ci|debug|e2e)\b")
+_DEVELOPMENT = re.compile(r"[._-](?:dev|devel|development|local|tests?|testing|ci|debug|e2e|override)(?![a-z])")
+_MOST_SETS = 6
 
 
 def variants(project: Project, options: Options) -> list[Project]:
-    """Return the project once for each Compose file that has the nginx which the usual one has not.
+    """Return the project once for each set of its Compose files that may be what serves.
 
-    ``docker-compose.yml`` is for developers then, and ``docker-compose.prod.yml`` is what serves.
+    ``docker-compose.yml`` is often for developers, and ``docker-compose.prod.yml``, alone or over it, is what serves: a
+    file that stands alone is judged alone, one that changes others is judged over the usual ones.
     """
     main = chosen(project)
-    others = [path for path in project.compose if path not in main and path.parent == project.compose[0].parent]
-    if project.given or not others or not project.nginx or _has_nginx(main, options):
+    others = [
+        path
+        for path in project.compose
+        if path not in main and main and path.parent == main[0].parent and not _DEVELOPMENT.search(path.name)
+    ]
+    if project.given or not others:
         return [project]
-    found = [files for path in others for files in ([path], [*main, path]) if _has_nginx(files, options)]
-    alone = {files[0] for files in found if len(files) == 1 and _is_whole(files[0], options)}
-    serving = [files for files in found if (files[0] in alone if len(files) == 1 else files[-1] not in alone)]
-    return [replace(project, compose=files, given=True) for files in serving] or [project]
+    alone = [path for path in others if _is_whole(path, options)]
+    sets = [[path] if path in alone else [*main, path] for path in others][:_MOST_SETS]
+    serving = [files for files in sets if _has_server(files, options)]
+    if project.nginx and not _has_nginx(main, options) and any(_has_nginx(files, options) for files in serving):
+        # The usual file is for developers: nothing stands in front of it.
+        return [replace(project, compose=files, given=True) for files in serving if _has_nginx(files, options)]
+    return [project, *(replace(project, compose=files, given=True) for files in serving)]
+
+
+def _has_server(files: Sequence[Path], options: Options) -> bool:
+    """Whether a set of files says what a service runs: others (monitoring, a database) are none of ours."""
+    read = read_compose(files, base=options.base or Path(), deployment=Deployment(reach=options.reach))
+    last = shown_path(files[-1], options.base or Path())
+    return any(one.argv and one.origin.file == last for one in read) or any(is_nginx(one) for one in read)
 
 
 def chosen(project: Project) -> list[Path]:

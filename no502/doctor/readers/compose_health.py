@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from no502.doctor.model import Fact, Healthcheck, Origin, Source
 from no502.doctor.readers.dockerfile import Image
@@ -45,7 +46,9 @@ def read_health(
         return ()
     if test is not None and test.text is not None:
         words = ("CMD-SHELL", test.text)
-    times = {name: _duration(node.get(name), default, fill, origin) for name, default in _DEFAULTS.items()}
+    times: dict[str, Any] = {
+        name: _duration(node.get(name), default, fill, origin) for name, default in _DEFAULTS.items()
+    }
     given = (retries.text or "") if retries is not None else ""
     count = Fact(int(given) if given.isdecimal() else _RETRIES, origin)
     return (Healthcheck(kind="healthcheck", origin=origin, test=Fact(words, origin), retries=count, **times),)
@@ -66,7 +69,7 @@ def _of_image(image: Image | None) -> tuple[Healthcheck, ...]:
         return ()
     line, options, words = image.healthcheck
     origin = Origin(file=image.cmd.file if image.cmd else "Dockerfile", line=line)
-    times: dict[str, Fact[float]] = {}
+    times: dict[str, Any] = {}
     for name, default in _DEFAULTS.items():
         text = options.get(name.replace("_", "-"))
         seconds = docker_seconds(text) if text else default

@@ -21,6 +21,8 @@ from no502.doctor.readers.yaml_nodes import Node
 __all__ = ["ComposeService", "ServiceReader", "copied_files", "note_start"]
 
 _MOST_COPIES = 500
+_FOLDERS = re.compile(r"^/etc/nginx/(?:[\w-]+\.d|templates|sites-[a-z]+|snippets|includes|conf)$|^/etc/nginx$")
+"""Folders that nginx's image has already: COPY FILE FOLDER puts the file into them."""
 _GRACE = 10.0  # https://docs.docker.com/reference/compose-file/services/#stop_grace_period
 
 
@@ -40,6 +42,7 @@ class ComposeService:
     """Path inside -> path here."""
     workdir: str = ""
     """The working directory inside, where the files say it."""
+    labels: Mapping[str, Fact[str]] = field(default_factory=dict)
 
 
 class ServiceReader:
@@ -88,6 +91,7 @@ class ServiceReader:
             image=image,
             context=context,
             mounts=mounts,
+            labels=self._labels(),
             workdir=(self._text("working_dir") or Fact(image.workdir if image else "", origin)).value or "",
         )
 
@@ -300,6 +304,17 @@ class ServiceReader:
                 found[key] = Fact(self._values[key], self._at(item))
         return found
 
+    def _labels(self) -> dict[str, Fact[str]]:
+        found: dict[str, Fact[str]] = {}
+        for path in (("labels",), ("deploy", "labels")):
+            node = self._node.get(*path)
+            for key, item in node.items() if node is not None else ():
+                found[key] = self._fill(item)
+            for item in node.elements() if node is not None else ():
+                name, _, value = (item.text or "").partition("=")
+                found[name] = self._fill(Node(value, item.line, item.file))
+        return found
+
     def _from_files(self) -> dict[str, Fact[str]]:
         files = self._node.get("env_file")
         if files is None:
@@ -350,7 +365,8 @@ def copied_files(image: Image, context: Path) -> dict[str, Path]:
         here = context / source.lstrip("/")
         paths = sorted(context.glob(source.lstrip("/"))) if any(char in source for char in "*?[") else [here]
         for path in paths[:_MOST_COPIES]:
-            inside = f"{target}{path.name}" if target.endswith("/") and not path.is_dir() else target
+            folder = target.endswith("/") or _FOLDERS.search(target) is not None
+            inside = f"{target.rstrip('/')}/{path.name}" if folder and not path.is_dir() else target
             found[inside] = path.resolve()
     return found
 

@@ -101,7 +101,7 @@ class _Project:
         self._scripts()
         read_project_nginx([*compose, *self._alone], self._context)
         read_config_map_nginx(self._context)
-        read_proxies(self._context)
+        read_proxies(compose, self._context)
         self._configurations()
         return self._deployment
 

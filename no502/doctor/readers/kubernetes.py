@@ -8,7 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from no502.doctor.model import Deployment, Fact, Healthcheck, NotChecked, Origin, Problem, Service, ServiceKind, Source
+from no502.doctor.model import (
+    Address,
+    Deployment,
+    Fact,
+    Healthcheck,
+    NotChecked,
+    Origin,
+    Problem,
+    Service,
+    ServiceKind,
+    Source,
+)
 from no502.doctor.reach import Reach
 from no502.doctor.readers.durations import memory_bytes
 from no502.doctor.readers.inline import Inline
@@ -16,7 +27,7 @@ from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
 
-__all__ = ["Container", "read_config_maps", "read_manifests"]
+__all__ = ["Container", "Ingress", "read_config_maps", "read_ingresses", "read_manifests"]
 
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"}
 _HELM = re.compile(r"\{\{-?\s*(?:\.(?:Values|Release|Chart|Files)|include|template|toYaml|range|if|with|define)")
@@ -35,6 +46,65 @@ class Container:
     files: Mapping[str, Inline] = field(default_factory=dict)
     """Path inside -> text of a ConfigMap."""
     workdir: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingress:
+    """An Ingress: which controller it is for, and the Services behind it."""
+
+    class_name: str
+    origin: Origin
+    targets: Sequence[Fact[Address]]
+    read: Fact[float] | None
+    """``proxy-read-timeout`` of ingress-nginx, where an annotation sets it."""
+
+
+def read_ingresses(paths: Sequence[Path], *, base: Path, reach: Reach) -> Iterator[Ingress]:
+    """Yield the Ingresses of manifests; what cannot be read was reported when their workloads were read."""
+    documents = _documents(paths, base, Deployment(reach=reach))
+    services = {_name(node): node for node, _ in documents if _kind(node) == "Service"}
+    for node, shown in documents:
+        if _kind(node) != "Ingress":
+            continue
+        notes = node.get("metadata", "annotations")
+        annotations = dict(notes.items()) if notes is not None else {}
+        called = node.get("spec", "ingressClassName") or annotations.get("kubernetes.io/ingress.class")
+        wait = annotations.get("nginx.ingress.kubernetes.io/proxy-read-timeout")
+        seconds = (wait.text or "").rstrip("s") if wait is not None else ""
+        yield Ingress(
+            class_name=(called.text or "") if called is not None else "",
+            origin=Origin(file=shown, line=node.line),
+            targets=tuple(_backends(node, services, shown)),
+            read=Fact(float(seconds), Origin(file=shown, line=wait.line))
+            if wait is not None and seconds.isdecimal()
+            else None,
+        )
+
+
+def _backends(node: Node, services: Mapping[str, Node], shown: str) -> Iterator[Fact[Address]]:
+    """Yield the Services that an Ingress names, in every form of its API."""
+    entries: list[Node | None] = [node.get("spec", "defaultBackend"), node.get("spec", "backend")]
+    rules = node.get("spec", "rules")
+    for rule in rules.elements() if rules is not None else ():
+        paths = rule.get("http", "paths")
+        entries += [path.get("backend") for path in paths.elements()] if paths is not None else []
+    for entry in entries:
+        if entry is None:
+            continue
+        name = entry.get("service", "name") or entry.get("serviceName")
+        number = entry.get("service", "port", "number") or entry.get("servicePort")
+        label = entry.get("service", "port", "name")
+        called = label.text if label is not None else None
+        if name is None or not name.text:
+            continue
+        port = (number.text or "") if number is not None else ""
+        ports = services[name.text].get("spec", "ports") if name.text in services else None
+        for one in ports.elements() if ports is not None and called is not None else ():
+            known, value = one.get("name"), one.get("port")
+            if known is not None and known.text == called and value is not None:
+                port = value.text or ""
+        if port.isdecimal():
+            yield Fact(Address(host=name.text.lower(), port=int(port)), Origin(file=shown, line=name.line))
 
 
 def read_manifests(paths: Sequence[Path], *, base: Path, deployment: Deployment) -> list[Container]:
@@ -287,11 +357,12 @@ def _pre_stop(container: Node, shown: str, default: Origin) -> dict[str, Fact[An
     command = node.get("exec", "command")
     words = [item.text or "" for item in command.elements()] if command is not None else []
     text = " ".join(words).split()
+    called = {"pre_stop_command": Fact(" ".join(words), origin)} if words else {}
     for index, word in enumerate(text[:-1]):
         if word.endswith("sleep") and text[index + 1].rstrip("s;&").isdecimal():
-            return {"pre_stop": Fact(float(text[index + 1].rstrip("s;&")), origin)}
+            return {"pre_stop": Fact(float(text[index + 1].rstrip("s;&")), origin), **called}
     note = "a preStop whose duration the file does not tell"
-    return {"pre_stop": Fact(None, Origin(file=shown, line=node.line, source=Source.UNKNOWN, note=note))}
+    return {"pre_stop": Fact(None, Origin(file=shown, line=node.line, source=Source.UNKNOWN, note=note)), **called}
 
 
 def _probes(container: Node, shown: str) -> Iterator[Healthcheck]:
@@ -306,6 +377,7 @@ def _probes(container: Node, shown: str) -> Iterator[Healthcheck]:
         origin = Origin(file=shown, line=node.line)
         yield Healthcheck(
             kind=kind,
+            port=_probe_port(container, node),
             origin=origin,
             test=Fact(words, origin),
             interval=_seconds(node, "periodSeconds", 10.0, origin),
@@ -313,6 +385,19 @@ def _probes(container: Node, shown: str) -> Iterator[Healthcheck]:
             retries=Fact(int(_seconds(node, "failureThreshold", 3.0, origin).value or 3), origin),
             start_period=_seconds(node, "initialDelaySeconds", 0.0, origin),
         )
+
+
+def _probe_port(container: Node, probe: Node) -> int | None:
+    """Return the port that a probe asks, its name looked up; None where it asks none."""
+    port = probe.get("httpGet", "port") or probe.get("tcpSocket", "port")
+    if port is None or not port.text:
+        return None
+    ports = container.get("ports")
+    for item in ports.elements() if ports is not None else ():
+        name, number = item.get("name"), item.get("containerPort")
+        if name is not None and number is not None and name.text == port.text:
+            return int(number.text) if (number.text or "").isdecimal() and number.text else None
+    return int(port.text) if port.text.isdecimal() else None
 
 
 def _seconds(node: Node, name: str, default: float, origin: Origin) -> Fact[float]:

@@ -36,10 +36,16 @@ from no502.doctor.readers.nginx_syntax import Directive
 from no502.doctor.readers.nginx_values import is_template, parse_address, parse_int, parse_time, shown
 from no502.doctor.readers.texts import shown_path
 
-__all__ = ["BOTH_SIDES", "find_versions", "read_nginx"]
+__all__ = ["BOTH_SIDES", "CURRENT", "find_versions", "read_nginx"]
 
 BOTH_SIDES: Sequence[Version] = ((1, 28, 0), (1, 31, 0))
 """What to judge by where the version is not known: one on each side of 1.29.7."""
+CURRENT: Version = (1, 31, 0)
+"""What a moving tag (``latest``, ``alpine``, ``stable``, ``1``) gives at least: all are past 1.29.7 since 2026."""
+
+_MOVING = re.compile(
+    r"(?:latest|stable|mainline|alpine|bookworm|trixie|bullseye|perl|otel|slim|1)(?:-(?:alpine|slim|perl|otel|bookworm|trixie))*$"
+)
 
 _HTTP_ONLY = {"server", "upstream", "map", "geo", "log_format", "limit_req_zone", "limit_conn_zone"}
 _MOST_PROBLEMS = 200
@@ -51,8 +57,10 @@ _NESTED = {"location", "if", "limit_except"}
 def find_versions(tag: str | None) -> tuple[Sequence[Version], str]:
     """Return the versions to judge by and a note, from an image's tag or a version number.
 
-    A floating tag (``stable``, ``latest``, ``alpine``, ``1``) is judged on both sides of 1.29.7.
+    A moving tag (``stable``, ``latest``, ``alpine``, ``1``) is judged as what a pull gives today.
     """
+    if _MOVING.fullmatch(tag or ""):
+        return (CURRENT,), f"nginx {tag}: a tag that moves, judged as a pull of today"
     found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?![\d.])", tag or "")
     if found is None:
         why = f"nginx {tag}: a tag that moves" if tag else "nginx's version is not known"
@@ -114,6 +122,7 @@ class _Walk:
                     headers={**self._headers, **level.headers},
                     dropped_headers={k: v for k, v in outer.headers.items() if k not in level.headers} if own else {},
                     ordinary_connection=self._ordinary(level.headers.get("connection")),
+                    rewrites=any(line.name == "rewrite" for line in block),
                     config=self.config,
                 )
             )
@@ -183,6 +192,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
     service: str | None = None,
     beside: Sequence[Path] = (),
     inline: Inline | None = None,
+    known: Sequence[Path] = (),
     deployment: Deployment,
 ) -> tuple[NginxConfig, Tree]:
     """Read one nginx and add it to the deployment.
@@ -197,6 +207,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
         service: The ``Service`` that runs it.
         beside: Other fragments of the same nginx, where nobody has its main file.
         inline: What is read instead of ``path``: a configuration inside of a file of another kind.
+        known: Every nginx file of the project, for includes of paths that are not mapped.
         deployment: Takes the result, problems, and what could not be checked.
 
     Returns:
@@ -214,6 +225,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
         deployment=deployment,
         beside=beside,
         inline=inline,
+        known=known,
     )
     if len(deployment.problems) == before:
         found = {(str(one.file), one.line, message, fix): None for one, message, fix in check_tree(tree)}
@@ -308,10 +320,12 @@ def _address(text: str, origin: Origin, default_port: int = 80) -> Fact[Address]
     return Fact(None, Origin(file=origin.file, line=origin.line, source=kind, note=shown(text)))
 
 
+_THOUSAND_REQUESTS: Version = (1, 19, 10)
+"""Before it keepalive_requests was 100. https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_requests"""
 _POOL: Mapping[str, tuple[Any, Any]] = {
     "keepalive": (parse_int, None),
     "keepalive_timeout": (parse_time, 60.0),
-    "keepalive_requests": (parse_int, 1000),
+    "keepalive_requests": (parse_int, None),
     "keepalive_time": (parse_time, 3600.0),
 }
 
@@ -321,6 +335,8 @@ def _pool(upstream: Directive, config: NginxConfig) -> dict[str, Fact[Any]]:
     sizes = {32 if version >= POOLS_BY_DEFAULT else 0 for version in config.versions}
     found: dict[str, Fact[Any]] = {"keepalive": Fact(sizes.pop() if len(sizes) == 1 else None, default)}
     found |= {name: Fact(value, default) for name, (_, value) in _POOL.items() if value is not None}
+    requests = {1000 if version >= _THOUSAND_REQUESTS else 100 for version in config.versions}
+    found["keepalive_requests"] = Fact(requests.pop() if len(requests) == 1 else None, default)
     for one in upstream.block or []:
         origin = Origin(file=one.file, line=one.line)
         if one.name in _POOL and one.args:

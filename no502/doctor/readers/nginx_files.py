@@ -15,7 +15,7 @@ from no502.doctor.readers.nginx_syntax import Directive, parse_text
 from no502.doctor.readers.nginx_values import shown
 from no502.doctor.readers.texts import not_read, shown_path
 
-__all__ = ["Tree", "read_tree"]
+__all__ = ["DISTRIBUTED", "Tree", "read_tree"]
 
 _MOST_BYTES = 64 * 1024 * 1024
 _MOST_FILES = 2000
@@ -23,7 +23,15 @@ _MOST_DIRECTIVES = 200_000
 _DEEPEST = 16
 _DUMP = re.compile(r"^# configuration file (\S+):\s*$", re.MULTILINE)
 _ENVSUBST = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}|\$([A-Z][A-Z0-9_]{2,})\b")
-_HARMLESS = re.compile(r"(?:^|/)(?:(?:mime\.types|(?:fastcgi|uwsgi|scgi)[_.]\w+)$|.*\.types$)")
+_HARMLESS = re.compile(
+    r"(?:^|/)(?:(?:mime\.types|(?:fastcgi|uwsgi|scgi)[_.]\w+|koi-(?:utf|win)|win-utf|snakeoil\.conf"
+    r"|options-ssl-nginx\.conf|fastcgi-php\.conf)$|.*\.types$)"
+)
+DISTRIBUTED = {
+    "proxy_params": "proxy_set_header Host $http_host;\nproxy_set_header X-Real-IP $remote_addr;\n"
+    "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\nproxy_set_header X-Forwarded-Proto $scheme;\n",
+}
+"""Files that Debian and Ubuntu bring along. https://sources.debian.org/src/nginx/latest/debian/conf/proxy_params/"""
 
 
 @dataclass
@@ -57,6 +65,8 @@ class _Reader:
     deployment: Deployment
     base: Path
     """What paths are shown relative to."""
+    known: Sequence[Path] = ()
+    """Every nginx file of the project."""
     tree: Tree = field(default_factory=Tree)
     dump: dict[str, _Text] = field(default_factory=dict)
     parsed: dict[str, list[Directive]] = field(default_factory=dict)
@@ -100,6 +110,12 @@ class _Reader:
     def _parse(self, found: _Text) -> list[Directive]:
         syntax = parse_text(self._fill(found.text), found.shown)
         for line, message in syntax.problems:
+            if syntax.branches:
+                # Both sides of a condition stand in the text, so that its braces need not match.
+                where = Origin(file=found.shown, line=line + found.shift)
+                why = "its braces depend on a branch of the template"
+                self.deployment.not_checked.append(NotChecked(what=found.shown, why=why, origin=where))
+                return []
             self._problem(found.shown, line + found.shift, message)
         for line, expression in syntax.snippets:
             where = Origin(file=found.shown, line=line + found.shift)
@@ -129,12 +145,17 @@ class _Reader:
                 result.append(one)
         return result
 
-    def _include(self, one: Directive, chain: tuple[str, ...], folder: Path) -> list[Directive]:
+    def _include(  # noqa: C901  one step for each kind of target
+        self, one: Directive, chain: tuple[str, ...], folder: Path
+    ) -> list[Directive]:
         wanted = one.args[0]
         if "modules-enabled" in wanted:
             return []
         result: list[Directive] = []
         targets = self._targets(wanted, folder, chain)
+        brought = DISTRIBUTED.get(PurePosixPath(wanted).name) if not targets else None
+        if brought is not None:
+            return [replace(line, file=one.file, line=one.line) for line in parse_text(brought, one.file).directives]
         if not targets and not any(char in wanted for char in "*?[") and not _HARMLESS.search(wanted):
             self._unchecked(one, "it is not among the files")
         for key, path in targets:
@@ -165,10 +186,19 @@ class _Reader:
             wanted, root=self.root, folder=folder, path_map=self.path_map, reach=self.deployment.reach
         )
         keyed = [(str(path.resolve()), path) for path in found]
+        if not keyed and not glob.has_magic(wanted):
+            keyed = self._by_name(wanted, chain)
         if not glob.has_magic(wanted):
             return [*keyed]
         # A guess beside the main file may have found the file itself, which nginx would not.
         return [(key, path) for key, path in keyed if key not in chain or _same_folder(path, wanted)]
+
+    def _by_name(self, wanted: str, chain: tuple[str, ...]) -> list[tuple[str, Path]]:
+        """Return the only file of the project that has the name of an include whose path leads nowhere here."""
+        name = PurePosixPath(wanted).name
+        names = {name, *(f"{name}{suffix}" for suffix in (".template", ".tmpl", ".j2", ".conf", ".erb"))}
+        found = [path for path in self.known if path.name in names and str(path.resolve()) not in chain]
+        return [(str(found[0].resolve()), found[0])] if len(found) == 1 else []
 
     def _problem(self, shown: str, line: int | None, message: str) -> None:
         problem = Problem(rule="C001", message=message, origin=Origin(file=shown, line=line))
@@ -196,6 +226,7 @@ def read_tree(  # noqa: PLR0913  keyword-only, and each is a different thing
     deployment: Deployment,
     beside: Sequence[Path] = (),
     inline: Inline | None = None,
+    known: Sequence[Path] = (),
 ) -> Tree:
     """Read a main file, a fragment, a template or a dump, with everything that it includes.
 
@@ -203,14 +234,19 @@ def read_tree(  # noqa: PLR0913  keyword-only, and each is a different thing
         path: The file to begin with.
         beside: Other fragments that the same nginx reads at the same level.
         inline: What is read instead of ``path``, whose folder is still where includes are looked for.
+        known: Every nginx file of the project.
         base: Paths are shown relative to it.
         environment: Values for ``${NAME}``.
         path_map: Folders or files inside of nginx's container -> those here.
         deployment: Takes problems, what could not be read, and the names of the files.
     """
-    reader = _Reader(root=path.parent, environment=environment, path_map=path_map, deployment=deployment, base=base)
+    reader = _Reader(
+        root=path.parent, environment=environment, path_map=path_map, deployment=deployment, base=base, known=known
+    )
     reader.tree.directives = reader.inline(inline) if inline is not None else reader.main(path)
-    reader.tree.directives += [one for file in beside for one in reader.main(file)]
+    for file in beside:
+        if str(file.resolve()) not in reader.parsed:
+            reader.tree.directives += reader.main(file)
     return reader.tree
 
 

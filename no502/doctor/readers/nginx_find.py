@@ -17,6 +17,7 @@ _LONGEST_LINE = 1024 * 1024
 _MOST_MATCHES = 5000
 _MOST_WILD = 2
 _MOST_UP = 2
+_TEMPLATES = "/etc/nginx/templates/"
 _WELL_KNOWN = ("/etc/nginx/", "/usr/local/nginx/conf/", "/opt/nginx/conf/", "/usr/local/etc/nginx/")
 
 
@@ -66,8 +67,15 @@ def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[st
 def _mapped(wanted: str, path_map: Mapping[str, str], reach: Reach) -> list[Path]:
     """Return the files that a container gets one by one under names that a pattern matches."""
     inside = wanted if wanted.startswith("/") else f"/etc/nginx/{wanted}"
-    names = sorted(name for name in path_map if PurePosixPath(name).match(inside))
+    names = sorted(name for name in path_map if PurePosixPath(_made(name)).match(inside))
     return [path for name in names if reach.has(path := Path(path_map[name]))]
+
+
+def _made(name: str) -> str:
+    """Return the file that the official image makes of a template: templates/X.template becomes conf.d/X."""
+    if not name.startswith(_TEMPLATES):
+        return name
+    return "/etc/nginx/conf.d/" + name.removeprefix(_TEMPLATES).removesuffix(".template")
 
 
 def _candidates(wanted: str, root: Path, folder: Path, path_map: Mapping[str, str]) -> Iterator[Path]:
@@ -78,6 +86,10 @@ def _candidates(wanted: str, root: Path, folder: Path, path_map: Mapping[str, st
             yield Path(here)
         elif inside.startswith(f"{prefix}/"):
             yield Path(here) / inside[len(prefix) + 1 :]
+        elif inside == _made(prefix):
+            yield Path(here)
+        elif inside.startswith("/etc/nginx/conf.d/") and f"{prefix}/" == _TEMPLATES:
+            yield Path(here) / inside.removeprefix("/etc/nginx/conf.d/")
     if not wanted.startswith("/"):
         yield from _relative(wanted, root, folder)
     for known in _WELL_KNOWN:
@@ -92,6 +104,8 @@ def _relative(wanted: str, root: Path, folder: Path) -> Iterator[Path]:
     if wanted.startswith("conf.d/"):
         # The official image writes conf.d from the templates beside it.
         yield root / "templates" / wanted.removeprefix("conf.d/")
+        if root.name == "templates":
+            yield root / wanted.removeprefix("conf.d/")
 
 
 def _is_main(path: Path, reach: Reach) -> bool:

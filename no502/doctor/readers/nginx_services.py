@@ -5,30 +5,49 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from no502.doctor.model import Service
+from no502.doctor.model import Service, Version
 from no502.doctor.readers.compose import ComposeService
+from no502.doctor.readers.dockerfile import installs_nginx
 from no502.doctor.readers.nginx import find_versions
 
 __all__ = ["is_nginx", "is_nginx_image", "nginx_versions"]
 
-_NGINX_IMAGE = re.compile(r"(?:^|/)(?:nginx|nginx-unprivileged|openresty|nginx-alpine)(?::([^@]+))?(?:@.*)?$")
+_NGINX_IMAGE = re.compile(
+    r"(?:^|/)(?P<name>[\w.-]*(?:(?<![a-z])nginx(?![a-z])|openresty)[\w.-]*)(?::(?P<tag>[^@]+))?(?:@.*)?$", re.IGNORECASE
+)
+_NO_NGINX = re.compile(
+    r"exporter|prometheus|nginx-proxy|proxy-manager|ingress|companion|amplify|agent|unit|docker-gen|certbot|log|ui",
+    re.IGNORECASE,
+)
+_OWN_TAGS = re.compile(r"(?:^|/)(?:library/)?(?:nginx|nginx-unprivileged|openresty)(?::[^@]+)?(?:@.*)?$")
+
+
+def _image(name: str) -> re.Match[str] | None:
+    found = _NGINX_IMAGE.search(name)
+    return None if found is None or _NO_NGINX.search(found["name"]) else found
 
 
 def is_nginx_image(service: Service) -> bool:
     """Whether the service's image is nginx's."""
     image = service.settings.get("image")
-    return image is not None and bool(_NGINX_IMAGE.search(str(image.value or "")))
+    return image is not None and _image(str(image.value or "")) is not None
 
 
 def is_nginx(one: ComposeService) -> bool:
-    """Whether a service runs nginx, by its image or by what that is built from."""
+    """Whether a service runs nginx: by its image or what that is built from, its files, or its command."""
     base = one.image.base if one.image is not None else ""
-    return is_nginx_image(one.service) or bool(_NGINX_IMAGE.search(base))
+    if is_nginx_image(one.service) or _image(base) is not None or installs_nginx(one.image):
+        return True
+    image = one.service.settings.get("image")
+    if image is not None and re.search(r"nginx-?proxy|proxy-manager|ingress", str(image.value or "")):
+        return False
+    inside = any(target.startswith(("/etc/nginx", "/usr/local/openresty/nginx/conf")) for target in one.mounts)
+    return inside or any(word.rsplit("/", 1)[-1] in {"nginx", "openresty"} for word in one.argv[:1])
 
 
 def nginx_versions(
     stated: str | None, service: Service | None, front: ComposeService | None
-) -> tuple[Sequence[tuple[int, int, int]], str]:
+) -> tuple[Sequence[Version], str]:
     """Return the versions that a service's nginx may have, and a note about them.
 
     Args:
@@ -40,5 +59,13 @@ def nginx_versions(
         return find_versions(stated)
     image = service.settings.get("image") if service is not None else None
     name = str(image.value) if image is not None else front.image.base if front and front.image else ""
-    found = _NGINX_IMAGE.search(name)
-    return find_versions(found[1] or "latest" if found else None)
+    found = _image(name)
+    if found is None:
+        return find_versions(None)
+    digits = re.search(r"nginx-?(\d)(\d\d)(?!\d)", found["name"])
+    if digits is not None:
+        return find_versions(f"{digits[1]}.{int(digits[2])}")  # nginx-122 of a vendor's registry
+    if _OWN_TAGS.search(name):
+        return find_versions(found["tag"] or "latest")
+    numbered = re.match(r"\d+\.\d+", found["tag"] or "")
+    return find_versions(found["tag"] if numbered else None)

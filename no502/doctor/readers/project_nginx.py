@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from no502.doctor.model import Service
+from no502.doctor.facts import in_container
+from no502.doctor.model import NginxConfig, NotChecked, Origin, Service
 from no502.doctor.readers.compose import ComposeService
 from no502.doctor.readers.context import Context, known_environment
 from no502.doctor.readers.gaps import mark_gaps
+from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.kinds import looks_like_nginx
 from no502.doctor.readers.kubernetes import read_config_maps
 from no502.doctor.readers.nginx import read_nginx
@@ -18,49 +20,100 @@ from no502.doctor.readers.texts import shown_path
 
 __all__ = ["read_config_map_nginx", "read_project_nginx"]
 
-_LARGEST = 4_000_000
-_MAIN_BLOCK = re.compile(r"^[ \t]*+(?:http|events)\s*+\{|^# configuration file \S+:", re.MULTILINE)
-_FRAGMENT = re.compile(r"^[ \t]*+(?:server|upstream[ \t]++\S++|map[ \t]++\S++[ \t]++\S++)\s*+\{", re.MULTILINE)
+_LARGEST, _MOST_MOUNTED = 4_000_000, 200
+_MAIN_BLOCK = re.compile(r"^[ \t]*+(?:http|events)\s*+\{|^# configuration file \S++:", re.MULTILINE)
+_FRAGMENT = re.compile(r"^[ \t]*+(?:server|upstream[ \t]++[^\s{]++|map[ \t]++\S++[ \t]++[^\s{]++)\s*+\{", re.MULTILINE)
+_WHOLE = re.compile(r"(?:^|[;{}\s])(?:http|server|events)\s*+\{|^# configuration file \S++:", re.MULTILINE)
+_EXAMPLE = re.compile(r"example|sample|(?:^|[/._-])(?:test|demo|old|bak|backup)s?(?:[/._-]|$)", re.IGNORECASE)
 
 
-def read_project_nginx(compose: Sequence[ComposeService], context: Context) -> None:
-    """Read the nginx files of a project: those that a service has, else all.
+def read_project_nginx(containers: Sequence[ComposeService], context: Context) -> None:
+    """Read the nginx files of a project: those that a container has, and those of the host.
 
     Args:
-        compose: The services of its Compose files.
+        containers: The services of its Compose files, and the images of its other Dockerfiles.
         context: The project.
     """
-    fronts = [one for one in compose if is_nginx(one)]
-    read: set[Path] = set()
-    files = _roots(context.project.nginx)
-    # Where volumes or an image say which files an nginx has, others (variants, examples) are not its own.
+    fronts = [one for one in containers if is_nginx(one)]
+    _follow_mounts(fronts, context)
+    files = _roots(context)
     served = [path for path in files if _serving(path, fronts)]
-    for path in served or files:
-        if path.resolve() in read:
+    read: set[Path] = set()
+    for path in served:
+        if path.resolve() in read or _is_inert(path, fronts, context):
             continue
-        front = _serving(path, fronts) or (fronts[0] if len(fronts) == 1 else None)
-        pods = [] if compose else [one for one in context.deployment.services if is_nginx_image(one)]
-        service = front.service if front else pods[0] if len(pods) == 1 else None
-        versions, note = nginx_versions(context.options.nginx_version, service, front)
-        environment = {**context.values, **(known_environment(front.service) if front else {})}
-        mounts = {inside: _here(here, context) for inside, here in front.mounts.items()} if front else {}
-        before = set(context.deployment.looked_at)
-        config, _ = read_nginx(
-            path,
-            base=context.base,
-            versions=versions,
-            version_note=note,
-            environment=environment,
-            path_map=mounts,
-            service=service.name if service is not None else None,
-            beside=_beside(path, served, read, fronts, context),
-            deployment=context.deployment,
-        )
-        mark_gaps(config, context.deployment)
-        new = set(context.deployment.looked_at) - before
-        read |= {other.resolve() for other in context.project.nginx if shown_path(other, context.base) in new}
-        if not config.locations and not config.upstreams:
-            context.deployment.nginx.remove(config)
+        front = _serving(path, fronts)
+        read |= _read(path, front, front.service if front else None, served, fronts, context, read)
+    # Where volumes or an image say which files an nginx has, variants and examples are not its own.
+    others = [path for path in files if path not in served and path.resolve() not in read]
+    for path in others if not served else [path for path in others if _of_host(path, context)]:
+        if path.resolve() in read or not _is_whole(path, context):
+            continue
+        front = fronts[0] if len(fronts) == 1 and not served else None
+        pods = [one for one in context.deployment.services if is_nginx_image(one) and not _config_maps(one)]
+        alone = not containers and len(pods) == 1
+        service = front.service if front else pods[0] if alone else None
+        read |= _read(path, front, service, served, fronts, context, read)
+    _name_rest([path for path in files if path.resolve() not in read], bool(served), context)
+
+
+def _follow_mounts(fronts: Sequence[ComposeService], context: Context) -> None:
+    """Add the nginx files that containers mount and that were not found by themselves: Compose was named alone."""
+    known = {path.resolve() for path in context.project.nginx}
+    for front in fronts:
+        for inside, here in front.mounts.items():
+            if not inside.startswith("/etc/nginx") and "/nginx/" not in inside:
+                continue
+            paths = (
+                sorted(here.iterdir())[:_MOST_MOUNTED]
+                if here.is_dir() and context.options.reach.allows(here)
+                else [here]
+            )
+            for path in paths:
+                new = context.options.reach.has(path) and path.resolve() not in known
+                if new and looks_like_nginx(_text(path, context)):
+                    known.add(path.resolve())
+                    context.project.nginx.append(path)
+
+
+def _read(  # noqa: PLR0913, PLR0917  private: what one nginx is read with
+    path: Path,
+    front: ComposeService | None,
+    service: Service | None,
+    served: Sequence[Path],
+    fronts: Sequence[ComposeService],
+    context: Context,
+    read: set[Path],
+) -> set[Path]:
+    """Read one nginx and return the files that it has."""
+    versions, note = nginx_versions(context.options.nginx_version, service, front)
+    environment = {**context.values, **(known_environment(front.service) if front else {})}
+    mounts = {inside: _here(here, context) for inside, here in front.mounts.items()} if front else {}
+    before = set(context.deployment.looked_at)
+    config, _ = read_nginx(
+        path,
+        base=context.base,
+        versions=versions,
+        version_note=note,
+        environment=environment,
+        path_map=mounts,
+        service=service.name if service is not None else None,
+        beside=_beside(path, served, read, fronts, context),
+        known=context.project.nginx,
+        deployment=context.deployment,
+    )
+    config.runner = service
+    _keep(config, context)
+    new = set(context.deployment.looked_at) - before
+    return {path.resolve()} | {
+        other.resolve() for other in context.project.nginx if shown_path(other, context.base) in new
+    }
+
+
+def _keep(config: NginxConfig, context: Context) -> None:
+    mark_gaps(config, context.deployment)
+    if not config.locations and not config.upstreams:
+        context.deployment.nginx.remove(config)
 
 
 def read_config_map_nginx(context: Context) -> None:
@@ -69,21 +122,47 @@ def read_config_map_nginx(context: Context) -> None:
     for name, inline in read_config_maps(
         context.project.manifests, base=context.base, is_nginx=looks_like_nginx, reach=context.options.reach
     ):
-        mounted = [one for one in services if name in _config_maps(one)]
-        service = next(iter(mounted), None)
-        versions, note = nginx_versions(context.options.nginx_version, service, None)
-        config, _ = read_nginx(
-            context.project.folder / "nginx.conf",
-            base=context.base,
-            versions=versions,
-            version_note=note,
-            service=service.name if service is not None else None,
-            inline=inline,
-            deployment=context.deployment,
-        )
-        mark_gaps(config, context.deployment)
-        if not config.locations and not config.upstreams:
-            context.deployment.nginx.remove(config)
+        service = next((one for one in services if name in _config_maps(one)), None)
+        _read_inline(inline, service, context)
+
+
+def _read_inline(inline: Inline, service: Service | None, context: Context) -> None:
+    versions, note = nginx_versions(context.options.nginx_version, service, None)
+    config, _ = read_nginx(
+        context.project.folder / "nginx.conf",
+        base=context.base,
+        versions=versions,
+        version_note=note,
+        service=service.name if service is not None else None,
+        inline=inline,
+        deployment=context.deployment,
+    )
+    config.runner = service
+    _keep(config, context)
+
+
+def _of_host(path: Path, context: Context) -> bool:
+    """Whether a file that no container has may be the host's: something on the host, or published to it, serves."""
+    if _EXAMPLE.search(shown_path(path, context.project.folder)):
+        return False
+    deployment = context.deployment
+    return any(not in_container(one.runner) for one in deployment.servers)
+
+
+def _name_rest(left: Sequence[Path], served: bool, context: Context) -> None:
+    """Say which nginx files are not judged: no container has them, or nothing includes them."""
+    for path in left:
+        shown = shown_path(path, context.base)
+        if _EXAMPLE.search(shown) or shown in context.deployment.looked_at:
+            continue
+        whole = _is_whole(path, context)
+        why = "no nginx among these files has it" if whole and served else "it has no server{}, and nothing includes it"
+        text = _text(path, context)
+        if "{%" in text and text.count("{") != text.count("}"):
+            why = "its braces depend on a branch of the template"
+        gap = NotChecked(what=shown, why=why, origin=Origin(file=shown))
+        if gap not in context.deployment.not_checked:
+            context.deployment.not_checked.append(gap)
 
 
 def _here(path: Path, context: Context) -> str:
@@ -105,7 +184,31 @@ def _beside(
         and other.resolve() not in read
         and _serving(other, fronts) is front
         and _is_fragment(other, context)
+        and not _is_inert(other, fronts, context)
     ]
+
+
+def _is_inert(path: Path, fronts: Sequence[ComposeService], context: Context) -> bool:
+    """Whether an nginx has a file in a place that its own main file does not include: another file has to do it."""
+    front = _serving(path, fronts)
+    inside = _inside(path, front) if front is not None else ""
+    if not inside or _MAIN_BLOCK.search(_text(path, context)):
+        return False
+    name = inside.replace("/etc/nginx/templates/", "/etc/nginx/conf.d/").removesuffix(".template")
+    if re.fullmatch(r"/etc/nginx/(?:conf\.d|http\.d)/[^/]+\.conf", name) or "/sites-" in name:
+        return False
+    return name.startswith("/etc/nginx/") or not _is_whole(path, context)
+
+
+def _inside(path: Path, front: ComposeService) -> str:
+    """Return where a file is in a container; empty where that is not known."""
+    real = path.resolve()
+    for inside, here in front.mounts.items():
+        if here == real:
+            return inside
+        if here in real.parents:
+            return str(PurePosixPath(inside) / real.relative_to(here).as_posix())
+    return ""
 
 
 def _config_maps(service: Service) -> Sequence[str]:
@@ -113,14 +216,33 @@ def _config_maps(service: Service) -> Sequence[str]:
     return (fact.value or ()) if fact is not None else ()
 
 
-def _roots(paths: Sequence[Path]) -> list[Path]:
+def _roots(context: Context) -> list[Path]:
     """Return the files to begin with: main files first, so that what they include is not read by itself again."""
-    return sorted(paths, key=lambda path: (path.name != "nginx.conf", len(path.parts), str(path)))
+    paths = context.project.nginx
+    return sorted(
+        paths,
+        key=lambda path: (
+            _MAIN_BLOCK.search(_text(path, context)) is None,
+            not _is_whole(path, context),
+            len(path.parts),
+            str(path),
+        ),
+    )
+
+
+def _text(path: Path, context: Context) -> str:
+    return (context.options.reach.head(path, _LARGEST) or b"").decode("utf-8", errors="replace")
+
+
+def _is_whole(path: Path, context: Context) -> bool:
+    """Whether a file has a server of its own; without one it is a part of another file."""
+    text = _text(path, context)
+    return _WHOLE.search(text) is not None or (not text and path.name.endswith(".conf"))
 
 
 def _is_fragment(path: Path, context: Context) -> bool:
     """Whether a file is one of conf.d: no main file, no dump, no snippet of a server."""
-    text = (context.options.reach.head(path, _LARGEST) or b"").decode("utf-8", errors="replace")
+    text = _text(path, context)
     return _MAIN_BLOCK.search(text) is None and _FRAGMENT.search(text) is not None
 
 
@@ -131,6 +253,14 @@ def _serving(path: Path, fronts: Sequence[ComposeService]) -> ComposeService | N
         for here in front.mounts.values():
             if here == real or here in real.parents:
                 return front
-        if front.context is not None and front.context in real.parents:
+    for front in fronts:
+        mine = front.context is not None and front.context in real.parents
+        if mine and front.image is not None and not front.image.copies:
+            return front
+        if mine and front.context is not None and front.context.name and _base_is_nginx(front):
             return front
     return None
+
+
+def _base_is_nginx(front: ComposeService) -> bool:
+    return front.image is not None and "nginx" in front.image.base

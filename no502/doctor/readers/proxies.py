@@ -1,12 +1,177 @@
-"""Proxies other than nginx in front of the application: what the files say of them."""
+"""Proxies other than nginx in front of the application: what images, labels, Ingresses and their own files say."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from no502.doctor.front import FRONTS
+from no502.doctor.model import Address, Fact, NotChecked, Origin, Proxy, Service, Source
+from no502.doctor.readers.compose import ComposeService
 from no502.doctor.readers.context import Context
+from no502.doctor.readers.durations import docker_seconds
+from no502.doctor.readers.kubernetes import Ingress, read_ingresses
+from no502.doctor.readers.nginx_values import parse_address
+from no502.doctor.readers.texts import read_text, shown_path
 
 __all__ = ["read_proxies"]
 
+_IMAGES = (
+    ("traefik", re.compile(r"(?:^|/)traefik(?::|@|$)")),
+    ("caddy", re.compile(r"(?:^|/)caddy(?:-docker-proxy)?(?::|@|$)")),
+    ("haproxy", re.compile(r"(?:^|/)haproxy[\w-]*(?::|@|$)")),
+    ("envoy", re.compile(r"(?:^|/)envoy[\w-]*(?::|@|$)")),
+    ("nginx-proxy", re.compile(r"(?:^|/)nginx-proxy(?::|@|$)")),
+    ("nginx-proxy-manager", re.compile(r"(?:^|/)nginx-proxy-manager(?::|@|$)")),
+    ("kong", re.compile(r"(?:^|/)kong(?::|@|$)")),
+    ("httpd", re.compile(r"(?:^|/)httpd(?::|@|$)")),
+    ("cloudflared", re.compile(r"(?:^|/)cloudflared(?::|@|$)")),
+)
+_CLASSES = {"nginx": "ingress-nginx", "alb": "alb", "gce": "gcp", "traefik": "traefik", "haproxy": "haproxy"}
+_TITLES = {"caddy": "Caddy", "haproxy": "HAProxy", "traefik": "Traefik", "envoy": "Envoy"}
+_LABEL_PORT = re.compile(r"traefik\.https?\.services\.[^.]+\.loadbalancer\.server\.port$")
 
-def read_proxies(context: Context) -> None:
-    """Name the proxies whose configuration is among the files."""
-    del context
+
+def read_proxies(containers: Sequence[ComposeService], context: Context) -> None:
+    """Add the proxies that stand in front to the deployment, and say how they are judged.
+
+    Args:
+        containers: The services of the project's Compose files.
+        context: The project.
+    """
+    found: list[Proxy] = []
+    for one in containers:
+        name = _by_image(one)
+        if name:
+            origin = one.service.settings["image"].origin if "image" in one.service.settings else one.service.origin
+            found.append(_proxy(name, origin, one.service, tuple(_from_labels(name, containers))))
+    for path in context.project.proxies:
+        found += _of_file(path, found, context)
+    for ingress in read_ingresses(context.project.manifests, base=context.base, reach=context.options.reach):
+        found.append(_of_ingress(ingress))
+    for proxy in found:
+        _say(proxy, context)
+    context.deployment.proxies += found
+
+
+def _proxy(name: str, origin: Origin, service: Service | None, targets: Sequence[Fact[Address]]) -> Proxy:
+    vendor = FRONTS.get(name)
+    source = Origin(file=origin.file, line=origin.line, source=Source.DEFAULT, note=f"default of {name}")
+    return Proxy(
+        name=name,
+        origin=origin,
+        service=service,
+        targets=tuple(targets),
+        read=Fact(vendor.read if vendor is not None else None, source),
+        idle=Fact(vendor.idle if vendor is not None else None, source),
+    )
+
+
+def _say(proxy: Proxy, context: Context) -> None:
+    what = f"{_TITLES.get(proxy.name, proxy.name)} stands in front"
+    if proxy.origin.file.rsplit("/", 1)[-1].lower().startswith(("caddyfile", "haproxy", "traefik", "envoy")):
+        what = f"{proxy.origin.file}: {what}"
+    if proxy.name in FRONTS:
+        why = f"judged by its usual times; --front {proxy.name} or its seconds where its own settings differ"
+    else:
+        why = "its times are not known: --front with its seconds compares them"
+    gap = NotChecked(what=what, why=why, origin=proxy.origin)
+    if gap not in context.deployment.not_checked:
+        context.deployment.not_checked.append(gap)
+
+
+def _by_image(one: ComposeService) -> str:
+    image = one.service.settings.get("image")
+    name = str(image.value or "") if image is not None else one.image.base if one.image is not None else ""
+    return next((kind for kind, pattern in _IMAGES if pattern.search(name)), "")
+
+
+def _from_labels(name: str, containers: Sequence[ComposeService]) -> Iterator[Fact[Address]]:
+    """Yield what services say of themselves to a proxy that asks Docker."""
+    for one in containers:
+        for key, fact in one.labels.items():
+            port = None
+            if name == "traefik" and _LABEL_PORT.match(key):
+                port = fact.value
+            elif name == "caddy" and key.startswith("caddy") and key.endswith("reverse_proxy"):
+                upstream = re.search(r"upstreams\s+(\d+)", fact.value or "")
+                port = upstream[1] if upstream is not None else None
+            if port is not None and port.isdecimal():
+                yield Fact(Address(host=one.service.name.lower(), port=int(port)), fact.origin)
+        virtual = one.service.environment.get("VIRTUAL_PORT") if name == "nginx-proxy" else None
+        if virtual is not None and (virtual.value or "").isdecimal():
+            yield Fact(Address(host=one.service.name.lower(), port=int(virtual.value or 0)), virtual.origin)
+
+
+def _of_file(path: Path, known: list[Proxy], context: Context) -> list[Proxy]:
+    """Return the proxy that a configuration file is for; one that has an image already gets what the file says."""
+    text = read_text(path, context.base, context.deployment)
+    shown = shown_path(path, context.base)
+    if text is None:
+        return []
+    name = _kind(path.name, text)
+    targets = tuple(_targets(name, text, shown))
+    read, idle = _times(name, text, shown)
+    service = next((one.service for one in known if one.name == name), None)
+    proxy = _proxy(name, Origin(file=shown, line=1), service, targets)
+    proxy = replace(proxy, read=read or proxy.read, idle=idle or proxy.idle)
+    for index, one in enumerate(known):
+        if one.name == name and not one.targets:
+            known[index] = replace(proxy, service=one.service)
+            return []
+    return [proxy]
+
+
+def _kind(name: str, text: str) -> str:
+    if "caddy" in name.lower():
+        return "caddy"
+    if name.startswith("traefik"):
+        return "traefik"
+    return "envoy" if "static_resources:" in text else "haproxy"
+
+
+def _targets(name: str, text: str, shown: str) -> Iterator[Fact[Address]]:
+    patterns = {
+        "caddy": r"^[ \t]*+(?:reverse_proxy|to)[ \t]++([^#{\n]++)",
+        "haproxy": r"^[ \t]++server[ \t]++\S++[ \t]++(\S++)",
+        "traefik": r"\burl[ \t]*+[:=][ \t]*+[\"']?(\S++)",
+        "envoy": r"\baddress:[ \t]*+([\w.-]++)\s*+,?[ \t]*+port_value:[ \t]*+(\d++)",
+    }
+    for found in re.finditer(patterns[name], text, re.MULTILINE):
+        origin = Origin(file=shown, line=text.count("\n", 0, found.start()) + 1)
+        words = [f"{found[1]}:{found[2]}"] if name == "envoy" else found[1].split()
+        for word in words:
+            plain = re.sub(r"^(?:https?|h2c)://", "", word.strip("\"'")).rstrip("/")
+            address = parse_address(plain) if re.search(r":\d+$", plain) or plain.startswith("unix:") else None
+            if address is not None and not plain.startswith(("*", "@", "/")):
+                yield Fact(address, origin)
+
+
+def _times(name: str, text: str, shown: str) -> tuple[Fact[float] | None, Fact[float] | None]:
+    """Return how long a proxy waits for an answer and how long it keeps idle connections, where its file says it."""
+    patterns = {
+        "caddy": (r"response_header_timeout[ \t]++(\S++)", r"^[ \t]*+keepalive[ \t]++(\S++)"),
+        "haproxy": (r"^[ \t]*+timeout[ \t]++server[ \t]++(\S++)", r"(?!)"),
+        "traefik": (
+            r"responseHeaderTimeout[ \t]*+[:=][ \t]*+[\"']?(\w++)",
+            r"idleConnTimeout[ \t]*+[:=][ \t]*+[\"']?(\w++)",
+        ),
+        "envoy": (r"(?!)", r"\bidle_timeout:[ \t]*+(\S++)"),
+    }
+    times: list[Fact[float] | None] = []
+    for pattern in patterns[name]:
+        found = re.search(pattern, text, re.MULTILINE)
+        seconds = docker_seconds(found[1]) if found is not None else None
+        if found is not None and name == "haproxy" and found[1].isdecimal():
+            seconds = int(found[1]) / 1000
+        origin = Origin(file=shown, line=text.count("\n", 0, found.start()) + 1) if found is not None else None
+        times.append(Fact(seconds, origin) if seconds is not None and origin is not None else None)
+    return times[0], times[1]
+
+
+def _of_ingress(ingress: Ingress) -> Proxy:
+    name = _CLASSES.get(ingress.class_name, ingress.class_name or "an Ingress controller")
+    proxy = _proxy(name, ingress.origin, None, ingress.targets)
+    return replace(proxy, read=ingress.read or proxy.read)

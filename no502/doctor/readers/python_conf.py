@@ -24,6 +24,23 @@ _LOOKUPS = {"getenv", "get"}
 _ORDINARY = {"logger", "logging", "log", "app", "host", "port", "env", "debug", "name", "path"}
 
 
+_MEANT = {
+    "preload": "preload_app",
+    "log_level": "loglevel",
+    "access_log": "accesslog",
+    "error_log": "errorlog",
+    "log_file": "errorlog",
+    "keep_alive": "keepalive",
+    "max_request": "max_requests",
+    "worker_type": "worker_class",
+    "bind_address": "bind",
+    "num_workers": "workers",
+}
+"""What names that gunicorn does not have were meant to be, where that is not the most similar one."""
+_RISKY = {"reload", "daemon", "spew", "check_config", "dirty_workers"}
+"""Settings that are never proposed for a name that is only similar."""
+
+
 class _Unknown(Exception):  # noqa: N818  control flow inside of this module
     """A value that only running the file would tell."""
 
@@ -66,7 +83,9 @@ def read_python_conf(text: str, shown: str, environment: Mapping[str, str], *, b
         return result
     if before:
         ast.increment_lineno(tree, before)
-    _Walk(shown, environment, result).body(tree.body, conditional="")
+    walk = _Walk(shown, environment, result)
+    walk.uses(tree)
+    walk.body(tree.body, conditional="")
     result.imports_ladder = any(_is_ladder(node) for node in ast.walk(tree))
     return result
 
@@ -113,6 +132,12 @@ class _Walk:
     def __init__(self, shown: str, environment: Mapping[str, str], result: PythonConf) -> None:
         self._shown, self._environment, self._result = shown, environment, result
         self._names: dict[str, Any] = {}
+        self._used: set[str] = set()
+        """Names that the file reads itself."""
+
+    def uses(self, tree: ast.AST) -> None:
+        """Take note of the names that are read."""
+        self._used = {one.id for one in ast.walk(tree) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
 
     def body(self, statements: list[ast.stmt], *, conditional: str) -> None:
         for one in statements:
@@ -172,7 +197,11 @@ class _Walk:
     def _misspelt(self, name: str, origin: Origin) -> None:
         if name.startswith("_") or name.lower() in _ORDINARY or name.isupper():
             return
-        near = closest(name.lower(), gunicorn_names())
+        if name in self._used:
+            return  # a variable of the file's own
+        near = _MEANT.get(name.lower()) or closest(name.lower(), gunicorn_names())
+        if near in _RISKY and not near.startswith(name.lower()[:4]):
+            return
         if near and near not in self._result.settings and near != name:
             self._result.problems.append(
                 Problem(

@@ -10,7 +10,7 @@ from no502 import __version__
 from no502.doctor.check import Result
 from no502.doctor.finding import Finding, Severity
 from no502.doctor.model import Address, Deployment, Fact, Origin
-from no502.doctor.registry import rules
+from no502.doctor.registry import AREAS, rules
 from no502.doctor.secrets import mask
 
 __all__ = ["SCHEMA_VERSION", "to_json"]
@@ -34,6 +34,7 @@ def to_json(result: Result) -> str:
         "inputs": list(result.deployment.looked_at),
         "effective": _effective(result.deployment),
         "findings": [_finding(finding) for finding in result.findings],
+        "areas": {AREAS[letter]: letter in result.compared for letter in AREAS if letter != "E"},
         "not_checked": [{"what": gap.what, "why": gap.why, "where": _origin(gap.origin)} for gap in result.not_checked],
         "summary": {
             **{severity.value: result.count(severity) for severity in Severity},
@@ -124,6 +125,7 @@ def _effective(deployment: Deployment) -> dict[str, Any]:
                 "program": server.program,
                 "service": server.service,
                 "where": _origin(server.origin),
+                "likely": server.likely,
                 "settings": _facts(server.settings, _OF_SERVER),
             }
             for server in deployment.servers

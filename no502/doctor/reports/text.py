@@ -27,6 +27,9 @@ def text(result: Result, selected: list[Rule], *, unicode: bool = True) -> str:
         if not rules or (letter == "E" and not findings):
             continue
         mark = min((f.severity for f in findings), key=lambda s: s.rank, default=None)
+        if mark is None and letter not in result.compared:
+            lines.append(f"[-] {area}: nothing to compare")
+            continue
         lines.append(f"[{_MARKS[mark] if mark else '✓'}] {area}")
         for finding in findings:
             lines += _block(finding)
@@ -56,7 +59,8 @@ def _looked_at(deployment: Deployment) -> list[str]:
         ]
         kind = value(server.settings, "worker_class")
         details = ", ".join([*([str(kind)] if kind else []), *limits])
-        lines += _wrap(f"{name_of(server)}{where}: {details or 'nothing known'}, {server.origin}", 2)
+        sure = f" (likely: {server.note})" if server.note else " (likely)" if server.likely else ""
+        lines += _wrap(f"{name_of(server)}{where}{sure}: {details or 'nothing known'}, {server.origin}", 2)
     return lines
 
 

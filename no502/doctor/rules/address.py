@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from no502.doctor.edits import set_option
 from no502.doctor.facts import in_container, name_of, shown, value
 from no502.doctor.finding import Confidence, Edit, Finding, Severity
-from no502.doctor.links import binds_of, candidates, inside_port, is_loopback, links, targets
-from no502.doctor.model import Address, AppServer, Deployment, Location, ServiceKind, Source, UpstreamServer
+from no502.doctor.links import binds_of, candidates, inside_port, is_loopback, links, proxied, services_at, targets
+from no502.doctor.model import Address, AppServer, Deployment, Location, Origin, ServiceKind, Source, UpstreamServer
 from no502.doctor.registry import Rule
 
 __all__ = ["RULES"]
@@ -32,29 +32,51 @@ def _listening(servers: list[AppServer]) -> str:
 
 
 def _a101(deployment: Deployment) -> Iterator[Finding]:
-    linked = {id(link.peer) for link in links(deployment)}
-    serving = {id(link.server) for link in links(deployment)}
+    linked = {id(link.peer) for link in links(deployment) if link.reaches}
+    serving = {id(link.server) for link in links(deployment) if link.reaches}
     open_targets: list[_Target] = []
     for location, peer, address in _every_target(deployment):
         if id(peer) in linked or (address.port is None and address.socket is None):
             continue
         found = candidates(deployment, location.config, address)
+        beside = next((link.server for link in links(deployment) if link.peer is peer and not link.reaches), None)
+        if beside is not None:
+            yield _wrong_address(deployment, peer, address, [beside], Confidence.LIKELY)
+            continue
+        published = _published_otherwise(deployment, location, address)
+        if published:
+            yield _wrong_published(deployment, peer, address, published)
+            continue
         by_name = address.socket is None and not is_loopback(address.host) and found
         if by_name and found and all(binds_of(server) is not None for server in found):
             if any(_another_container(deployment, server, address) for server in found):
                 continue
-            yield _wrong_address(peer, address, found, Confidence.CERTAIN)
+            yield _wrong_address(deployment, peer, address, found, Confidence.CERTAIN)
         elif elsewhere := _in_another_container(deployment, location, address, found or []):
-            yield _wrong_address(peer, address, elsewhere, Confidence.CERTAIN)
+            yield _wrong_address(deployment, peer, address, elsewhere, Confidence.CERTAIN)
         elif not by_name:
             open_targets.append((location, peer, address))
-    if len(open_targets) == 1 and len(deployment.servers) == 1:
-        location, peer, address = open_targets[0]
-        (server,) = deployment.servers
+    yield from _only_pairs(deployment, open_targets, [one for one in deployment.servers if id(one) not in serving])
+    yield from _behind_proxies(deployment)
+
+
+def _only_pairs(deployment: Deployment, targets_left: list[_Target], servers: list[AppServer]) -> Iterator[Finding]:
+    """Yield each address that nothing serves and the server that nothing reaches, where one can only mean the other."""
+    stated = []
+    for server in servers:
         bind = server.settings.get("bind")
-        stated = bind is not None and bind.known and bind.origin.source is Source.WRITTEN
-        if id(server) not in serving and stated and _could_be(deployment, location, address, server):
-            yield _wrong_address(peer, address, [server], Confidence.LIKELY)
+        if bind is not None and bind.known and bind.origin.source is Source.WRITTEN:
+            stated.append(server)
+    pairs = [
+        (target, server)
+        for target in targets_left
+        for server in stated
+        if _could_be(deployment, target[0], target[2], server)
+    ]
+    for (location, peer, address), server in pairs:
+        same = [1 for (_, other, _), one in pairs if other is peer or one is server]
+        if len(same) == 1 and len(servers) == len(stated) and location is not None:
+            yield _wrong_address(deployment, peer, address, [server], Confidence.LIKELY)
 
 
 def _in_another_container(
@@ -108,11 +130,70 @@ def _could_be(deployment: Deployment, location: Location, address: Address, serv
     return candidates(deployment, location.config, address) is None and not known_place and "." not in str(address.host)
 
 
-def _wrong_address(peer: UpstreamServer, address: Address, servers: list[AppServer], confidence: Confidence) -> Finding:
-    where = _listening(servers)
-    if is_loopback(address.host) and servers[0].service is not None:
-        where = f"{where} in a container of its own"
+def _behind_proxies(deployment: Deployment) -> Iterator[Finding]:
+    """Yield where a proxy other than nginx connects to a port on which the application does not listen."""
+    for proxy, target, servers in proxied(deployment):
+        address = target.value
+        if address is None or address.port is None or not servers:
+            continue
+        binds = [bind for server in servers for bind in binds_of(server) or ()]
+        ports = {inside_port(deployment, server, address) for server in servers}
+        if any(binds_of(server) is None for server in servers) or any(bind.port in ports for bind in binds):
+            continue
+        if any(_another_container(deployment, server, address) for server in servers):
+            continue
+        server = servers[0]
+        yield A101.finding(
+            f"{proxy.name} passes requests to {address}, but {name_of(server)} listens on {_listening(servers)}",
+            target.origin,
+            related=[(server.settings["bind"].origin, f"{name_of(server)} listens on {_listening(servers)}")],
+            consequence=f"502 from {proxy.name} for every request",
+            fix="Make both the same port.",
+        )
+
+
+def _published_otherwise(deployment: Deployment, location: Location, address: Address) -> list[AppServer]:
+    """Return the only server whose container publishes its port under another one than a host's nginx names."""
+    if not is_loopback(address.host) or in_container(deployment.runner(location.config)):
+        return []
+    found = []
+    for server in deployment.servers:
+        service = deployment.runner(server)
+        if service is None or service.kind is not ServiceKind.COMPOSE or not in_container(service):
+            return []  # something on the host itself may be meant
+        ports = dict(value(service.settings, "published") or ())
+        binds = {bind.port for bind in binds_of(server) or () if bind.port is not None}
+        if not ports or address.port in ports or not binds & set(ports.values()):
+            return []
+        found.append(server)
+    return found if len(found) == 1 else []
+
+
+def _wrong_published(
+    deployment: Deployment, peer: UpstreamServer, address: Address, servers: list[AppServer]
+) -> Finding:
     server = servers[0]
+    service = deployment.runner(server)
+    ports = service.settings["published"] if service is not None else server.settings["bind"]
+    pairs = ", ".join(f"{outside} for its port {inside}" for outside, inside in ports.value or ())
+    return A101.finding(
+        f"nginx on the host passes requests to {address}, but {name_of(server)} is published on {pairs}",
+        peer.origin,
+        confidence=Confidence.LIKELY,
+        related=[(ports.origin, f"published on {pairs}")],
+        consequence=_REFUSED,
+        fix="Make both the same port.",
+    )
+
+
+def _wrong_address(
+    deployment: Deployment, peer: UpstreamServer, address: Address, servers: list[AppServer], confidence: Confidence
+) -> Finding:
+    where = _listening(servers)
+    server = servers[0]
+    apart = is_loopback(address.host) and in_container(deployment.runner(server)) and confidence is Confidence.CERTAIN
+    where = f"{where} in a container of its own" if apart else where
+    confidence = Confidence.LIKELY if server.likely else confidence
     bind = server.settings["bind"]
     socket = address.socket is not None
     reason = '502 for every request; nginx logs "connect() to unix:... failed (2: No such file or directory)"'
@@ -127,6 +208,20 @@ def _wrong_address(peer: UpstreamServer, address: Address, servers: list[AppServ
 
 
 def _a102(deployment: Deployment) -> Iterator[Finding]:
+    yield from _by_nginx(deployment)
+    for proxy, target, servers in proxied(deployment):
+        for server in servers:
+            service, binds = deployment.runner(server), binds_of(server)
+            address = target.value
+            if service is None or not binds or not in_container(service) or address is None:
+                continue
+            if proxy.service is service or is_loopback(address.host) or _another_container(deployment, server, address):
+                continue
+            if all(bind.socket is None and is_loopback(bind.host) and bind.host != "0.0.0.0" for bind in binds):  # noqa: S104
+                yield _loopback(server, target.origin, address, binds[0], proxy.name)
+
+
+def _by_nginx(deployment: Deployment) -> Iterator[Finding]:
     seen: set[int] = set()
     for location, peer, address in _every_target(deployment):
         if address.socket is not None or is_loopback(address.host):
@@ -146,7 +241,7 @@ def _a102(deployment: Deployment) -> Iterator[Finding]:
             reached = [bind for bind in binds if bind.socket is None]
             if reached and all(is_loopback(bind.host) and bind.host != "0.0.0.0" for bind in reached):  # noqa: S104
                 seen.add(id(server))
-                yield _loopback(server, peer, address, reached[0])
+                yield _loopback(server, peer.origin, address, reached[0], "nginx")
 
 
 def _reachable_twin(deployment: Deployment, server: AppServer) -> bool:
@@ -155,7 +250,7 @@ def _reachable_twin(deployment: Deployment, server: AppServer) -> bool:
     return any(not is_loopback(b.host) or b.host == "0.0.0.0" for one in twins for b in binds_of(one) or ())  # noqa: S104
 
 
-def _loopback(server: AppServer, peer: UpstreamServer, address: Address, bind: Address) -> Finding:
+def _loopback(server: AppServer, peer: Origin, address: Address, bind: Address, proxy: str) -> Finding:
     fact = server.settings["bind"]
     edits: list[Edit] = []
     if fact.origin.source is Source.DEFAULT and server.conf_file is None and not server.origin.file.endswith(".py"):
@@ -168,10 +263,10 @@ def _loopback(server: AppServer, peer: UpstreamServer, address: Address, bind: A
         edits = [Edit(file=fact.origin.file, line=fact.origin.line, substitutions=((host, "0.0.0.0"),), within=12)]  # noqa: S104
     return A102.finding(
         f"{name_of(server)} listens on {bind}{shown(server.settings, 'bind')}, which nothing outside of its container "
-        f"can reach; nginx connects to {address}",
+        f"can reach; {proxy} connects to {address}",
         fact.origin if fact.origin.line is not None else server.origin,
-        related=[(peer.origin, f"nginx passes requests to {address}")],
-        consequence=_REFUSED,
+        related=[(peer, f"{proxy} passes requests to {address}")],
+        consequence=_REFUSED if proxy == "nginx" else f"502 from {proxy} for every request",
         fix="Bind 0.0.0.0 (or [::]) inside of the container; what is published decides who reaches it from outside.",
         edits=edits,
     )
@@ -182,9 +277,11 @@ def _a103(deployment: Deployment) -> Iterator[Finding]:
         host = address.host
         if host is None or is_loopback(host) or _is_ip(host) or "resolve" in peer.parameters:
             continue
-        service = deployment.service(host)
+        service = next(iter(services_at(deployment, host)), None)
         if service is None or service.kind is not ServiceKind.COMPOSE:
             continue
+        if value(service.settings, "virtual_ip") and not host.startswith("tasks."):
+            continue  # Swarm's address of a service stays
         here = deployment.runner(location.config)
         if here is not None and (here.name == service.name or value(service.settings, "ipv4_address")):
             continue
@@ -196,9 +293,72 @@ def _a103(deployment: Deployment) -> Iterator[Finding]:
             related=[(service.origin, f"{host} is a compose service")],
             consequence="502 after `docker compose up -d` recreates the service, until nginx is reloaded; nginx logs "
             '"connect() failed (111 or 113) ... upstream: http://OLD-ADDRESS"',
-            fix=f"nginx >= 1.27.3: in upstream{{}} `zone` and `server {address} resolve;` with `resolver 127.0.0.11 "
-            "valid=1s;`. Before: `resolver` and a variable in proxy_pass.",
+            fix=_resolved(location, address),
         )
+
+
+def _resolved(location: Location, address: Address) -> str:
+    """Return how nginx of the version at hand looks a name up again, paths kept."""
+    versions = location.config.versions
+    resolver = "`resolver 127.0.0.11 valid=1s;`"
+    new = (
+        f"in upstream{{}} `zone app 64k;` and `server {address} resolve;` with {resolver} in http{{}} or "
+        f"upstream{{}}, and "
+        f"proxy_pass to the upstream's name as it is written now"
+    )
+    old = f"{resolver}, `set $app {address};` and {_variable_pass(location)}"
+    if all(version >= _RESOLVES for version in versions):
+        return f"nginx >= 1.27.3: {new}."
+    if all(version < _RESOLVES for version in versions):
+        return f"{old[0].upper()}{old[1:]}." if not old.startswith("`") else f"{old}."
+    return f"nginx >= 1.27.3: {new}. Before: {old}."
+
+
+def _variable_pass(location: Location) -> str:
+    """Return ``proxy_pass`` with a variable: a URI in it would replace every path, so a rewrite does its work."""
+    written = str(location.proxy_pass.value or "")
+    scheme, _, rest = written.rpartition("://")
+    _, slash, uri = rest.partition("/")
+    plain = f"`proxy_pass {scheme or 'http'}://$app;`"
+    path = location.path.removeprefix("^~ ").removeprefix("= ")
+    if not slash or rest.startswith("unix:") or not path.startswith("/"):
+        return plain
+    return f"`rewrite ^{path}(.*)$ /{uri}$1 break;` before {plain} without a URI"
+
+
+_RESOLVES = (1, 27, 3)
+
+
+def _a105(deployment: Deployment) -> Iterator[Finding]:
+    seen: set[tuple[str, int | None]] = set()
+    for nginx in deployment.nginx:
+        for location in nginx.locations:
+            origin = location.proxy_pass.origin
+            host, uri = _host_and_uri(str(location.proxy_pass.value or ""))
+            if "$" not in host or not uri or "$" in uri or (origin.file, origin.line) in seen:
+                continue
+            if location.path.startswith("= ") or location.rewrites:
+                continue
+            seen.add((origin.file, origin.line))
+            path = location.path if location.path.startswith("/") else "/"
+            yield A105.finding(
+                f"every request of location {location.path} becomes {uri}: with a variable in proxy_pass nginx sends "
+                "the URI that is written there as it is, whatever path was asked for",
+                origin,
+                consequence=f"wrong answers (often 404) for every path below {location.path}; no line in "
+                "nginx's error log",
+                fix=f"`rewrite ^{path}(.*)$ {uri}$1 break;` and `proxy_pass {location.proxy_pass.value}` "
+                f"without {uri}.",
+            )
+
+
+def _host_and_uri(target: str) -> tuple[str, str]:
+    """Return what stands before the first slash of a target, and from it on."""
+    _, _, rest = target.rpartition("://")
+    if rest.startswith("unix:"):
+        return "", ""
+    host, slash, uri = rest.partition("/")
+    return host, slash + uri
 
 
 def _is_ip(host: str) -> bool:
@@ -295,7 +455,7 @@ A102 = Rule(
 A103 = Rule(
     id="A103",
     slug="name-resolved-once",
-    severity=Severity.WARNING,
+    severity=Severity.ERROR,
     summary="nginx keeps the address that a service name had when nginx started",
     source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#resolve",
     check=_a103,
@@ -308,6 +468,14 @@ A104 = Rule(
     source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#max_fails",
     check=_a104,
 )
+A105 = Rule(
+    id="A105",
+    slug="variable-replaces-path",
+    severity=Severity.ERROR,
+    summary="a variable and a URI in proxy_pass: every request gets that one URI",
+    source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
+    check=_a105,
+)
 A107 = Rule(
     id="A107",
     slug="socket-not-shared",
@@ -316,4 +484,4 @@ A107 = Rule(
     source="https://gunicorn.org/deploy/#systemd",
     check=_a107,
 )
-RULES = (A101, A102, A103, A104, A107)
+RULES = (A101, A102, A103, A104, A105, A107)

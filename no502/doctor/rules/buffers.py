@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from no502.doctor.facts import name_of, number, origin_of, uses_uvicorn, value, written
+from no502.doctor.facts import kind_of, name_of, number, origin_of, uses_uvicorn, value, written
 from no502.doctor.finding import Finding, Severity
 from no502.doctor.links import binds_of, links
 from no502.doctor.model import Deployment, Source
@@ -16,6 +16,7 @@ __all__ = ["RULES"]
 _PAGE = 4096
 _FEW_CONNECTIONS = 256
 _SHORT_BACKLOG = 64
+_FEW_REQUESTS = 50
 _WORKERS_PER_CPU = 4  # the most that gunicorn's documentation recommends, and that is for sync workers
 
 
@@ -40,7 +41,28 @@ def _b701(deployment: Deployment) -> Iterator[Finding]:
             )
 
 
+def _few_at_a_time(deployment: Deployment) -> Iterator[Finding]:
+    """Yield the applications that take few requests at a time, by a written number."""
+    for server in deployment.servers:
+        kind, workers = kind_of(server), number(server.settings, "workers")
+        name = "worker_connections" if kind in {"gevent", "eventlet"} else "limit_concurrency"
+        each = number(server.settings, name)
+        if workers is None or not each or not written(server.settings, name) or each * workers >= _FEW_REQUESTS:
+            continue
+        together = f"{each * workers:g} requests at a time"
+        yield B703.finding(
+            f"{name_of(server)} takes {together} ({name} {each:g}, {workers:g} workers); the rest waits"
+            if kind != "uvicorn"
+            else f"{name_of(server)} takes {together} ({name} {each:g}, {workers:g} workers) and answers 503 "
+            "to the rest",
+            origin_of(server.settings, name, server.origin),
+            consequence="slow answers, then 504 (or 503), while the machine idles",
+            fix=f"Leave {name} at its default, or at least 100 for each worker.",
+        )
+
+
 def _b703(deployment: Deployment) -> Iterator[Finding]:
+    yield from _few_at_a_time(deployment)
     for nginx in deployment.nginx:
         if not nginx.locations:
             continue

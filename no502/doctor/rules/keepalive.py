@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from no502.doctor.edits import set_option
 from no502.doctor.facts import kind_of, name_of, number, origin_of, seconds, shown, written
 from no502.doctor.finding import Confidence, Finding, Severity
-from no502.doctor.links import Link, links
+from no502.doctor.links import Link, links, proxied
 from no502.doctor.model import AppServer, Deployment, Fact, Location, Origin, Source
 from no502.doctor.pooling import POOL_BY_DEFAULT, Pooling, pooling
 from no502.doctor.registry import Rule
@@ -169,7 +169,9 @@ def _k205(deployment: Deployment) -> Iterator[Finding]:
                 f'location {location.path} sends "Connection: upgrade" with every request, not only with WebSockets',
                 header.origin,
                 related=[(location.origin, f"location {location.path}")],
-                consequence="before nginx 1.29.7 no connection to the application is ever reused",
+                consequence="ordinary requests carry a header that is for one connection only: servers may "
+                "answer 400 or "
+                '426, and uvicorn logs "Unsupported upgrade request"',
                 fix='Use a map: `map $http_upgrade $connection_upgrade { default upgrade; "" ""; }`.',
             )
 
@@ -180,6 +182,48 @@ def _is_wide(location: Location) -> bool:
 
 
 def _k206(deployment: Deployment) -> Iterator[Finding]:
+    yield from _before_nginx(deployment)
+    for server, name, idle, origin, note in directly_behind(deployment):
+        limit = _closes_after(server)
+        if limit is None or idle is None or limit > idle:
+            continue
+        value = int(idle) + 15
+        flag = "--timeout-keep-alive" if server.program == "uvicorn" else "--keep-alive"
+        yield K206.finding(
+            f"{name_of(server)} closes idle connections after {seconds(limit)}{shown(server.settings, 'keepalive')}, "
+            f"{name} reuses them for up to {seconds(idle)}",
+            _own(server, "keepalive"),
+            confidence=Confidence.LIKELY if server.likely else Confidence.CERTAIN,
+            related=[(origin, note)],
+            consequence=f"502 from {name} now and then, most of them after quiet times, that no log of the "
+            "application shows",
+            fix=f"Keep connections longer than {name}: {flag} {value}.",
+            edits=set_option(server, "keepalive", flag, str(value)),
+        )
+
+
+def directly_behind(deployment: Deployment) -> Iterator[tuple[AppServer, str, float | None, Origin, str]]:
+    """Yield each server with a proxy other than nginx directly before it: its name, its idle time and where from.
+
+    ``--front`` is what stands there where no nginx among the files passes requests to the server.
+    """
+    linked = {id(link.server) for link in links(deployment)}
+    front = deployment.front
+    seen: set[int] = set()
+    if front is None:
+        for proxy, _target, servers in proxied(deployment):
+            for server in servers:
+                if id(server) not in linked and id(server) not in seen:
+                    seen.add(id(server))
+                    idle = proxy.idle.value
+                    yield server, proxy.name, idle, proxy.origin, f"{proxy.name} stands in front"
+        return
+    for server in deployment.servers:
+        if id(server) not in linked:
+            yield server, front.name, front.idle, front.origin, front.note
+
+
+def _before_nginx(deployment: Deployment) -> Iterator[Finding]:
     front = deployment.front
     if front is None or front.idle is None:
         return
@@ -244,8 +288,8 @@ K205 = Rule(
 K206 = Rule(
     id="K206",
     slug="front-keeps-longer-than-nginx",
-    severity=Severity.WARNING,
-    summary="what stands before nginx reuses connections that nginx closes",
+    severity=Severity.ERROR,
+    summary="a load balancer or proxy in front reuses connections that nginx, or the application itself, closes",
     source="https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_timeout",
     check=_k206,
 )

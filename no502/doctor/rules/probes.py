@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from no502.doctor.facts import name_of, seconds, value
 from no502.doctor.finding import Finding, Severity
-from no502.doctor.links import links
+from no502.doctor.links import binds_of, links
 from no502.doctor.model import Deployment, Healthcheck, Service, ServiceKind
 from no502.doctor.registry import Rule
 
@@ -84,6 +85,51 @@ def _waits(front: Service, service: Service) -> bool:
     return condition is not None and condition.known and condition.value == "service_healthy"
 
 
+_URL = re.compile(r"https?://(localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]):(\d{1,5})\b")
+_CONNECT = re.compile(
+    r"\b(?:nc|ncat)\b[^|;&]*\s(?:localhost|127\.0\.0\.1)\s+(\d{1,5})\b|/dev/tcp/(?:localhost|127\.0\.0\.1)/(\d{1,5})"
+)
+
+
+def _asked(check: Healthcheck) -> int | None:
+    """Return the port of this container that a check asks; None where it does not say."""
+    if check.port is not None:
+        return check.port
+    text = " ".join(check.test.value or ())
+    found = _URL.search(text)
+    if found is not None:
+        return int(found[2])
+    connect = _CONNECT.search(text)
+    return int(connect[1] or connect[2]) if connect is not None else None
+
+
+def _p603(deployment: Deployment) -> Iterator[Finding]:
+    for service in deployment.services:
+        servers = [one for one in deployment.servers if deployment.runner(one) is service]
+        pod = value(service.settings, "pod")
+        beside = [one for one in deployment.services if pod is not None and value(one.settings, "pod") == pod]
+        nginx = any(deployment.runner(one) is service for one in deployment.nginx)
+        binds = [binds_of(one) for one in servers]
+        if not servers or nginx or len(beside) > 1 or any(bind is None for bind in binds):
+            continue
+        if any(one.manager is not None or one.background for one in servers):
+            continue  # others run beside it
+        ports = {bind.port for bound in binds for bind in bound or ()}
+        for check in service.healthchecks:
+            asked = _asked(check)
+            if asked is None or asked in ports or not ports - {None}:
+                continue
+            listens = ", ".join(str(port) for port in sorted(port for port in ports if port is not None))
+            yield P603.finding(
+                f"the {check.kind} of {service.name} asks port {asked}, but {name_of(servers[0])} listens on {listens}",
+                check.origin,
+                related=[(servers[0].settings["bind"].origin, f"listens on {listens}")],
+                consequence="the container never becomes healthy: what waits for it does not start, or it is restarted "
+                "again and again",
+                fix=f"Ask port {listens}.",
+            )
+
+
 P601 = Rule(
     id="P601",
     slug="no-health-check",
@@ -100,4 +146,12 @@ P602 = Rule(
     source="https://docs.docker.com/reference/dockerfile/#healthcheck",
     check=_p602,
 )
-RULES = (P601, P602)
+P603 = Rule(
+    id="P603",
+    slug="health-check-wrong-port",
+    severity=Severity.ERROR,
+    summary="a health check asks a port on which nothing listens",
+    source="https://docs.docker.com/reference/compose-file/services/#healthcheck",
+    check=_p603,
+)
+RULES = (P601, P602, P603)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from no502.doctor.facts import number, origin_of, seconds, value
 from no502.doctor.finding import Edit, Finding, Severity
-from no502.doctor.model import Deployment, Location, NginxConfig, Upstream, UpstreamServer
+from no502.doctor.links import services_at
+from no502.doctor.model import Deployment, Location, NginxConfig, ServiceKind, Upstream, UpstreamServer
 from no502.doctor.pooling import pooling
 from no502.doctor.registry import Rule
 
@@ -30,11 +31,14 @@ def _peers(deployment: Deployment, upstream: Upstream) -> tuple[int, str]:
         return len(upstream.servers), f"{len(upstream.servers)} server lines"
     for server in upstream.servers:
         address = server.address.value
-        service = deployment.service(address.host) if address is not None and server.address.known else None
-        if service is None or address is None or address.host is None or service.kind != "compose":
+        host = address.host if address is not None and server.address.known else None
+        service = next(iter(services_at(deployment, host)), None) if host else None
+        if service is None or host is None or service.kind is not ServiceKind.COMPOSE:
             continue
+        if value(service.settings, "virtual_ip") and not host.startswith("tasks."):
+            continue  # Swarm gives a service one address
         replicas = number(service.settings, "replicas")
-        if replicas is not None and replicas > 1 and service.name in {address.host, *service.aliases}:
+        if replicas is not None and replicas > 1:
             return int(replicas), f"{int(replicas)} replicas of {service.name}"
     return len(upstream.servers), ""
 
@@ -50,6 +54,8 @@ def _r401(deployment: Deployment) -> Iterator[Finding]:
         live = [server for server in upstream.servers if "down" not in server.parameters]
         if count < 2 or not counting or not any(_counts_failures(server) for server in live):  # noqa: PLR2004
             continue
+        if not upstream.explicit and any("resolve" in server.parameters for server in upstream.servers):
+            continue  # the peers of a variable live for one request (measured with 1.31.3)
         if any("$" in str(part) for server in upstream.servers for part in server.parameters.values()):
             continue
         yield R401.finding(

@@ -92,12 +92,25 @@ def _t303(deployment: Deployment) -> Iterator[Finding]:
         )
 
 
-def _literal_start(regex: str) -> str | None:
-    """Return what every match starts with, or None where it may match in the middle of a path."""
+def _literal_starts(regex: str) -> tuple[str, ...] | None:
+    """Return what every match starts with, one text for each alternative; None where it may match in the middle."""
     if not regex.startswith("^"):
         return None
-    found = re.match(r"\^((?:[A-Za-z0-9_/-]|\\[./-])*)", regex)
-    return found[1].replace("\\", "") if found else ""
+    return tuple(_starts(regex[1:], 0))
+
+
+def _starts(rest: str, depth: int) -> list[str]:
+    found = re.match(r"(?:[A-Za-z0-9_/-](?![?*{])|\\[./-](?![?*{]))*", rest)
+    literal = found[0] if found is not None else ""
+    rest, literal = rest[len(literal) :], literal.replace("\\", "")
+    group = re.match(r"\((?:\?:)?([^()]*)\)(?![?*{])", rest)
+    if group is None or depth > 4:  # noqa: PLR2004
+        return [literal]
+    after = rest[group.end() :]
+    plain = [one for one in group[1].split("|") if re.fullmatch(r"[A-Za-z0-9_/.-]*", one)]
+    if len(plain) != len(group[1].split("|")):
+        return [literal]
+    return [literal + one + tail for one in plain for tail in _starts(after, depth + 1)][:64]
 
 
 def _by_server(locations: Iterable[Location]) -> Iterator[list[Location]]:
@@ -123,11 +136,11 @@ def _outdone(prefix: Location, regexes: Iterable[Location]) -> Iterator[Finding]
     if wait is None or not written(prefix.settings, "proxy_read_timeout"):
         return
     for other in regexes:
-        start = _literal_start(other.path.split(maxsplit=1)[-1])
+        starts = _literal_starts(other.path.split(maxsplit=1)[-1])
         shorter = number(other.settings, "proxy_read_timeout")
-        if not start or shorter is None or shorter >= wait:
+        if not starts or shorter is None or shorter >= wait:
             continue
-        if start.startswith(path) or path.startswith(start):
+        if any(start not in {"", "/"} and (start.startswith(path) or path.startswith(start)) for start in starts):
             yield T302.finding(
                 f"location {path} waits {seconds(wait)}, but a request that also matches {other.path} gets "
                 f"{seconds(shorter)}{shown(other.settings, 'proxy_read_timeout')}: "
@@ -187,14 +200,54 @@ _CONNECT_CEILING = 75
 def _b706(deployment: Deployment) -> Iterator[Finding]:
     for server in deployment.servers:
         timeout = number(server.settings, "timeout")
-        if server.program != "gunicorn" or timeout != 0 or value(server.settings, "reload") is True:
+        if server.program != "gunicorn" or timeout is None or value(server.settings, "reload") is True:
             continue
         where = origin_of(server.settings, "timeout", server.origin)
+        alone = number(server.settings, "workers") == 1
+        if timeout == 0:
+            message = (
+                f"{name_of(server)} has timeout 0: a worker whose event loop is blocked, or that hangs, "
+                "is never replaced"
+            )
+            effect = "every request that reaches that worker ends in 504, until somebody restarts it"
+        elif alone and timeout >= _LONG and kind_of(server) in _LOOPS:
+            message = (
+                f"{name_of(server)} has one worker and timeout {timeout:g}: a blocked event loop stops "
+                "everything for up to "
+                f"{seconds(timeout)}"
+            )
+            effect = f"every request ends in 504 for up to {seconds(timeout)}"
+        else:
+            continue
         yield B706.finding(
-            f"{name_of(server)} has timeout 0: a worker whose event loop is blocked, or that hangs, is never replaced",
+            message,
             where,
-            consequence="every request that reaches that worker ends in 504, until somebody restarts it",
+            consequence=effect,
             fix="Set a timeout below nginx's proxy_read_timeout (--timeout 40 for 60 s).",
+            edits=set_option(server, "timeout", "--timeout", "40"),
+        )
+
+
+_LOOPS = {"uvicorn", "asgi", "gevent", "eventlet", "tornado"}
+_LONG, _SHORT = 300, 5
+
+
+def _b708(deployment: Deployment) -> Iterator[Finding]:
+    for server in deployment.servers:
+        timeout = number(server.settings, "timeout")
+        if server.program != "gunicorn" or timeout is None or not 0 < timeout < _SHORT:
+            continue
+        if kind_of(server) not in _LOOPS or value(server.settings, "reload") is True:
+            continue
+        yield B708.finding(
+            f"{name_of(server)} has timeout {timeout:g}: an event loop that is blocked for {seconds(timeout)} "
+            "costs the "
+            "worker and all of its requests",
+            origin_of(server.settings, "timeout", server.origin),
+            consequence="a short stall (garbage collection, a slow disk, a busy CPU) becomes 502 for every "
+            "request of the "
+            'worker; gunicorn logs "WORKER TIMEOUT"',
+            fix="--timeout 40 for nginx's 60 s: it bounds a blocked loop only, not a request.",
             edits=set_option(server, "timeout", "--timeout", "40"),
         )
 
@@ -247,4 +300,12 @@ B706 = Rule(
     source="https://gunicorn.org/reference/settings/#timeout",
     check=_b706,
 )
-RULES = (T301, T302, T303, T304, T305, B706)
+B708 = Rule(
+    id="B708",
+    slug="timeout-shorter-than-a-stall",
+    severity=Severity.WARNING,
+    summary="gunicorn kills an async worker whose event loop stalls for a few seconds",
+    source="https://gunicorn.org/reference/settings/#timeout",
+    check=_b708,
+)
+RULES = (T301, T302, T303, T304, T305, B706, B708)

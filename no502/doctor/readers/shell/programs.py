@@ -281,7 +281,7 @@ def find_program(words: Sequence[str]) -> Program | None:
         if found is not None:
             return _with(found, environment, likely=not sure, execs=execs)
         name = _base(word)
-        if name in _NO_WRAPPERS or (name == "command" and words[index + 1 : index + 2] in (["-v"], ["-V"])):
+        if name in _NO_WRAPPERS or (name == "command" and tuple(words[index + 1 : index + 2]) in {("-v",), ("-V",)}):
             return None
         if name in _WRAPPERS:
             if words[index + 1 : index + 2] and words[index + 1] in _NO_RUN:
@@ -430,7 +430,7 @@ def _behind_unknown(  # noqa: C901  one line for each kind of word
         elif _PYTHON.fullmatch(_base(word)):
             found = _python(words[index + 1 :])
             found = found if found is not None and found.kind in {"server", "other"} else None
-        elif _base(word) in SERVERS or (_base(word) == "fastapi" and words[index + 1 : index + 2] == ["run"]):
+        elif _base(word) in SERVERS or (_base(word) == "fastapi" and tuple(words[index + 1 : index + 2]) == ("run",)):
             found = _at(words, index)
             if found is not None and not _evidence(found.words):
                 continue
