@@ -25,8 +25,8 @@ _ID = re.compile(r"(?<![`\w/])L[6-9]\d\d\b")
 _HEADINGS = {
     "Causes": "Causes, the most likely first",
     "Check": "Check",
-    "Fix now": "Fix it now",
-    "Fix for good": "Fix it for good",
+    "Immediate fix": "Immediate fix",
+    "Permanent fix": "Permanent fix",
 }
 _BOOST = {Severity.ERROR: 4.0, Severity.WARNING: 3.0, Severity.INFO: 3.0}
 _FREQUENT = 7.0

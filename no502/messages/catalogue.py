@@ -39,7 +39,7 @@ SYMPTOMS: Mapping[str, str] = {
 }
 """Key -> what a client or operator sees."""
 
-SECTIONS = ("Causes", "Check", "Fix now", "Fix for good")
+SECTIONS = ("Causes", "Check", "Immediate fix", "Permanent fix")
 """Headings that a message may have."""
 
 _FRONT = re.compile(r"---\n(.*?\n)---\n\n(.*)", re.DOTALL)

@@ -61,7 +61,7 @@ class Message:
 
     id: str
     """``L`` and three digits; never reused. 9: nginx and the application servers, 8: what runs them, 7: what stands in
-    front of them, 6: the handover."""
+    front of them, 6: the handover (``gunicorn_handover``)."""
     slug: str
     """Name of the file and of the page."""
     programs: Sequence[str]
@@ -79,7 +79,7 @@ class Message:
     cause: str
     """What happened, as Markdown: the text before the first heading."""
     sections: Mapping[str, Sequence[str]]
-    """Heading -> its list: ``Causes`` in order of likelihood, ``Check``, ``Fix now``, ``Fix for good``."""
+    """Heading -> its list: ``Causes`` in order of likelihood, ``Check``, ``Immediate fix``, ``Permanent fix``."""
     get: str
     """What the client of a GET (HEAD, PUT, DELETE) gets, and when."""
     post: str

@@ -1,5 +1,6 @@
 """The catalogue of messages: every file says everything, and what it says is recognised."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from no502.doctor.registry import rules
 from no502.lab.scenarios import SCENARIOS
 from no502.messages import GROUPS, SYMPTOMS, Message, Shape, by_name, messages, search
 from no502.messages.catalogue import read
+from tests.support.commands import ROOT
 
 _ALL = [(message, text) for message in messages() for text in message.texts]
 _IDS = [message.id for message in messages()]
@@ -179,3 +181,16 @@ def test_groups_and_symptoms_are_used() -> None:
     """No folder and no symptom of the index is empty."""
     assert {message.file.parent.name for message in messages()} == set(GROUPS)
     assert {symptom for message in messages() for symptom in message.symptoms} == set(SYMPTOMS)
+
+
+_SOURCES = ("gunicorn_handover.py", "gunicorn_arbiter.py")
+_OWN = re.compile(r"""log\.(?:warning|error|exception|critical)\(\s*"(handover: [^"]*)\"""")
+
+
+@pytest.mark.parametrize("text", [text for name in _SOURCES for text in _OWN.findall((ROOT / name).read_text("utf-8"))])
+def test_handovers_own_warnings_are_known(text: str) -> None:
+    """What the handover writes at level warning or above has a page."""
+    filled = re.sub(r"%[.\d]*[dsrf]", "7", text)
+    line = parse(f"[2026-11-26 12:00:00 +0000] [1] [ERROR] {filled}".encode())
+    assert line is not None
+    assert classify(line) is not None

@@ -156,7 +156,7 @@ def test_explain_names_a_page_that_exists() -> None:
     """The address at the end leads to the file with the whole text."""
     address = explain("l911").split("page")[-1].strip()
     assert address.startswith("file://")
-    assert "## Fix for good" in Path(address.removeprefix("file://")).read_text(encoding="utf-8")
+    assert "## Permanent fix" in Path(address.removeprefix("file://")).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

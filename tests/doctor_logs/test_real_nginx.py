@@ -43,6 +43,15 @@ http {{
         location /tls {{ proxy_pass https://127.0.0.1:{plain}; }}
         location /upload {{ client_max_body_size 50m; proxy_pass http://{backend}; }}
         location /loop {{ rewrite ^ /loop last; }}
+        location /buffered {{ proxy_temp_path g; proxy_pass http://{backend}; }}
+        location /denied {{ proxy_temp_path h; proxy_pass http://{backend}; }}
+        location /body-buffered {{ client_max_body_size 50m; client_body_temp_path i; proxy_pass http://{backend}; }}
+        location /body-denied {{ client_max_body_size 50m; client_body_temp_path j; proxy_pass http://{backend}; }}
+        location /auth {{ auth_request /refused-auth; proxy_pass http://{backend}; }}
+        location = /refused-auth {{ internal; proxy_pass http://127.0.0.1:{closed}; }}
+        location /prefix {{ set $empty ""; proxy_pass $empty; }}
+        location /static/ {{ root {tree}; }}
+        location /http2 {{ {http2} proxy_pass http://127.0.0.1:{old}; }}
         location /websocket {{
             proxy_set_header Upgrade websocket; proxy_set_header Connection upgrade; proxy_pass http://{backend};
         }}
@@ -71,6 +80,10 @@ ANSWERS = {
 }
 
 
+LARGE = response("200 OK", b"x" * 12_000_000)
+"""More than the buffers of nginx and of the kernel."""
+
+
 def answer(request: Request, connection: socket.socket) -> bytes | None:
     """Misbehave as the path says."""
     if request.target in WRITTEN:
@@ -82,6 +95,8 @@ def answer(request: Request, connection: socket.socket) -> bytes | None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     if request.target in {"/resets", "/closes"}:
         return None
+    if request.target in {"/buffered", "/denied"}:
+        return LARGE
     if request.target == "/slow":
         time.sleep(HOLD_SECONDS)
     return ANSWERS.get(request.target, response())
@@ -96,6 +111,8 @@ def ask(port: int, path: str, *, method: str = "POST", length: int = 0, leave: b
         if leave:
             time.sleep(0.3)
             return
+        if path in {"/buffered", "/denied"}:
+            time.sleep(0.5)  # nginx fills its buffers meanwhile
         while client.recv(65536):
             pass
 
@@ -138,11 +155,13 @@ def not_tls() -> Iterator[int]:
 def lines_of(nginx: Nginx, tree: Path) -> list[str]:
     """Make everything happen on one nginx and return its error log."""
     (tree / "closed").mkdir(mode=0o700)
+    (tree / "static" / "empty").mkdir(parents=True)
     with (
         socket.socket(socket.AF_UNIX) as forbidden,
         full_socket(tree / "full"),
         Backend(answer) as backend,
         not_tls() as plain,
+        not_tls() as old,
         NameServer() as names,
     ):
         forbidden.bind(str(tree / "closed" / "s"))
@@ -158,6 +177,8 @@ def lines_of(nginx: Nginx, tree: Path) -> list[str]:
             tree=tree,
             plain=plain,
             resolver=names.address,
+            old=old,
+            http2="proxy_http_version 2;" if nginx.version >= (1, 29, 4) else "",
         )
         (tree / "nginx.conf").write_text(text, encoding="utf-8")
         with Running([nginx.path, "-e", "stderr", "-p", str(tree), "-c", "nginx.conf"]) as running:
@@ -170,6 +191,12 @@ def lines_of(nginx: Nginx, tree: Path) -> list[str]:
             ):
                 ask(port, path)
             ask(port, "/slow", leave=True)
+            for name in "hj":
+                (tree / name).chmod(0)
+            for path in ("/buffered", "/denied", "/auth", "/prefix", "/static/none", "/static/empty/", "/http2"):
+                ask(port, path, method="GET")
+            ask(port, "/body-buffered", length=200_000)
+            ask(port, "/body-denied", length=200_000)
             ask(port, "/too-large", length=200_000)
             wait_until(lambda: "so upstream connection is closed too" in running.output(), seconds=30, what="L922")
         return running.output().splitlines()
@@ -219,6 +246,15 @@ def _of(lines: list[str], path: str) -> set[str]:
         ("/chunks", "L931"),
         ("/too-large", "L923"),
         ("/loop", "L946"),
+        ("/buffered", "L943"),
+        ("/denied", "L941"),
+        ("/body-buffered", "L944"),
+        ("/body-denied", "L942"),
+        ("/auth", "L939"),
+        ("/auth", "L901"),
+        ("/prefix", "L977"),
+        ("/static/none", "L970"),
+        ("/static/empty/", "L971"),
     ],
 )
 def test_message_is_recognised(log: tuple[Nginx, list[str]], path: str, expected: str) -> None:
@@ -231,6 +267,12 @@ def test_newer_nginx_refuses_what_older_ones_passed(log: tuple[Nginx, list[str]]
     """Length and chunks together, two lengths and two servers are messages on 1.31 and none on 1.22."""
     nginx, lines = log
     assert _of(lines, path) == ({expected} if nginx.version >= (1, 23, 0) else set())
+
+
+def test_http2_to_a_server_without_it(log: tuple[Nginx, list[str]]) -> None:
+    """A nginx that can speak HTTP/2 to the application says that the answer is none."""
+    nginx, lines = log
+    assert _of(lines, "/http2") == ({"L949"} if nginx.version >= (1, 29, 4) else set())
 
 
 def test_levels_are_those_of_the_catalogue(log: tuple[Nginx, list[str]]) -> None:

@@ -94,7 +94,7 @@ def test_reset_without_an_event_is_the_race_or_a_quiet_log() -> None:
 def test_reset_without_gunicorns_log_draws_no_conclusion() -> None:
     """nginx's log alone does not tell the causes apart, and the verdict says what is missing."""
     (found,) = episodes(lost("23:00:00"))
-    assert "its own log beside this one would say why" in found.verdict
+    assert "add its own log to see why" in found.verdict
 
 
 def test_read_timeout_is_not_charged_to_a_signal() -> None:

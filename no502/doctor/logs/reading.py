@@ -1,4 +1,4 @@
-"""Log files as bounded lines: plain or gzip, a path or standard input, whatever bytes are in them."""
+"""Log files as bounded lines: plain or gzip, a path or standard input, with any bytes in them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def open_log(name: str) -> BinaryIO:
 
 
 def size_of(name: str) -> int | None:
-    """Return the number of uncompressed bytes, None where nobody knows (standard input, gzip, a pipe)."""
+    """Return the number of uncompressed bytes, None where it is unknown (standard input, gzip, a pipe)."""
     path = Path(name)
     if name == "-" or not path.is_file():
         return None

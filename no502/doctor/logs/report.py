@@ -147,12 +147,12 @@ def _client(message: Message) -> Iterator[str]:
         yield from _wrap("POST", message.post)
 
 
-_LABELS = {"Causes": "cause", "Check": "check", "Fix now": "now", "Fix for good": "fix"}
+_LABELS = {"Causes": "cause", "Check": "check", "Immediate fix": "now", "Permanent fix": "fix"}
 
 
 def _advice(message: Message, *, folded: bool = False) -> Iterator[str]:
     for heading, label in _LABELS.items():
-        if folded and not heading.startswith("Fix"):
+        if folded and not heading.endswith("fix"):
             continue
         for number, item in enumerate(message.sections.get(heading, ()), 1):
             text = item.replace("**", "")

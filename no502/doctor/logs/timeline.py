@@ -26,7 +26,8 @@ _STOPPING = 90
 _LOST = {"502", "504", "cut"}
 _FORMAT = "%Y-%m-%d %H:%M:%S"
 
-_TIMEOUT, _KILLED, _CRASHED, _RECYCLED, _SIGNAL = "L951", "L952", "L953", "L956", "L961"
+_TIMEOUT, _KILLED, _CRASHED, _SIGNAL = "L951", "L952", "L953", "L961"
+_RECYCLED = {"L956", "L606"}
 _ENDED = "L957"
 _MACHINE, _CGROUP = "L801", "L802"
 _OUT_OF_MEMORY = (_MACHINE, _CGROUP)
@@ -109,7 +110,7 @@ class Timeline:
                     self.forgotten += 1
         elif _is_event(message):
             if len(self._events) < MOST_EVENTS:
-                pid = line.writer if message.id == _RECYCLED and line.pid is None else line.pid
+                pid = line.writer if message.id in _RECYCLED and line.pid is None else line.pid
                 self._events.append(_Event(at, line.time, message, pid, line.text))
             else:
                 self.forgotten += 1
@@ -197,7 +198,7 @@ def _episode(cluster: Sequence[_Event], signals: Sequence[_Event]) -> Episode:
         kind, verdict = "killed", _killed(who, cluster[0], signals)
     elif _CRASHED in ids:
         kind, verdict = "crashed", f"{who} crashed or exited: {cluster[0].text}"
-    elif _RECYCLED in ids:
+    elif _RECYCLED & set(ids):
         kind, verdict = "recycled", f"{who if pid is not None else 'a worker'} recycled by max_requests"
     elif _SIGNAL in ids:
         kind, verdict = "signal", f"stop or reload: {cluster[0].text}"
@@ -247,7 +248,7 @@ def _alone(requests: Sequence[_Request], *, heard: bool) -> Iterator[Episode]:
                     "connections closed with no event of a worker near: the keep-alive race, or gunicorn's log level "
                     "is above info"
                     if heard
-                    else "connections closed by the application; its own log beside this one would say why"
+                    else "connections closed by the application; add its own log to see why"
                 )
             episode = Episode(request.time, verdict, message.slug, [message.id])
             latest[message.id] = episode, request.at
