@@ -56,7 +56,15 @@ def test_pages_fit_in_a_real_browser(site: Path, tmp_path: Path, width: int) -> 
         "document.title = `fits ${wide} pictures ${drawn}`"
     )
     after_loading = f"window.addEventListener('load', () => {{ {script} }})"
-    for name in ("index", "explanation/keepalive-race", "explanation/recycling", "lab"):
+    pages = (
+        "index",
+        "explanation/keepalive-race",
+        "explanation/recycling",
+        "lab",
+        "errors/index",
+        "errors/worker-timeout",
+    )
+    for name in pages:
         title = title_after(site / f"{name}.html", after_loading, profile=tmp_path / "chromium", width=width)
         assert title == "fits true pictures true", name
 

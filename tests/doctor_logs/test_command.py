@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,35 @@ def test_json_access_log_among_the_files_is_counted(tmp_path: Path) -> None:
     """The format of the shipped files is counted like nginx's own."""
     (tmp_path / "access.json").write_text(access(1, "GET /a", 502, "502") + "\n", encoding="utf-8")
     assert b"1 x 502 GET /a" in run(tmp_path / "access.json").stdout
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '10.0.0.9 - - [26/Nov/2026:12:00:01 +0000] "GET /a?b=1 HTTP/2.0" 502 0 "-" "curl" "203.0.113.9"',
+        'example.com:443 10.0.0.9 - - [26/Nov/2026:12:00:01 +0000] "GET /a HTTP/1.1" 502 0',
+        'INFO:     127.0.0.1:5 - "GET /a HTTP/1.1" 502 Bad Gateway',
+        '{"request":"GET /a HTTP/1.1","status":"502"}',
+        '{"logger":"http.log.access","request":{"method":"GET","uri":"/a"},"status":502}',
+    ],
+)
+def test_access_lines_of_other_formats_are_counted(line: str) -> None:
+    """What follows the status, or stands before the address, makes no difference."""
+    findings = Findings()
+    findings.read([line.encode()])
+    assert findings.statuses.counts == {502: 1}
+    assert findings.statuses.paths.top(1) == [("502 GET /a", 1)]
+
+
+def test_ordinary_lines_cost_little() -> None:
+    """Ten megabytes of lines that are no errors take seconds of CPU at most, however many messages are known."""
+    ordinary = COMBINED.format(second=1, request="GET /api/items/17?page=2", status=200).encode().strip()
+    application = b'{"level":"info","message":"order 17 was stored in the database","request_id":"abcdef0123456789"}'
+    findings = Findings()
+    begin = time.process_time()
+    findings.read([ordinary, application] * 50_000)
+    assert time.process_time() - begin < 10
+    assert findings.seen == {}
 
 
 def explain(*words: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -9,7 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from no502.doctor.logs.follow import followed
+from no502.doctor.logs.follow import followed, piped
+from no502.doctor.logs.reading import MAX_LINE
 from tests.support.commands import ROOT
 from tests.support.polling import wait_until
 
@@ -76,10 +78,29 @@ def test_command_explains_new_lines_and_reports_at_the_end(tmp_path: Path) -> No
     assert "Traceback" not in shown
 
 
-def test_standard_input_cannot_be_followed() -> None:
-    """It is refused with what to do, before anything is read."""
-    command = [sys.executable, "-m", "no502", "doctor", "logs", "--follow", "-"]
+def _run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "no502", "doctor", "logs", "--follow", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, env=environment, timeout=120, check=False)
+
+
+def test_pipe_is_followed_until_it_ends() -> None:
+    """``docker compose logs -f | no502 doctor logs --follow -`` explains each line; the end of the pipe is the end."""
+    done = _run("-", stdin=b"app-1  | [2026-11-30 22:14:02 +0000] [1] [CRITICAL] WORKER TIMEOUT (pid:7)\n")
+    assert done.returncode == 1
+    assert b"22:14:02 L951" in done.stdout
+    assert b"What happened, 2026-11-30 22:14:02" in done.stdout
+
+
+def test_endless_line_of_a_pipe_is_bounded() -> None:
+    """A line without end is cut off and its rest dropped; the next one is read."""
+    stream = io.BytesIO(b"x" * 100_000 + b"\nsecond\n")
+    found = [line for batch in piped(stream) for line in batch]
+    assert [len(line) for line in found] == [MAX_LINE, 6]
+
+
+def test_files_and_standard_input_together_are_refused(tmp_path: Path) -> None:
+    """What cannot be done is said before anything is read."""
+    done = _run("-", str(tmp_path / "log"))
     assert done.returncode == 2
-    assert "--follow needs files" in done.stderr
+    assert b"either files or standard input" in done.stderr

@@ -21,6 +21,7 @@ _LEFT = 499
 _GATEWAY = (502, 504)
 _COMBINED = re.compile(rb'"([A-Z]{1,20}) (\S+) HTTP/[\d.]+" (\d{3})(?: |$)')
 _JSON_STATUS = re.compile(rb'"status": ?"?(499|5\d\d)\b')
+_REQUEST_LINE = re.compile(rb'"([A-Z]{1,20}) (\S+) HTTP/')
 _JSON_REQUEST = re.compile(rb'"method": ?"([A-Z]{1,20})".{0,2000}?"uri": ?"([^"]*)"', re.DOTALL)
 _COMBINED_STATUS = re.compile(rb'" (499|5\d\d)(?: |$)')
 _MOST_SECONDS = 5
@@ -53,7 +54,7 @@ class Statuses:
             return
         status = int(match[1])
         self.counts[status] = self.counts.get(status, 0) + 1
-        request = _COMBINED.search(raw) or _JSON_REQUEST.search(raw)
+        request = _COMBINED.search(raw) or _JSON_REQUEST.search(raw) or _REQUEST_LINE.search(raw)
         if request:
             path = request[2].partition(b"?")[0].decode("utf-8", "replace")
             self.paths.add(f"{status} {request[1].decode()} {printable(path, 120)}")

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from no502.doctor.logs.access import AccessLog
 from no502.doctor.logs.findings import Findings, Window
-from no502.doctor.logs.follow import followed
+from no502.doctor.logs.follow import STDIN, followed, piped
 from no502.doctor.logs.parse import printable
 from no502.doctor.logs.reading import READ_ERRORS, lines, open_log, size_of
 from no502.doctor.logs.report import to_json, to_text
@@ -49,7 +49,7 @@ def command(  # noqa: PLR0913, PLR0917 each is an option of the command line
     ] = None,
     since: Annotated[str | None, typer.Option(help="Only lines from then on: 2h, 14:30, 2026-11-30 14:30.")] = None,
     until: Annotated[str | None, typer.Option(help="Only lines up to then; the same forms.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Explain new lines until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Explain new lines as they come.")] = False,
     output_format: Annotated[Format, typer.Option("--format", help="For reading, or as JSON.")] = Format.TEXT,
 ) -> None:
     """Explain the errors in the logs of nginx, gunicorn and uvicorn: what happened, cause, fix.
@@ -60,8 +60,8 @@ def command(  # noqa: PLR0913, PLR0917 each is an option of the command line
     read or the command line is wrong.
     """
     window = Window(moment("--since", since), moment("--until", until, end=True))
-    if follow and "-" in files:
-        problem = "--follow needs files, not standard input: `docker compose logs -f` can write into one"
+    if follow and STDIN in files and len(files) > 1:
+        problem = "--follow takes either files or standard input (-), not both"
         raise UserError(problem, USAGE)
     problems: list[str] = []
     access = AccessLog() if access_log else None
@@ -69,7 +69,8 @@ def command(  # noqa: PLR0913, PLR0917 each is an option of the command line
     with _progress() as progress:
         if access is not None:
             _read(access_log or [], access.read, progress, problems)
-        _read(files, findings.read, progress, problems, findings.next_file)
+        if not follow or STDIN not in files:
+            _read(files, findings.read, progress, problems, findings.next_file)
     if follow:
         _follow(files, findings)
     typer.echo({Format.TEXT: to_text, Format.JSON: to_json}[output_format](findings), nl=False)
@@ -150,7 +151,7 @@ def _follow(names: Sequence[str], findings: Findings) -> None:
     """Print each new message with the first sentence of its cause until the user stops it."""
     typer.echo(f"no502 doctor logs: following {', '.join(names)}; Ctrl-C ends it with the report", err=True)
     try:
-        for batch in followed(names):
+        for batch in piped(sys.stdin.buffer) if STDIN in names else followed(names):
             for raw in batch:
                 findings.lines += 1
                 found = findings.take(raw)

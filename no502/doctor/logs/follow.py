@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from no502.doctor.logs.reading import MAX_LINE
 
-__all__ = ["followed"]
+__all__ = ["STDIN", "followed", "piped"]
+
+STDIN = "-"
 
 _CHUNK = 1 << 20
 _PAUSE = 0.5
@@ -45,6 +48,19 @@ def followed(names: Sequence[str], wait: Callable[[float], None] = time.sleep) -
         yield fresh
         if not fresh:
             wait(_PAUSE)
+
+
+def piped(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """Yield the lines of a pipe as they come, each at once, until its other end is closed.
+
+    A line longer than ``MAX_LINE`` is cut off; its rest is dropped.
+    """
+    cutting = False
+    while piece := stream.readline(MAX_LINE):
+        whole = piece.endswith(b"\n")
+        if not cutting:
+            yield [piece.rstrip(b"\r\n")]
+        cutting = not whole
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -48,7 +48,10 @@ _ACCESS = re.compile(rb' HTTP/[\d.]+\\?"')
 _MOST_PREFIXES = 5
 _LEVEL = re.compile(
     r"(?:^|[\s\[|:\"-])(DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL)"
-    r"(?::[\w.]+:(?=\S)|[\]:|\s-]+(?:(?:gunicorn|uvicorn)(?:\.\w+)?[\]:|\s-]+)?(?=\S))"
+    r"(?::[\w.]+:(?=\S)"  # logging.basicConfig: ERROR:name:message
+    r"|[\]:|\s-]+(?:[\w.]+:[\w.<>]+:\d+ +- +"  # loguru: ERROR | name:function:line - message
+    r"|(?:gunicorn|uvicorn)(?:\.\w+)?[\]:|\s-]+)?(?=\S))"
+    r"|\[(?:debug|info|warning|error|critical) *\] +"  # structlog
 )
 _LEVEL_WITHIN = 160
 _GUNICORN = re.compile(r"\[\d+\] \[(?:ERROR|CRITICAL)\] ")
@@ -112,7 +115,9 @@ def parse(raw: bytes) -> Line | None:
 
 def is_access_line(raw: bytes) -> bool:
     """Return whether a line is about one request: an access log of nginx, gunicorn or uvicorn, or a JSON one."""
-    return _ACCESS.search(raw) is not None or b'"upstream_status"' in raw
+    return (
+        _ACCESS.search(raw) is not None or b'"upstream_status"' in raw or b'"logger":"http.log.access' in raw  # Caddy's
+    )
 
 
 def printable(text: str, limit: int = 200) -> str:
@@ -237,7 +242,7 @@ def _server_line(raw: bytes, *, record: bool) -> Line:
     return Line(
         nginx=False,
         time=time_of(inner) or time_of(raw),
-        level=level[1] if level else "",
+        level=(level[1] or "") if level else "",
         text=said,
         method=(request[1] or request[3]) if request else "",
         uri=(request[2] or request[4]) if request else "",
