@@ -84,10 +84,14 @@ def merge(results: Sequence[Result]) -> Result:
         whole.proxies += part.proxies
         whole.unreadable += [file for file in part.unreadable if file not in whole.unreadable]
         whole.looked_at += [file for file in part.looked_at if file not in whole.looked_at]
+    gaps = list(dict.fromkeys(gap for result in results for gap in result.not_checked))
+    if not whole.servers and whole.looked_at and not gaps:
+        why = "no command that starts gunicorn or uvicorn is among these files"
+        gaps.append(NotChecked(what="what serves the application", why=why, origin=Origin(file=whole.looked_at[0])))
     return Result(
         deployment=whole,
         findings=_in_order(finding for result in results for finding in result.findings),
-        not_checked=list(dict.fromkeys(gap for result in results for gap in result.not_checked)),
+        not_checked=gaps,
         compared=frozenset(letter for result in results for letter in result.compared),
         suppressed=sum(result.suppressed for result in results),
     )
@@ -99,9 +103,6 @@ def _one_side(deployment: Deployment) -> list[NotChecked]:
     if deployment.servers and not proxies and not deployment.proxies and deployment.front is None:
         why = "no nginx configuration with proxy_pass is among these files"
         return [NotChecked(what="what nginx does", why=why, origin=deployment.servers[0].origin)]
-    if not deployment.servers and deployment.looked_at and not deployment.not_checked and not proxies:
-        why = "no command that starts gunicorn or uvicorn is among these files"
-        return [NotChecked(what="what serves the application", why=why, origin=Origin(file=deployment.looked_at[0]))]
     return []
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from no502.doctor.model import Deployment, Fact, Origin, Problem
+from no502.doctor.model import Deployment, Fact, NotChecked, Origin, Problem
 from no502.doctor.readers.compose_service import ComposeService, ServiceReader
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
@@ -14,6 +14,7 @@ from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
 __all__ = ["ComposeService", "read_compose"]
 
 _MAPPINGS = {"environment", "depends_on", "deploy", "healthcheck", "build", "networks", "sysctls", "logging", "labels"}
+_TEMPLATE = re.compile(r"\{\{|\{%|<%")
 _SWARM = re.compile(r"swarm|(?:^|[._-])stack(?:[._-]|$)")
 _LISTS = {"ports", "volumes", "expose", "env_file", "dns", "tmpfs"}
 
@@ -38,6 +39,12 @@ def read_compose(paths: Sequence[Path], *, base: Path, deployment: Deployment) -
             documents = load_all(text, shown)
         except YamlProblem as problem:
             origin = Origin(file=shown, line=problem.line)
+            if _TEMPLATE.search(text):
+                gap = NotChecked(
+                    what=f"{shown} is a template", why="its values are not here", origin=Origin(file=shown)
+                )
+                deployment.not_checked += [gap] if gap not in deployment.not_checked else []
+                continue
             deployment.problems.append(
                 Problem(rule="C003", message=f"Compose cannot read it: {problem}", origin=origin)
             )

@@ -18,7 +18,8 @@ __all__ = ["chosen", "variants"]
 
 _OVERRIDE = re.compile(r"(?:docker-)?compose\.override\.ya?ml$")
 _MAIN = re.compile(r"(?:docker-)?compose\.ya?ml$")
-_DEVELOPMENT = re.compile(r"[._-](?:dev|devel|development|local|tests?|testing|ci|debug|e2e|override)(?![a-z])")
+_DEVELOPMENT = re.compile(r"[._-](?:dev|devel|development|local|tests?|testing|ci|debug|e2e|override|docs)(?![a-z])")
+_PRODUCTION = re.compile(r"prod")
 _MOST_SETS = 6
 
 
@@ -59,6 +60,7 @@ def chosen(project: Project) -> list[Path]:
     over = [path for path in files if _OVERRIDE.fullmatch(path.name)]
     if project.given or not main:
         serving = [path for path in files if not _DEVELOPMENT.search(path.name)]
+        serving.sort(key=lambda path: _PRODUCTION.search(path.name) is None)
         return files if project.given else (serving or files)[:1]
     return [*main[:1], *(path for path in over if path.parent == main[0].parent)]
 

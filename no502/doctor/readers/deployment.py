@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -34,6 +34,7 @@ from no502.doctor.readers.texts import not_read, read_environment, read_text, sh
 __all__ = ["Options", "read_deployments"]
 
 _JUDGED = "doctor judges gunicorn and uvicorn"
+_NAMED = 6
 
 
 def read_deployments(paths: Sequence[Path], options: Options | None = None) -> list[Deployment]:
@@ -47,11 +48,12 @@ def read_deployments(paths: Sequence[Path], options: Options | None = None) -> l
         UserError: The nginx parser is not installed.
     """
     options = options or Options()
-    return [
-        _Project(one, options).read()
-        for project in find_projects([path.resolve() for path in paths], options.reach)
-        for one in variants(project, options)
-    ]
+    found: list[Deployment] = []
+    for project in find_projects([path.resolve() for path in paths], options.reach):
+        sets = variants(project, options)
+        judged = {path for one in sets for path in (one.compose if one.given else chosen(one))}
+        found += [_Project(one, options, judged).read() for one in sets]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ class _Where:
 class _Project:
     """Reads one project."""
 
-    def __init__(self, project: Project, options: Options) -> None:
+    def __init__(self, project: Project, options: Options, judged: Collection[Path] = ()) -> None:
         self._project, self._options = project, options
         self._deployment = Deployment(reach=options.reach)
         self._values = read_environment(project.folder / ".env", options.reach)
@@ -83,6 +85,8 @@ class _Project:
         self._alone: list[ComposeService] = []
         """Images of Dockerfiles that no Compose file builds."""
         self._supervised: set[Path] = set()
+        self._judged = judged
+        """Compose files that are judged, in this set or another."""
 
     def read(self) -> Deployment:
         self._not_looked_at()
@@ -141,15 +145,12 @@ class _Project:
         if not files:
             return []
         read = read_compose(files, base=self._base, deployment=self._deployment)
-        for path in self._project.compose:
-            if path not in files and not self._project.given:
-                shown = shown_path(path, self._base)
-                named = ", ".join(shown_path(file, self._base) for file in files)
-                self._gap(
-                    f"{shown} beside {named}",
-                    "another set of Compose files: name the files to judge it",
-                    Origin(file=shown),
-                )
+        left = [path for path in self._project.compose if path not in self._judged and path.parent == files[0].parent]
+        if left and not self._project.given:
+            shown = [shown_path(path, self._base) for path in left]
+            judged = ", ".join(shown_path(file, self._base) for file in files)
+            what = f"{', '.join(shown[:_NAMED])} beside {judged}"
+            self._gap(what, "other sets of Compose files: name the files of one to judge it", Origin(file=shown[0]))
         return read
 
     def _container(self, one: ComposeService) -> None:

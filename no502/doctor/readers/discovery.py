@@ -21,6 +21,7 @@ _SKIPPED = {
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".terraform", ".eggs", ".cache", ".direnv"),
 }
 _OTHERS_CODE = {"vendor", "third_party", "bower_components"}
+_TESTS = {"tests", "test", "testdata", "fixtures", "__tests__", "spec"}
 _MOST_FILES, _DEEPEST = 20_000, 12
 _SMALL = 65_536
 _ALWAYS_SMALL = {".csv", ".tsv", ".log", ".sql", ".txt", ".dat"}
@@ -82,7 +83,14 @@ def _common(files: Sequence[Path]) -> Path:
 
 def _in_directory(folder: Path, reach: Reach) -> list[Project]:
     walked = _walk(folder)
-    whole = _sorted_out(walked.files, folder, folder, reach)
+    tests = [path for path in walked.files if _is_test(path, folder)]
+    whole = _sorted_out([path for path in walked.files if not _is_test(path, folder)], folder, folder, reach)
+    passed = _sorted_out(tests, folder, folder, reach)
+    if passed.compose or passed.nginx or passed.units or passed.manifests:
+        top = sorted({path.relative_to(folder).parts[0] for path in tests})
+        whole.skipped.append(
+            (", ".join(f"{name}/" for name in top), "test files are not judged: give the folder to do it")
+        )
     whole.skipped += walked.skipped
     homes = {path.parent for path in whole.compose} | {folder}
     if len(homes) == 1:
@@ -100,6 +108,12 @@ def _in_directory(folder: Path, reach: Reach) -> list[Project]:
     kept = [one for one in projects.values() if any(getattr(one, name) for name in _LISTS)]
     kept[0].skipped, kept[0].unreadable = whole.skipped, whole.unreadable
     return kept
+
+
+def _is_test(path: Path, folder: Path) -> bool:
+    """Whether a file belongs to the tests of a project: they hold deployments that are not meant to run."""
+    parts = path.relative_to(folder).parts
+    return len(parts) > 1 and parts[0] in _TESTS
 
 
 _LISTS = (

@@ -157,6 +157,12 @@ def _documents(paths: Sequence[Path], base: Path, deployment: Deployment) -> lis
             documents += [(node, shown) for node in load_all(text, shown)]
         except YamlProblem as problem:
             origin = Origin(file=shown, line=problem.line)
+            if "{%" in text or "<%" in text:
+                gap = NotChecked(
+                    what=f"{shown} is a template", why="its values are not here", origin=Origin(file=shown)
+                )
+                deployment.not_checked += [gap] if gap not in deployment.not_checked else []
+                continue
             deployment.problems.append(Problem(rule="C003", message=f"not a manifest: {problem}", origin=origin))
     return documents
 

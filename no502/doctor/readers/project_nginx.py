@@ -20,11 +20,13 @@ from no502.doctor.readers.texts import shown_path
 
 __all__ = ["read_config_map_nginx", "read_project_nginx"]
 
-_LARGEST, _MOST_MOUNTED = 4_000_000, 200
+_LARGEST, _MOST_MOUNTED, _NAMED = 4_000_000, 200, 6
 _MAIN_BLOCK = re.compile(r"^[ \t]*+(?:http|events)\s*+\{|^# configuration file \S++:", re.MULTILINE)
 _FRAGMENT = re.compile(r"^[ \t]*+(?:server|upstream[ \t]++[^\s{]++|map[ \t]++\S++[ \t]++[^\s{]++)\s*+\{", re.MULTILINE)
 _WHOLE = re.compile(r"(?:^|[;{}\s])(?:http|server|events)\s*+\{|^# configuration file \S++:", re.MULTILINE)
-_EXAMPLE = re.compile(r"example|sample|(?:^|[/._-])(?:test|demo|old|bak|backup)s?(?:[/._-]|$)", re.IGNORECASE)
+_EXAMPLE = re.compile(
+    r"example|sample|variant|(?:^|[/._-])(?:test|demo|old|bak|backup|alternative|optional)s?(?:[/._-]|$)", re.IGNORECASE
+)
 
 
 def read_project_nginx(containers: Sequence[ComposeService], context: Context) -> None:
@@ -54,7 +56,7 @@ def read_project_nginx(containers: Sequence[ComposeService], context: Context) -
         alone = not containers and len(pods) == 1
         service = front.service if front else pods[0] if alone else None
         read |= _read(path, front, service, served, fronts, context, read)
-    _name_rest([path for path in files if path.resolve() not in read], bool(served), context)
+    _name_rest([path for path in files if path.resolve() not in read], context)
 
 
 def _follow_mounts(fronts: Sequence[ComposeService], context: Context) -> None:
@@ -149,18 +151,24 @@ def _of_host(path: Path, context: Context) -> bool:
     return any(not in_container(one.runner) for one in deployment.servers)
 
 
-def _name_rest(left: Sequence[Path], served: bool, context: Context) -> None:
+def _name_rest(left: Sequence[Path], context: Context) -> None:
     """Say which nginx files are not judged: no container has them, or nothing includes them."""
+    named: dict[str, list[str]] = {}
     for path in left:
         shown = shown_path(path, context.base)
         if _EXAMPLE.search(shown) or shown in context.deployment.looked_at:
             continue
-        whole = _is_whole(path, context)
-        why = "no nginx among these files has it" if whole and served else "it has no server{}, and nothing includes it"
         text = _text(path, context)
         if "{%" in text and text.count("{") != text.count("}"):
             why = "its braces depend on a branch of the template"
-        gap = NotChecked(what=shown, why=why, origin=Origin(file=shown))
+        elif _is_whole(path, context):
+            why = "no nginx among these files has it"
+        else:
+            why = "no server{} in it, and nothing includes it"
+        named.setdefault(why, []).append(shown)
+    for why, files in named.items():
+        more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+        gap = NotChecked(what=", ".join(files[:_NAMED]) + more, why=why, origin=Origin(file=files[0]))
         if gap not in context.deployment.not_checked:
             context.deployment.not_checked.append(gap)
 
