@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -146,3 +147,15 @@ def test_apache_accepts_its_lines(tmp_path: Path) -> None:
     command = ["apache2", "-t", "-f", str(tmp_path / "apache.conf")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_readme_shows_a_real_finding() -> None:
+    """The README's finding is what the doctor reports about docs/examples/mismatch: places and numbers."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [shown] = re.findall(r"```text\n(.*?)```", readme, re.DOTALL)
+    command = [sys.executable, "-m", "no502", "doctor", str(_DOCS / "examples" / "mismatch")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "100"})
+    output = " ".join(done.stdout.split())
+    for fact in ("K201 error", "Dockerfile:3", "nginx.conf:3", "after 2 s (default)", "for 60 s (default)"):
+        assert fact in " ".join(shown.split()), fact
+        assert fact in output, fact
