@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from no502.doctor.logs.access import AccessLog
 from no502.doctor.logs.findings import Findings, Window
 from no502.doctor.logs.follow import STDIN, followed, piped
+from no502.doctor.logs.page import to_html
 from no502.doctor.logs.parse import printable
 from no502.doctor.logs.reading import READ_ERRORS, lines, open_log, size_of
 from no502.doctor.logs.report import to_json, to_text
@@ -50,6 +52,7 @@ def command(  # noqa: PLR0913, PLR0917 each is an option of the command line
     since: Annotated[str | None, typer.Option(help="Only lines from then on: 2h, 14:30, 2026-11-30 14:30.")] = None,
     until: Annotated[str | None, typer.Option(help="Only lines up to then; the same forms.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Explain new lines as they come.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write a page with a chart over time.")] = None,
     output_format: Annotated[Format, typer.Option("--format", help="For reading, or as JSON.")] = Format.TEXT,
 ) -> None:
     """Explain the errors in the logs of nginx, gunicorn and uvicorn: what happened, cause, fix.
@@ -73,6 +76,8 @@ def command(  # noqa: PLR0913, PLR0917 each is an option of the command line
             _read(files, findings.read, progress, problems, findings.next_file)
     if follow:
         _follow(files, findings)
+    if html is not None:
+        _write(html, to_html(findings), problems)
     typer.echo({Format.TEXT: to_text, Format.JSON: to_json}[output_format](findings), nl=False)
     for problem in problems:
         typer.echo(f"no502 doctor logs: {problem}", err=True)
@@ -114,6 +119,13 @@ def moment(option: str, text: str | None, *, end: bool = False, now: datetime | 
         pass
     problem = f"{option} {text}: no time; write 2h (s, m, h, d), 14:30, 2026-11-30 or '2026-11-30 14:30'"
     raise UserError(problem, USAGE)
+
+
+def _write(path: Path, text: str, problems: list[str]) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        problems.append(f"--html {path}: {error.strerror or error}; name a file in a directory that you can write to")
 
 
 def _progress() -> Progress:

@@ -14,7 +14,7 @@ from no502.doctor.logs.parse import printable
 from no502.doctor.logs.timeline import Episode
 from no502.messages import Message, Severity
 
-__all__ = ["SCHEMA_VERSION", "counted", "describe", "to_json", "to_text"]
+__all__ = ["SCHEMA_VERSION", "counted", "describe", "summary", "to_json", "to_text"]
 
 SCHEMA_VERSION = 2
 _MARKS = {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.INFO: "-"}
@@ -48,20 +48,26 @@ def to_text(findings: Findings) -> str:
         lines += [f"    {count} x {name}" for name, count in findings.unknown.top(_SHOWN)] + [""]
     if findings.cut:
         lines += [f"{counted(findings.cut, 'line')} longer than 16 KiB: only the beginning was read", ""]
-    counts = {
-        severity: sum(1 for s in found if s.message.severity is severity and not s.harmless) for severity in Severity
-    }
-    harmless = sum(1 for s in found if s.harmless)
-    lines.append(
-        f"{counted(findings.lines, 'line')}: {counted(counts[Severity.ERROR], 'kind')} of error, "
-        f"{counts[Severity.WARNING]} of warning, {harmless} harmless"
-    )
+    lines.append(summary(findings))
     if findings.lines and not findings.recognised and not findings.statuses.lines:
         lines.append(
             "no line is a message of nginx, gunicorn, uvicorn or of what runs them or stands in front of them: "
             "is it another log?"
         )
     return "\n".join(lines) + "\n"
+
+
+def summary(findings: Findings) -> str:
+    """Return the counts in one line."""
+    found = list(findings.found())
+    counts = {
+        severity: sum(1 for s in found if s.message.severity is severity and not s.harmless) for severity in Severity
+    }
+    harmless = sum(1 for s in found if s.harmless)
+    return (
+        f"{counted(findings.lines, 'line')}: {counted(counts[Severity.ERROR], 'kind')} of error, "
+        f"{counts[Severity.WARNING]} of warning, {harmless} harmless"
+    )
 
 
 def _verdict(findings: Findings) -> list[str]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from no502.doctor.logs.parse import Line
 from no502.messages import Message, Severity
 
-__all__ = ["MOST_EVENTS", "MOST_LOST", "Episode", "Timeline"]
+__all__ = ["EPOCH", "MOST_EVENTS", "MOST_LOST", "Episode", "Timeline"]
 
 MOST_EVENTS = 20_000
 """Events of processes that are kept; further ones are only counted, and the report says so."""
@@ -25,6 +25,8 @@ _STOPPING = 90
 """Seconds after a signal in which a SIGKILL is taken for the end of its grace."""
 _LOST = {"502", "504", "cut"}
 _FORMAT = "%Y-%m-%d %H:%M:%S"
+EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001  times are compared as they stand in the lines
+"""Where the seconds of a timeline begin."""
 
 _TIMEOUT, _KILLED, _CRASHED, _SIGNAL = "L951", "L952", "L953", "L961"
 _RECYCLED = {"L956", "L606"}
@@ -120,6 +122,11 @@ class Timeline:
         """Whether both sides were read: lines about lost requests and lines about processes."""
         return bool(self._events and self._lost)
 
+    @property
+    def losses(self) -> list[int]:
+        """The seconds since ``EPOCH`` of every lost request."""
+        return [one.at for one in self._lost]
+
     def episodes(self) -> list[Episode]:
         """Return what happened, in the order of time."""
         clusters = _clusters(sorted(self._events, key=lambda event: event.at))
@@ -152,7 +159,7 @@ def _seconds(time: str | None) -> int | None:
     if time is None:
         return None
     try:
-        return int((datetime.strptime(time, _FORMAT) - datetime(2000, 1, 1)).total_seconds())  # noqa: DTZ001, DTZ007
+        return int((datetime.strptime(time, _FORMAT) - EPOCH).total_seconds())  # noqa: DTZ007
     except ValueError:  # such as the 31st of February
         return None
 
