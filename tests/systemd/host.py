@@ -78,6 +78,8 @@ class Host:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.console = root.with_name(f"{root.name}.console")
+        self.installed = ""
+        """What the commands of the installation wrote."""
         self._groups: list[Path] = []
         self._outer: subprocess.Popen[bytes] | None = None
         self._pid = 0

@@ -1,0 +1,54 @@
+"""One generated service on one booted host: installed by the commands of its own README.
+
+Nothing here is collected by a plain ``pytest``: scripts/systemd-test sees to root and mmdebstrap first.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.directories import public_directory
+from tests.support.template import bake
+from tests.systemd.host import Host, copy_of_debian
+
+NAME = "my-service"
+
+collect_ignore_glob = [] if os.environ.get("NO502_SYSTEMD_TESTS") else ["test_*.py"]
+
+
+def commands_of(readme: str) -> list[str]:
+    """Return the commands of the README's section on systemd, in their order, without their comments."""
+    section = re.search(r"## Deploy with systemd\n(.*?)\n## ", readme, re.DOTALL)
+    assert section, "the README has no section on systemd"
+    block = re.search(r"```sh\n(.*?)```", section[1], re.DOTALL)
+    assert block, "the section has no commands"
+    joined = block[1].replace("\\\n", " ")
+    return [line for raw in joined.splitlines() if (line := re.sub(r"\s+#.*", "", raw).strip())]
+
+
+@pytest.fixture(name="host", scope="session")
+def _host() -> Iterator[Host]:
+    """The host, with the service running behind Debian's nginx as the README says."""
+    with public_directory() as directory:
+        service = bake(directory / "bake", deploy="systemd")
+        root = copy_of_debian(directory / "host", suite=os.environ.get("NO502_SYSTEMD_SUITE", "bookworm"))
+        (root / "opt" / NAME).mkdir()
+        subprocess.run(["cp", "-a", f"{service}/.", str(root / "opt" / NAME)], check=True)
+        commands = [line for line in commands_of((service / "README.md").read_text()) if "git archive" not in line]
+        first = next(index for index, line in enumerate(commands) if "systemctl" in line)
+        host = Host(root)
+        place = f"cd /opt/{NAME}\n"
+        host.before_boot(place + "\n".join(commands[:first]))  # pip needs this machine's network
+        with host:
+            host.installed = host.sh(place + "\n".join(commands[first:]))
+            yield host
+
+
+@pytest.fixture(name="project")
+def _project(host: Host) -> Path:
+    """The service's directory, seen from here."""
+    return host.root / "opt" / NAME
