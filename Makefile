@@ -10,7 +10,7 @@ JOBS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench soak demo test test-all docker-test python-test fix check release-check sync docs lock clean
+.PHONY: help install bench soak demo test test-all docker-test python-test systemd-test proxies-test fix check release-check sync docs lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -37,6 +37,12 @@ docker-test: $(INSTALLED) ## run the generated service on a Docker engine (minut
 python-test: ## the handover and the configuration on Python 3.14 and 3.15 in a Debian forky directory (root; kept in ~/.cache)
 	scripts/new-pythons $(ARGS)
 
+systemd-test: $(INSTALLED) ## the generated service on a Debian host whose process 1 is systemd (root, mmdebstrap; minutes)
+	VENV="$(VENV)" scripts/systemd-test $(ARGS)
+
+proxies-test: $(INSTALLED) ## the lines for Caddy, Traefik, Envoy, HAProxy and Apache in the real programs
+	VENV="$(VENV)" scripts/proxies-test $(ARGS)
+
 fix: $(INSTALLED) ## let ruff repair and format what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -55,6 +61,12 @@ check: $(INSTALLED) ## lint, types, shell scripts, nginx variants, Compose, unit
 
 release-python-test: ## the handover and the configuration on Python 3.14 and 3.15 in a Debian forky directory (root; kept in ~/.cache)
 	scripts/new-pythons $(ARGS)
+
+systemd-test: $(INSTALLED) ## the generated service on a Debian host whose process 1 is systemd (root, mmdebstrap; minutes)
+	VENV="$(VENV)" scripts/systemd-test $(ARGS)
+
+proxies-test: $(INSTALLED) ## the lines for Caddy, Traefik, Envoy, HAProxy and Apache in the real programs
+	VENV="$(VENV)" scripts/proxies-test $(ARGS)
 
 fix: $(INSTALLED) ## let ruff repair and format what it can
 	$(BIN)/ruff check --fix .

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from no502.errors import USAGE, UserError
-from no502.ladder import uvicorn_flags
+from no502.ladder import proxies, uvicorn_flags
 from no502.ladder.picture import draw
 from no502.ladder.rungs import GROUPS, RUNGS, Rung, is_overridden, value_of
 from no502.ladder.settings import load_settings
@@ -44,8 +44,17 @@ def explain(
     server: Annotated[
         Server, typer.Option(help="uvicorn: the same numbers as flags of uvicorn alone.")
     ] = Server.GUNICORN,
+    proxy: Annotated[
+        proxies.Proxy | None, typer.Option(help="The lines for a proxy other than nginx.", show_default=False)
+    ] = None,
 ) -> None:
     """Print the ladder that the environment and .env give here: formula, value, who enforces it, why."""
+    if proxy is not None:
+        if output_format is not Format.TEXT or server is not Server.GUNICORN:
+            message = f"--proxy {proxy} prints the lines of one proxy; leave out --format and --server"
+            raise UserError(message, USAGE)
+        typer.echo(_proxy_text(proxy, load_settings()), nl=False)
+        return
     if server is Server.UVICORN:
         if output_format not in {Format.TEXT, Format.JSON}:
             message = f"--server uvicorn prints text or json, not {output_format}"
@@ -54,6 +63,15 @@ def explain(
     else:
         show = {Format.TEXT: to_text, Format.JSON: to_json, Format.ENV: to_env, Format.SVG: draw}[output_format]
     typer.echo(show(load_settings()), nl=False)
+
+
+def _proxy_text(proxy: proxies.Proxy, current: ServerSettings) -> str:
+    numbers = proxies.numbers_of(current)
+    head = (
+        f"# PROXY_READ_TIMEOUT={numbers.read}, PROXY_KEEPALIVE_TIMEOUT={numbers.idle}, "
+        f"PROXY_CONNECT_TIMEOUT={numbers.connect}; the worker's keepalive is {current.keepalive} s.\n"
+    )
+    return head + proxies.to_text(proxy, numbers)
 
 
 def to_text(current: ServerSettings) -> str:

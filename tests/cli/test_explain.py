@@ -159,3 +159,20 @@ def test_picture_is_self_contained(tmp_path: Path, environment: dict[str, str]) 
     assert [word for word in ("href", "url(", "@import", "<script") if word in plain] == []
     assert "front_read_timeout" not in plain
     assert "front_read_timeout" in front
+
+
+@pytest.mark.parametrize("proxy", ["apache", "caddy", "envoy", "haproxy", "traefik"])
+def test_proxy_lines_have_the_numbers_in_force(tmp_path: Path, environment: dict[str, str], proxy: str) -> None:
+    """--proxy prints that proxy's lines with PROXY_READ_TIMEOUT in them and no placeholder left."""
+    own = {**environment, "PROXY_READ_TIMEOUT": "77", "PROXY_KEEPALIVE_TIMEOUT": "11"}
+    done = no502("explain", "--proxy", proxy, cwd=tmp_path, env=own)
+    assert done.returncode == 0
+    assert "77" in done.stdout.split("\n", 1)[1]
+    assert "$" not in done.stdout
+
+
+def test_proxy_lines_have_no_other_format(tmp_path: Path, environment: dict[str, str]) -> None:
+    """--proxy with --format is a wrong command line."""
+    done = no502("explain", "--proxy", "caddy", "--format", "json", cwd=tmp_path, env=environment)
+    assert done.returncode == 2
+    assert done.stderr == "no502: --proxy caddy prints the lines of one proxy; leave out --format and --server\n"
