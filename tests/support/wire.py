@@ -181,14 +181,15 @@ class Load:
     Args:
         address: Where to connect to.
         reuse: Keep a connection until a response says ``Connection: close``, as a proxy does; else one per request.
+        path: What to ask for.
     """
 
-    def __init__(self, address: Address, *, reuse: bool = False) -> None:
+    def __init__(self, address: Address, *, reuse: bool = False, path: str = "/") -> None:
         self.pids: Counter[int] = Counter()
         """How many requests each process has answered."""
         self.failures: list[str] = []
         """What went wrong: one entry for each lost request."""
-        self._address, self._reuse = address, reuse
+        self._address, self._reuse, self._path = address, reuse, path
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -209,7 +210,7 @@ class Load:
         while not self._done.wait(_PAUSE_SECONDS):
             try:
                 connection = connection or Connection(self._address)
-                response = connection.post()
+                response = connection.post(self._path)
                 if response.status == 200:
                     self.pids[response.pid] += 1
                 else:

@@ -105,3 +105,24 @@ def test_second_term_does_not_begin_the_stop_delay_again(monkeypatch: pytest.Mon
     monkeypatch.setattr(time, "monotonic", lambda: 105.0)
     arbiter.handle_term()
     assert arbiter._stop_at == 110.0
+
+
+def test_scaling_down_in_a_bounded_reload_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old workers beyond the configured number leave, or no new one could ever be forked within the surge."""
+    monkeypatch.setattr(HandoverWorker, "options", Options(reload_surge=1))
+    arbiter = _Arbiter(Status.SERVING, Status.SERVING, num_workers=1)
+    arbiter._old_age = 2
+    arbiter.manage_workers()
+    assert arbiter.told == [1]
+
+
+@pytest.mark.parametrize(("surge", "told"), [(None, []), (2, []), (1, [1])])
+def test_old_workers_leave_when_they_are_not_needed(
+    monkeypatch: pytest.MonkeyPatch, surge: int | None, told: list[int]
+) -> None:
+    """With room for a whole generation all old workers wait for all new ones; with less, one for one."""
+    monkeypatch.setattr(HandoverWorker, "options", Options(reload_surge=surge))
+    arbiter = _Arbiter(Status.SERVING, Status.SERVING, Status.SERVING, Status.BOOTING, num_workers=2)
+    arbiter._old_age = 2
+    arbiter.manage_workers()
+    assert arbiter.told == told

@@ -93,6 +93,8 @@ async def _act(path: str, arguments: dict[str, str]) -> None:
         await asyncio.sleep(seconds)
     elif path == "/block":
         blocks_the_loop(seconds)
+    elif path == "/leak":
+        _LEAKED.append(b"x" * int(arguments["bytes"]))
     elif path == "/later":  # work that outlives its response
         _LATER.add(asyncio.create_task(_later(arguments["until"])))
     elif path == "/clock":
@@ -100,6 +102,7 @@ async def _act(path: str, arguments: dict[str, str]) -> None:
 
 
 _LATER: set[asyncio.Task[None]] = set()
+_LEAKED: list[bytes] = []
 
 
 async def _later(name: str) -> None:
