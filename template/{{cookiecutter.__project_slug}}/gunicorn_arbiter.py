@@ -105,9 +105,10 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
         useless = [worker for worker in old if not worker.booted]
         serving = [worker for worker in old if worker.booted]
         missing, surge = max(0, self.num_workers - len(ready)), HandoverWorker.options.reload_surge
-        if missing and (surge is None or surge >= self.num_workers):
+        if missing and surge is None:
             return useless
-        return useless + serving[: max(0, len(serving) - missing)]
+        needed = self.num_workers if missing and surge is not None and surge >= self.num_workers else missing
+        return useless + serving[: max(0, len(serving) - needed)]
 
     def _room(self, old: list[HandoverWorker]) -> int:
         """Return how many processes may be added; there is a limit only for a reload."""
