@@ -1,5 +1,6 @@
-"""Write the tables of computed settings on the documentation's pages.
+"""Write the tables of computed settings and the lines for other proxies on the documentation's pages.
 
+Lines are between ``<!-- proxy: NAME -->`` and ``<!-- end of the lines -->``: those of ``no502 explain --proxy NAME``.
 A table is between ``<!-- settings: NAME=VALUE ... -->`` and ``<!-- end of the settings -->`` and is computed from those
 variables for one worker. ``--check`` writes nothing and exits with 1 when a table is not what the ladder gives.
 """
@@ -12,8 +13,11 @@ import re
 import sys
 from pathlib import Path
 
+from no502.ladder.proxies import Numbers, Proxy, to_text
+
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- settings: ([A-Z_0-9= ]+) -->\n).*?(<!-- end of the settings -->\n)", re.DOTALL)
+LINES = re.compile(r"(<!-- proxy: ([a-z]+) -->\n).*?(<!-- end of the lines -->\n)", re.DOTALL)
 ROWS = {
     "statement_timeout": "the database's `statement_timeout`",
     "request_deadline": "the application's request deadline",
@@ -54,7 +58,12 @@ def filled(text: str) -> str:
         variables = dict(pair.split("=", 1) for pair in match[2].split())
         return f"{match[1]}\n{table(variables)}\n\n{match[3]}"
 
-    return BLOCK.sub(block, text)
+    def lines(match: re.Match[str]) -> str:
+        proxy = Proxy(match[2])
+        language = "yaml" if proxy in {Proxy.ENVOY, Proxy.TRAEFIK} else "text"
+        return f"{match[1]}\n```{language}\n{to_text(proxy, Numbers(read=180, idle=15, connect=2))}```\n\n{match[3]}"
+
+    return LINES.sub(lines, BLOCK.sub(block, text))
 
 
 def main() -> int:
