@@ -29,7 +29,7 @@ PHRASES = {
     r"inside of": "inside, or in",
     r"what stands (?:before|in front)(?: of)?": 'load balancer or CDN in front of nginx, or "front proxy"',
     r"serves? on(?=[,.;:]|\s+(?:until|while|meanwhile|and|with|as|after|before|when|if|for))": "keeps serving",
-    r"(?<!in )orders? to (?:leave|stop)": "SIGTERM, or shutdown signal",
+    r"(?<!in\s)orders? to (?:leave|stop)": "SIGTERM, or shutdown signal",
     r"killed for (?:its|their) memory|(?<!out-of-)memory killer": "OOM-killed",
     r"control groups?": "cgroup",
     r"passe?s? (?:the )?requests on": "proxies requests, or a location that proxies",

@@ -22,10 +22,15 @@ PLACE = re.compile(
 )
 
 HEAD = """\
-# The lab: each failure, seen and gone
+---
+title: "The lab: reproduce 502, 504 and lost requests between nginx and gunicorn"
+description: "Twelve failures between nginx and gunicorn or uvicorn on loopback, and the same traffic without them."
+---
 
-`no502 lab` makes every failure on this page happen on your own machine, with a real nginx and a real gunicorn on
-loopback, and then runs the same traffic with no502. It takes under two minutes and needs no Docker.
+# The lab: reproduce each failure, then watch it go away
+
+`no502 lab` reproduces every failure on this page on your own machine, with a real nginx and a real gunicorn on
+loopback. Then it runs the same traffic with no502. It takes under two minutes and needs no Docker.
 
 <!-- not run here: tests/lab runs the command -->
 ```console
@@ -41,9 +46,9 @@ log](pictures/lab-report-light.png#only-light)
 log](pictures/lab-report-dark.png#only-dark)
 
 The figures below are one recorded run ({versions}).
-The races differ from run to run: "not zero" is what they mean, not a rate. Nor do the counts compare speed: with no502
-nginx and gunicorn write access logs, and in the wild neither does. Times are scaled down where the real ones would cost
-minutes; the text says so.
+The races differ from run to run: read the counts as "not zero", not as a rate. The counts do not compare speed either:
+with no502 nginx and gunicorn write access logs, in the wild neither does, and five scenarios run one worker in the wild
+and two with no502. Times are scaled down where the real ones would take minutes; the text says so.
 """
 
 

@@ -68,9 +68,11 @@ def test_exit_codes() -> None:
 
 def test_the_documentation_is_clean() -> None:
     """The documentation's own pages, the README and the changelog have none of the phrases."""
+    how_to = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs" / "how-to").glob("*.md"))
     done = _run(
+        *(page for page in how_to if not page.endswith("/doctor.md")),
         *("README.md", "docs/index.md", "docs/tutorial.md", "docs/case-study.md", "docs/glossary.md", "docs/faq.md"),
-        *("docs/measurements.md", "docs/upstream.md", "docs/explanation", "docs/how-to", "docs/platforms"),
-        *("docs/reference/front-proxy-codes.md", "docs/lab.md"),
+        *("docs/measurements.md", "docs/upstream.md", "docs/explanation", "docs/platforms"),
+        *("docs/reference/front-proxy-codes.md", "docs/lab.md", "CHANGELOG.md"),
     )
     assert done.returncode == 0, done.stdout

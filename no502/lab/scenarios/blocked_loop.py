@@ -41,7 +41,7 @@ def _play(stage: Stage, url: str, setup: str) -> Side:
 SCENARIO = Scenario(
     name="blocked-loop",
     title="A blocked event loop",
-    cause="A worker whose event loop stands still sends no heartbeat. When timeout is much shorter than what nginx "
+    cause="A worker whose event loop is blocked sends no heartbeat. When timeout is much shorter than what nginx "
     "would wait, gunicorn kills it although a client is still there, and every other request in flight dies with it.",
     change="timeout is computed from what nginx waits (two thirds of it) and the heartbeat comes every second, so "
     "nearly all of it may be used. Beyond it the worker is killed with no502 too: its stack is printed, and the cure "
