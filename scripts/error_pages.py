@@ -28,8 +28,8 @@ _HEADINGS = {
     "Immediate fix": "Immediate fix",
     "Permanent fix": "Permanent fix",
 }
-_BOOST = {Severity.ERROR: 4.0, Severity.WARNING: 3.0, Severity.INFO: 3.0}
-_FREQUENT = 7.0
+_BOOST = {Severity.ERROR: 1.5, Severity.WARNING: 1.3, Severity.INFO: 1.3}
+_FREQUENT = 2.6
 """Weights in the search; search_boost.py has those of other pages."""
 _NUMBERED = {"Causes", "Check"}
 

@@ -7,7 +7,16 @@ from typing import Any
 
 __all__ = ["on_page_markdown"]
 
-_BOOST = {"runbooks/": 15.0, "index.md": 2.0, "how-to/": 1.5, "doctor/": 0.5, "reference/": 0.5}
+_BOOST = {
+    "runbooks/": 5.0,
+    "index.md": 2.0,
+    "explanation/": 1.5,
+    "how-to/": 1.8,
+    "platforms/": 2.0,
+    "tutorial": 3.0,
+    "doctor/": 0.5,
+    "reference/": 0.5,
+}
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:  # noqa: ANN401  mkdocs has no types

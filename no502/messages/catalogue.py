@@ -42,6 +42,7 @@ SYMPTOMS: Mapping[str, str] = {
 SECTIONS = ("Causes", "Check", "Immediate fix", "Permanent fix")
 """Headings that a message may have."""
 
+_FOLDER = Path(__file__).parent
 _FRONT = re.compile(r"---\n(.*?\n)---\n\n(.*)", re.DOTALL)
 _HEADING = re.compile(r"^## (.+)\n", re.MULTILINE)
 _ITEM = re.compile(r"^(?:- |\d+\. )", re.MULTILINE)
@@ -61,8 +62,7 @@ def messages() -> tuple[Message, ...]:
     Raises:
         ValueError: A file is damaged; the text names it and says what is wrong.
     """
-    folder = Path(__file__).parent
-    found = [read(file) for group in GROUPS for file in sorted((folder / group).glob("*.md"))]
+    found = [read(file) for group in GROUPS for file in sorted((_FOLDER / group).glob("*.md"))]
     return tuple(sorted(found, key=lambda message: (message.last, message.id)))
 
 

@@ -1,15 +1,18 @@
 """The catalogue of messages: every file says everything, and what it says is recognised."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from no502.doctor.logs import parse as parsing
 from no502.doctor.logs.findings import classify
 from no502.doctor.logs.parse import parse
+from no502.doctor.logs.report import describe
 from no502.doctor.registry import rules
 from no502.lab.scenarios import SCENARIOS
-from no502.messages import GROUPS, SYMPTOMS, Message, Shape, by_name, messages, search
+from no502.messages import GROUPS, SYMPTOMS, Message, Shape, by_name, catalogue, messages, search
 from no502.messages.catalogue import read
 from tests.support.commands import ROOT
 
@@ -194,3 +197,25 @@ def test_handovers_own_warnings_are_known(text: str) -> None:
     line = parse(f"[2026-11-26 12:00:00 +0000] [1] [ERROR] {filled}".encode())
     assert line is not None
     assert classify(line) is not None
+
+
+def test_one_file_makes_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new file is all that a new message needs: it is recognised, found by a phrase and explained."""
+    shutil.copytree(catalogue._FOLDER, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py"))
+    new = _GOOD.replace("L000", "L999").replace("[nginx]", "[gunicorn]").replace("a text", "a wholly new text")
+    (tmp_path / "server" / "wholly-new.md").write_text(new, encoding="utf-8")
+    monkeypatch.setattr(catalogue, "_FOLDER", tmp_path)
+    caches = (catalogue.messages, parsing._triggers)
+    for cache in caches:
+        cache.cache_clear()
+    try:
+        line = parse(b"[2026-11-26 12:00:00 +0000] [1] [WARNING] a wholly new text, and more")
+        assert line is not None
+        found = classify(line)
+        assert found is not None
+        assert found.id == "L999"
+        assert [message.id for message in search("wholly new")] == ["L999"]
+        assert "It happened." in describe(found)
+    finally:
+        for cache in caches:
+            cache.cache_clear()
