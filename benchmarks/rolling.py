@@ -1,7 +1,7 @@
 """Two instances behind one nginx, restarted one after the other under load: a deploy without any orchestrator.
 
 Each server is restarted in two ways. *As it is*: SIGTERM, wait for the end, start; nginx finds out by itself. *Taken
-out first*, as the generated service's ``scripts/rolling-restart`` does: nginx is told to send nothing to the instance,
+out first*, as the generated service's ``ops/rolling-restart`` does: nginx is told to send nothing to the instance,
 and only then it is restarted.
 
     python benchmarks/rolling.py --peers handover-w2,uvicorn-worker-w2 --rounds 3

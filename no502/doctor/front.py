@@ -6,50 +6,10 @@ takes a number of seconds instead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from no502.doctor.model import Front, Origin
+from no502.ladder.fronts import FRONTS
 
 __all__ = ["FRONTS", "front_of"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Vendor:
-    read: float | None
-    idle: float | None
-    source: str
-
-
-FRONTS = {
-    "alb": _Vendor(
-        read=60,
-        idle=60,
-        source="https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html",
-    ),
-    "caddy": _Vendor(read=None, idle=120, source="https://caddyserver.com/docs/caddyfile/directives/reverse_proxy"),
-    "cloudflare": _Vendor(
-        read=120, idle=900, source="https://developers.cloudflare.com/fundamentals/reference/connection-limits/"
-    ),
-    "cloudfront": _Vendor(
-        read=30,
-        idle=5,
-        source="https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesOrigin.html",
-    ),
-    "envoy": _Vendor(
-        read=15, idle=3600, source="https://www.envoyproxy.io/docs/envoy/latest/faq/configuration/timeouts"
-    ),
-    "gcp": _Vendor(read=30, idle=600, source="https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries"),
-    "heroku": _Vendor(read=30, idle=90, source="https://devcenter.heroku.com/articles/request-timeout"),
-    "ingress-nginx": _Vendor(
-        read=60, idle=60, source="https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/configmap/"
-    ),
-    "traefik": _Vendor(
-        read=None,
-        idle=90,
-        source="https://doc.traefik.io/traefik/reference/routing-configuration/http/load-balancing/serverstransport/",
-    ),
-}
-"""Seconds by name; ``read`` None: it waits as long as nginx does."""
 
 
 def front_of(word: str) -> Front:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from no502.errors import UserError
 
-__all__ = ["check_configuration", "find_nginx", "nginx_version"]
+__all__ = ["check_configuration", "find_nginx", "nginx_user", "nginx_version"]
 
 _CHECK_SECONDS = 20
 
@@ -61,6 +61,25 @@ def nginx_version(binary: str) -> tuple[int, int, int]:
         message = f"{binary} is not nginx: {binary} -v says {answer.splitlines()[:1] or 'nothing'}"
         raise UserError(message)
     return int(match[1]), int(match[2]), int(match[3])
+
+
+def nginx_user(binary: str) -> str | None:
+    """Return the user, and after a space the group, of an installed nginx's workers, as ``user`` takes them.
+
+    Its own configuration file has the last word, then what it was built with. None: neither names a user, so workers
+    run as nobody. Debian's nginx is built without one and names www-data in its nginx.conf.
+    """
+    done = subprocess.run(
+        [binary, "-V"], capture_output=True, text=True, errors="replace", timeout=_CHECK_SECONDS, check=False
+    )
+    built = dict(re.findall(r"--(user|group|conf-path)=(\S+)", done.stdout + done.stderr))
+    try:
+        text = Path(built.get("conf-path", "")).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    if written := re.search(r"^\s*user\s+([\w.-]+(?:\s+[\w.-]+)?)\s*;", text, re.MULTILINE):
+        return " ".join(written[1].split())
+    return " ".join(filter(None, (built.get("user"), built.get("group")))) or None
 
 
 def check_configuration(binary: str, arguments: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -13,7 +14,9 @@ from dotenv import dotenv_values
 
 from no502.data import data_path
 from no502.errors import USAGE, UserError
+from no502.ladder.fronts import FRONTS
 from no502.ladder.settings import load_settings
+from no502.nginx.binary import nginx_user
 from no502.nginx.binary import nginx_version as version_of
 from no502.nginx.render import render
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["collect_variables", "nginx_command", "render"]
 
 _STABLE = "1.30"
+_IDLE_CLIENTS = 75
+_MARGIN = 20
 _ONLY_HERE = "localhost"
 
 
@@ -45,6 +50,13 @@ def nginx_command(  # noqa: PLR0913, PLR0917  one parameter for each option of t
     trusted_proxies: Annotated[
         str | None, typer.Option(metavar="CIDR,CIDR", help="Proxies in front whose X-Forwarded-* count.")
     ] = None,
+    front: Annotated[
+        str | None,
+        typer.Option(help=f"Front proxy: {', '.join(sorted(FRONTS))}. Sets how long idle clients are kept."),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="User of nginx's workers; default: that of the nginx on PATH.")
+    ] = None,
     standalone: Annotated[
         bool, typer.Option("--standalone", help="A tree that nginx runs by itself, in the foreground, as any user.")
     ] = False,
@@ -61,7 +73,10 @@ def nginx_command(  # noqa: PLR0913, PLR0917  one parameter for each option of t
         given["NGINX_TLS_CERTIFICATE"], given["NGINX_TLS_CERTIFICATE_KEY"] = (str(path.absolute()) for path in tls)
     variables = collect_variables(load_settings())
     variables |= {name: value for name, value in given.items() if value is not None}
-    written = render(out, variables, nginx_version=version, tls=tls is not None, standalone=standalone)
+    if front is not None:
+        variables["NGINX_KEEPALIVE_TIMEOUT"] = str(_client_keepalive(front))
+    user = _user(user)
+    written = render(out, variables, nginx_version=version, tls=tls is not None, standalone=standalone, user=user)
     typer.echo(
         f"wrote {len(written)} files for nginx {'.'.join(map(str, version))} ({why}); start with {out / 'nginx.conf'}"
     )
@@ -77,6 +92,7 @@ def collect_variables(settings: ServerSettings) -> dict[str, str]:
     """
     here = {name: value for name, value in {**dotenv_values(".env"), **os.environ}.items() if value}
     examples = {name: value for name, value in dotenv_values(data_path("nginx") / "example.env").items() if value}
+    del examples["NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT"]  # follows from NGINX_REQUESTS_IN_FLIGHT
     return {
         **examples,
         "NGINX_TLS_LISTEN": "443",
@@ -86,6 +102,26 @@ def collect_variables(settings: ServerSettings) -> dict[str, str]:
         "PROXY_KEEPALIVE_TIMEOUT": str(settings.proxy_keepalive_timeout),
         "PROXY_CONNECT_TIMEOUT": str(settings.proxy_connect_timeout),
     }
+
+
+def _client_keepalive(front: str) -> int:
+    """Return how long nginx keeps an idle connection of a named front proxy: longer than that proxy does."""
+    vendor = FRONTS.get(front.lower())
+    if vendor is None or vendor.idle is None:
+        message = f"--front {front}: unknown; one of {', '.join(sorted(FRONTS))}, or set NGINX_KEEPALIVE_TIMEOUT"
+        raise UserError(message, USAGE)
+    return max(_IDLE_CLIENTS, math.ceil(vendor.idle) + _MARGIN)
+
+
+def _user(stated: str | None) -> str | None:
+    """Return the user of nginx's workers: as stated, else as the installed nginx has it."""
+    if stated is not None:
+        if not re.fullmatch(r"[\w.-]+( [\w.-]+)?", stated):
+            message = f"--user {stated}: a user name, and after a space a group name"
+            raise UserError(message, USAGE)
+        return stated
+    program = shutil.which("nginx")
+    return None if program is None else nginx_user(program)
 
 
 def _chosen(stated: str | None) -> tuple[tuple[int, int, int], str]:

@@ -10,12 +10,29 @@ from typing import TYPE_CHECKING
 
 from no502.data import data_path
 from no502.errors import FAILED, USAGE, UserError
-from no502.nginx.variables import TRUSTED_PROXIES, UPSTREAM, VARIABLES, is_one_address, problems_of, unknown_names
+from no502.nginx.variables import (
+    MAY_BE_EMPTY,
+    TRUSTED_PROXIES,
+    UPSTREAM,
+    VARIABLES,
+    is_one_address,
+    problems_of,
+    unknown_names,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HTTP2_DIRECTIVE", "KEEPALIVE_MIN_TIMEOUT", "OLDEST", "RESOLVE", "render", "substitute"]
+__all__ = [
+    "CLIENTS_SHARE",
+    "HTTP2_DIRECTIVE",
+    "KEEPALIVE_MIN_TIMEOUT",
+    "OLDEST",
+    "RESOLVE",
+    "for_version",
+    "render",
+    "substitute",
+]
 
 OLDEST = (1, 22, 0)
 """The oldest nginx that the files are written for."""
@@ -26,22 +43,37 @@ RESOLVE = (1, 27, 3)
 KEEPALIVE_MIN_TIMEOUT = (1, 27, 4)
 """Idle clients and reloads. https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_min_timeout"""
 
+CLIENTS_SHARE = 4
+"""One client may have this part of the requests in flight."""
+CLIENT_NEEDS = 32
+"""But not fewer: a browser has dozens of requests in flight over HTTP/2."""
+
+_DEFAULTS = {"NGINX_KEEPALIVE_TIMEOUT": "75", "NGINX_ACCESS_LOG": "/var/log/nginx/access.log"}
+_USER = Path("conf.d/main/user.conf")
+_USER_REASON = """\
+# The user of nginx's workers, as the installed nginx has it: a socket's mode may let in that group only.
+# Default: user nobody nogroup, or what nginx was built with
+# https://nginx.org/en/docs/ngx_core_module.html#user
+"""
+_SINCE = re.compile(r";\s+# since (\d+\.\d+\.\d+)$", re.MULTILINE)
 _TEMPLATE = ".template"
 _PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
 
-def render(
+def render(  # noqa: PLR0913  keyword-only, and each is a different thing
     out: Path,
     settings: Mapping[str, str],
     *,
     nginx_version: tuple[int, int, int],
     tls: bool = False,
     standalone: bool = False,
+    user: str | None = None,
 ) -> list[Path]:
     """Write the nginx configuration below ``out``; ``out/nginx.conf`` is the file to start.
 
     Everything is checked before anything is written. An ``out`` that exists is updated: files of another variant go,
-    files that are not from here stay.
+    files that are not from here stay. A file that is not from here and has the name of one that is to be written is
+    refused: the directory of a distribution's nginx, which serves other sites, is never changed.
 
     Args:
         out: The directory, made when its parent exists.
@@ -51,6 +83,7 @@ def render(
         tls: Serve TLS; needs ``NGINX_TLS_LISTEN``, ``NGINX_TLS_CERTIFICATE`` and ``NGINX_TLS_CERTIFICATE_KEY``.
         standalone: Make a tree that ``nginx -e stderr -p OUT -c nginx.conf`` runs by itself, in the foreground, as
             root or not: pid and temporary files below ``out``, access log to standard output.
+        user: The user, and after a space the group, of nginx's workers; None: as nginx was built.
 
     Returns:
         The files written.
@@ -61,18 +94,48 @@ def render(
     problems = list(unknown_names(settings))
     if nginx_version < OLDEST:
         problems.append(f"nginx {_dotted(nginx_version)}: too old; the files need {_dotted(OLDEST)} or newer")
+    settings = _complete(settings, standalone=standalone)
     variants = _variants(settings, nginx_version=nginx_version, tls=tls, standalone=standalone)
-    texts = _texts(variants)
+    texts = {name: for_version(text, nginx_version) for name, text in _texts(variants).items()}
     needed = {name for text in texts.values() for name in _PLACEHOLDER.findall(text)}
     problems.extend(problems_of(settings, needed))
     if out.exists() and not out.is_dir():
         problems.append(f"{out}: exists and is not a directory")
     elif not out.absolute().parent.is_dir():
         problems.append(f"{out}: no directory {out.absolute().parent} to make it in")
+    values = {name: settings[name] for name in VARIABLES if settings.get(name) or name in MAY_BE_EMPTY}
+    if tls and nginx_version < HTTP2_DIRECTIVE:
+        values["NGINX_TLS_LISTEN"] = f"{values.get('NGINX_TLS_LISTEN')} http2"
+    if user and not standalone:
+        texts[_USER] = f"{_USER_REASON}user {user};\n"
+    problems.extend(f"{out / name}: not written by no502, and never overwritten" for name in _foreign(out, texts))
     if problems:
         raise UserError("\n".join(["no nginx configuration written:", *(f"  {line}" for line in problems)]), USAGE)
-    values = {name: settings[name] for name in VARIABLES if settings.get(name)}
     return _write(out, {name: substitute(text, values) for name, text in texts.items()})
+
+
+def for_version(text: str, nginx_version: tuple[int, int, int]) -> str:
+    """Leave out the directives that an older nginx does not know: lines that end in ``# since 1.27.4``."""
+    kept = []
+    for line in text.splitlines(keepends=True):
+        since = _SINCE.search(line)
+        if since is None or tuple(map(int, since[1].split("."))) <= nginx_version:
+            kept.append(line)
+    return "".join(kept)
+
+
+def _complete(settings: Mapping[str, str], *, standalone: bool) -> dict[str, str]:
+    """Add the values that follow from others or have a default."""
+    complete = {**dict.fromkeys(MAY_BE_EMPTY, ""), **_DEFAULTS, **settings}
+    bound = complete.get("NGINX_REQUESTS_IN_FLIGHT", "")
+    if not complete.get("NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT"):
+        number = int(bound) if bound.isdecimal() else CLIENT_NEEDS
+        complete["NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT"] = str(
+            max(number // CLIENTS_SHARE, min(number, CLIENT_NEEDS), 1)
+        )
+    if standalone:
+        complete["NGINX_ACCESS_LOG"] = "/dev/stdout"
+    return complete
 
 
 def substitute(text: str, values: Mapping[str, str]) -> str:
@@ -100,14 +163,10 @@ def _variants(
 ) -> list[str]:
     """Name the directories below ``variants`` whose files replace the ones of the same name in ``templates``."""
     chosen = []
-    if is_one_address(settings.get(UPSTREAM, "")):
-        chosen.append("local-upstream")
-    elif nginx_version < RESOLVE:
+    if is_one_address(settings.get(UPSTREAM, "")) or nginx_version < RESOLVE:
         chosen.append("static-upstream")
-    if nginx_version < KEEPALIVE_MIN_TIMEOUT:
-        chosen.append("nginx-1.22")
     if tls:
-        chosen.append("tls" if nginx_version >= HTTP2_DIRECTIVE else "tls-nginx-1.22")
+        chosen.append("tls")
     if settings.get(TRUSTED_PROXIES):
         chosen.append("trusted-proxies")
     if standalone:
@@ -119,7 +178,7 @@ def _texts(variants: list[str]) -> dict[Path, str]:
     """Return the unrendered text of every file, by its path in the output."""
     source = data_path("nginx")
     files = {Path("nginx.conf"): source / "nginx.conf"}
-    files |= {path.relative_to(source): path for path in sorted(source.glob("snippets/*/*.conf"))}
+    files |= {path.relative_to(source): path for path in sorted(source.glob("snippets/*.conf"))}
     for layer in [source / "templates", *(source / "variants" / name for name in variants)]:
         files |= {_output_name(path, layer): path for path in sorted(layer.rglob(f"*{_TEMPLATE}"))}
     return {name: path.read_text(encoding="utf-8") for name, path in files.items()}
@@ -129,12 +188,36 @@ def _output_name(template: Path, layer: Path) -> Path:
     return Path("conf.d") / template.relative_to(layer).with_suffix("")
 
 
+def _foreign(out: Path, texts: Mapping[Path, str]) -> list[Path]:
+    """Return which of these files exist and begin in another way than ours do."""
+    return [name for name in sorted(texts) if (out / name).is_file() and not _is_ours(out / name, name)]
+
+
+def _is_ours(path: Path, name: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = file.readline()
+    return first in {text.partition("\n")[0] + "\n" for text in _every_text(name)}
+
+
+def _every_text(name: Path) -> list[str]:
+    """Return the texts that a file of this name can have: the template's and those of its variants."""
+    if name == _USER:
+        return [_USER_REASON]
+    return [
+        texts[name] for variant in (None, *_every_variant()) if name in (texts := _texts([variant] if variant else []))
+    ]
+
+
+def _every_variant() -> list[str]:
+    return sorted(path.name for path in (data_path("nginx") / "variants").iterdir())
+
+
 def _write(out: Path, files: Mapping[Path, str]) -> list[Path]:
-    every_variant = sorted(path.name for path in (data_path("nginx") / "variants").iterdir())
     is_new = not out.exists()
     try:
-        for name in _texts(every_variant).keys() - files.keys():
-            (out / name).unlink(missing_ok=True)
+        for name in {*_texts(_every_variant()), _USER} - files.keys():
+            if (out / name).is_file() and _is_ours(out / name, name):
+                (out / name).unlink()
         for name, text in files.items():
             target = out / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["TRUSTED_PROXIES", "UPSTREAM", "VARIABLES", "Variable", "is_one_address", "problems_of", "unknown_names"]
+__all__ = [
+    "MAY_BE_EMPTY",
+    "TRUSTED_PROXIES",
+    "UPSTREAM",
+    "VARIABLES",
+    "Variable",
+    "is_one_address",
+    "problems_of",
+    "unknown_names",
+]
 
 UPSTREAM = "NGINX_UPSTREAM"
 TRUSTED_PROXIES = "NGINX_TRUSTED_PROXIES"
@@ -23,10 +32,15 @@ _PATH = r"/[^\s;{}'\"$\\:#]+"
 _SECONDS = "seconds, digits only, 1 to 86400"
 _LISTEN = rf"(?:(?:{_IPV4}|{_IPV6}|\*):)?{_PORT}"
 _LISTEN_TEXT = "port, address:port or [address]:port"
+_ORIGIN = rf"https?://(?:{_NAME}|{_IPV4}|{_IPV6})(?::{_PORT})?"
 _HOST = rf"(?:\*\.)?{_NAME}|{_IPV4}|{_IPV6}"
 
 # The official image sets these for its own start scripts.
 _OF_THE_IMAGE = re.compile(r"NGINX_(?:VERSION|ENVSUBST_\w+|ENTRYPOINT_\w+|LOCAL_RESOLVERS)")
+
+
+MAY_BE_EMPTY = {"NGINX_CORS_ORIGINS"}
+"""Variables whose empty value has a meaning."""
 
 
 class Variable(NamedTuple):
@@ -49,6 +63,14 @@ VARIABLES = {
         r"\d{1,9}[kKmMgG]?", "a number of bytes, or one with k, m or g; 0: no limit"
     ),
     "NGINX_REQUESTS_IN_FLIGHT": Variable(_PORT, "a whole number, 1 to 65535"),
+    "NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT": Variable(_PORT, "a whole number, 1 to 65535"),
+    "NGINX_KEEPALIVE_TIMEOUT": Variable(r"[1-9]\d{0,4}", _SECONDS),
+    "NGINX_CORS_ORIGINS": Variable(
+        rf"\*|{_ORIGIN}(?: *, *{_ORIGIN})*", "origins such as https://app.example.com, separated by commas, or *"
+    ),
+    "NGINX_ACCESS_LOG": Variable(
+        r"/[^\s;{}'\"$\\#]+", "an absolute path without spaces, quotes or any of ; { } $ # \\"
+    ),
     "NGINX_RESOLVER": Variable(
         rf"(?:{_IPV4}|{_IPV6})(?::{_PORT})?", "the address of a DNS server, with :port if not 53"
     ),
@@ -69,7 +91,7 @@ def problems_of(settings: Mapping[str, str], needed: set[str]) -> Iterator[str]:
     for name, variable in VARIABLES.items():
         value = settings.get(name, "")
         if not value:
-            if name in needed:
+            if name in needed and name not in MAY_BE_EMPTY:
                 yield f"{name} is not set; allowed: {variable.allowed}"
         elif name in needed and (not re.fullmatch(variable.pattern, value) or _has_bad_address(name, value)):
             yield f"{name}={value}: not allowed; allowed: {variable.allowed}"

@@ -1,9 +1,64 @@
-"""Remove the empty directories that stand for what was not chosen: cookiecutter makes every directory of the template."""
+"""Remove what belongs to answers that were not given, and write ``.env`` with a password of its own.
 
-import contextlib
+The template has plain names; this list is the only place that says what belongs to which answer.
+"""
+
+import json
 import os
+import secrets
+import shutil
+import string
+from pathlib import Path
 
-for name in (".mypy_cache", ".ruff_cache"):
-    for directory, _, _ in os.walk(name, topdown=False):
-        with contextlib.suppress(OSError):  # not empty
-            os.rmdir(directory)
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+
+BELONGS = {
+    ("database", "postgresql"): [
+        "alembic.ini",
+        "app/database.py",
+        "app/items.py",
+        "app/models.py",
+        "deploy/kubernetes/base/migration.yaml",
+        "migrations",
+        "ops/database.py",
+        "tests/__init__.py",
+        "tests/test_database.py",
+        "tests/test_items.py",
+        "tests/test_migrations.py",
+    ],
+    ("deploy", "systemd"): ["deploy/systemd", "nginx/variants/static-upstream", "tests/test_systemd.py"],
+    ("deploy", "kubernetes"): ["deploy/kubernetes", "tests/test_kubernetes.py"],
+}
+"""Paths that a service has only with this answer."""
+
+NEVER = [
+    "nginx/README.md",
+    "nginx/example.env",
+    "nginx/snippets/tls.conf",
+    "nginx/variants/standalone",
+    "nginx/variants/tls",
+    "nginx/variants/trusted-proxies",
+]
+"""Paths that no answer asks for: parts of what is copied as a whole."""
+
+
+def remove(path: str) -> None:
+    """Remove a file or a directory, and directories that are empty then."""
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.exists(path):
+        os.remove(path)
+    parent = os.path.dirname(path)
+    if parent and os.path.isdir(parent) and not os.listdir(parent):
+        remove(parent)
+
+
+for (question, answer), paths in BELONGS.items():
+    for unwanted in [] if ANSWERS[question] == answer else paths:
+        remove(unwanted)
+for unwanted in NEVER:
+    remove(unwanted)
+
+example = Path(".env.example").read_text(encoding="utf-8")
+password = "".join(secrets.choice(string.ascii_letters) for _ in range(32))
+Path(".env").write_text(example.replace("change-me", password), encoding="utf-8")

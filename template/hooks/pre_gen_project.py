@@ -10,7 +10,7 @@ import sys
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-PYTHONS = ("3.13", "3.12", "3.11")
+PYTHONS = ("3.14", "3.15", "3.13", "3.12", "3.11")
 SHORTEST, LONGEST = 10, 86400
 
 # An installed distribution or an imported module of that name would hide the service's own.
@@ -19,7 +19,7 @@ RESERVED |= {"alembic", "migrations", "psycopg", "sqlalchemy"}
 
 
 def text_problem(name: str, longest: int) -> str | None:
-    """Tell why a text can not be put between double quotes in Python, TOML and Markdown alike."""
+    """Return why a text cannot be put between double quotes in Python, TOML and Markdown alike."""
     value = ANSWERS[name]
     if 1 <= len(value) <= longest and value == value.strip() and value.isprintable() and not set(value) & set('"\\`<>'):
         return None
@@ -27,7 +27,7 @@ def text_problem(name: str, longest: int) -> str | None:
 
 
 def slug_problem() -> str | None:
-    """Tell why the name that follows from the project name is no package name."""
+    """Return why the name that follows from the project name is not a valid package name, or None."""
     slug = ANSWERS["__project_slug"]
     if slug in RESERVED:
         return f"a name of its own: {slug!r} is taken by a part of the service"
@@ -37,7 +37,7 @@ def slug_problem() -> str | None:
 
 
 def domain_problem() -> str | None:
-    """Tell why the domain is no host name."""
+    """Return why the domain is not a host name, or None."""
     domain = ANSWERS["domain"]
     if len(domain) <= 253 and re.fullmatch(rf"{LABEL}(\.{LABEL})*", domain):
         return None
@@ -45,12 +45,12 @@ def domain_problem() -> str | None:
 
 
 def python_problem() -> str | None:
-    """Tell why the Python version is none that the service is tested with."""
+    """Return why the Python version is not one that the service is tested with, or None."""
     return None if ANSWERS["python_version"] in PYTHONS else f"one of {', '.join(PYTHONS)}"
 
 
 def seconds_problem() -> str | None:
-    """Tell why the ladder has no rungs for this number."""
+    """Return why the ladder cannot be computed from this number, or None."""
     value = str(ANSWERS["proxy_read_timeout"])
     if re.fullmatch(r"[1-9][0-9]{1,4}", value) and SHORTEST <= int(value) <= LONGEST:
         return None

@@ -104,8 +104,8 @@ class Stack:
         return done.stdout
 
     def deploy(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run ``scripts/deploy``."""
-        return self.run("scripts/deploy", *options)
+        """Run ``ops/deploy``."""
+        return self.run("ops/deploy", *options)
 
     def containers(self, service: str) -> list[str]:
         """Return the ids of a service's containers, in any state."""

@@ -1,4 +1,4 @@
-"""scripts/deploy: a new version without a lost request, and what is left when it goes wrong."""
+"""ops/deploy: a new version without a lost request, and what is left when it goes wrong."""
 
 import subprocess
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def test_a_version_that_does_not_start_is_taken_back(stack: Stack, broken: Path)
 def test_a_deployment_that_is_killed_can_be_run_again(stack: Stack, step: str) -> None:
     """Killed at any step it leaves a site that loses nothing, and the next run puts everything right."""
     with Load(stack.port) as load:
-        killed = stack.start("scripts/deploy", "--no-build")
+        killed = stack.start("ops/deploy", "--no-build")
         assert killed.stdout is not None
         assert any(step in line for line in killed.stdout)
         killed.kill()
@@ -93,7 +93,7 @@ def test_a_deployment_that_is_killed_can_be_run_again(stack: Stack, step: str) -
 
 def test_one_deployment_at_a_time(stack: Stack) -> None:
     """A second one does not begin and changes nothing."""
-    first = stack.start("scripts/deploy", "--no-build")
+    first = stack.start("ops/deploy", "--no-build")
     assert first.stdout is not None
     assert any("starting" in line for line in first.stdout)
     done = stack.deploy("--no-build")

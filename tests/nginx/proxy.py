@@ -32,6 +32,9 @@ VARIABLES = {
     "NGINX_UPSTREAM": "127.0.0.1:8000",
     "NGINX_CLIENT_MAX_BODY_SIZE": "1m",
     "NGINX_REQUESTS_IN_FLIGHT": "256",
+    "NGINX_KEEPALIVE_TIMEOUT": "75",
+    "NGINX_CORS_ORIGINS": "",
+    "NGINX_ACCESS_LOG": "/var/log/nginx/access.log",
     "NGINX_RESOLVER": "127.0.0.1",
     "NGINX_TLS_LISTEN": "443",
 }
@@ -111,6 +114,8 @@ class Proxy:
             "NGINX_UPSTREAM": upstream,
             **(changes or {}),
         }
+        # All clients of a test have one address.
+        variables.setdefault("NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT", variables["NGINX_REQUESTS_IN_FLIGHT"])
         self.directory = directory
         render(directory, variables, nginx_version=nginx.version, tls=tls, standalone=True)
         if upstream.startswith(f"{STATIC_NAME}:"):

@@ -33,10 +33,10 @@ def test_numbers_come_from_the_same_env_file_as_gunicorns(here: Path) -> None:
     done = _run(here, "--out", "out", PROXY_CONNECT_TIMEOUT="3")
     assert (done.returncode, done.stderr) == (0, "")
     assert "out/nginx.conf" in done.stdout
-    assert "proxy_read_timeout 66s;" in _text(here, "timeouts.conf")
-    assert "proxy_connect_timeout 3s;" in _text(here, "timeouts.conf")
-    assert "server unix:/run/app/gunicorn.sock fail_timeout=0;" in _text(here, "upstream.conf")
-    assert "server_name a.example b.example;" in _text(here, "app.conf")
+    assert "proxy_read_timeout 66s;" in _text(here, "app/numbers.conf")
+    assert "proxy_connect_timeout 3s;" in _text(here, "app/numbers.conf")
+    assert "server unix:/run/app/gunicorn.sock max_fails=1 fail_timeout=1s;" in _text(here, "upstream.conf")
+    assert "server_name a.example b.example;" in _text(here, "default.conf")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_numbers_come_from_the_same_env_file_as_gunicorns(here: Path) -> None:
 def test_default_upstream(here: Path, variables: dict[str, str], server: str) -> None:
     """Without --upstream it is NGINX_UPSTREAM, else gunicorn's address as it is reached from here."""
     assert _run(here, "--out", "out", **variables).returncode == 0
-    assert f"server {server} fail_timeout=0;" in _text(here, "upstream.conf")
+    assert f"server {server} max_fails=1 fail_timeout=1s;" in _text(here, "upstream.conf")
 
 
 def test_options_win(here: Path) -> None:
@@ -57,8 +57,8 @@ def test_options_win(here: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "server app:8000 max_fails=1 fail_timeout=1s;" in _text(here, "upstream.conf")
-    app = _text(here, "app.conf")
-    assert "listen 443 ssl http2;" in app
+    app = _text(here, "default.conf")
+    assert "listen 443 http2 ssl;" in app
     assert "listen 8080;" in app
     assert f"ssl_certificate {here}/c.pem;" in app
     assert f"ssl_certificate_key {here}/k.pem;" in app
@@ -100,7 +100,7 @@ def test_default_version_is_the_installed_nginxs(here: Path, tmp_path: Path) -> 
         fake.chmod(0o755)
         done = _run(here, "--out", "out", "--upstream", "127.0.0.1:1", PATH=f"{programs}:/usr/bin:/bin")
         assert f"for nginx {version} ({fake}" in done.stdout
-        assert ("\nkeepalive_min_timeout" in _text(here, "idle-clients.conf")) == knows
+        assert ("\nkeepalive_min_timeout" in _text(here, "app/numbers.conf")) == knows
 
 
 def test_a_name_that_nobody_will_ask_for_is_told(here: Path) -> None:

@@ -11,7 +11,7 @@ from no502.data import data_path
 from no502.errors import UserError
 from no502.nginx.binary import check_configuration
 from no502.nginx.command import render
-from no502.nginx.render import KEEPALIVE_MIN_TIMEOUT, RESOLVE
+from no502.nginx.render import RESOLVE, for_version
 from tests.nginx.proxy import VARIABLES, Nginx, command
 
 _CONTAINER = {
@@ -27,12 +27,17 @@ _CONTAINER = {
     "https_proxy": "http://proxy.example:3128",
     "no_proxy": "localhost",
 }
+_ALL = {**VARIABLES, "NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT": "64"}
 _REQUIRED = [
     "NGINX_LISTEN",
     "NGINX_SERVER_NAME",
     "NGINX_UPSTREAM",
     "NGINX_CLIENT_MAX_BODY_SIZE",
     "NGINX_REQUESTS_IN_FLIGHT",
+    "NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT",
+    "NGINX_KEEPALIVE_TIMEOUT",
+    "NGINX_CORS_ORIGINS",
+    "NGINX_ACCESS_LOG",
     "PROXY_CONNECT_TIMEOUT",
     "PROXY_READ_TIMEOUT",
     "PROXY_KEEPALIVE_TIMEOUT",
@@ -52,7 +57,7 @@ def _envsubst(template: str, environment: dict[str, str]) -> str:
     )
 
 
-def _mount(target: Path, environment: dict[str, str], *variants: str) -> None:
+def _mount(nginx: Nginx, target: Path, environment: dict[str, str], *variants: str) -> None:
     """Lay the files out as the documented volumes do, and run the start script's part."""
     source = data_path("nginx")
     shutil.copy(source / "nginx.conf", target / "nginx.conf")
@@ -63,29 +68,28 @@ def _mount(target: Path, environment: dict[str, str], *variants: str) -> None:
     for template in (target / "templates").rglob("*.template"):
         output = target / "conf.d" / template.relative_to(target / "templates").with_suffix("")
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(_envsubst(template.read_text(encoding="utf-8"), environment), encoding="utf-8")
+        text = for_version(template.read_text(encoding="utf-8"), nginx.version)  # "leave this line out"
+        output.write_text(_envsubst(text, environment), encoding="utf-8")
     shutil.rmtree(target / "templates")
 
 
 def _variants(nginx: Nginx, upstream: str) -> list[str]:
     """Return what README.md tells to mount besides."""
-    named = [] if nginx.version >= RESOLVE else ["static-upstream"]
-    old = [] if nginx.version >= KEEPALIVE_MIN_TIMEOUT else ["nginx-1.22"]
-    return [*(["local-upstream"] if upstream.startswith("127.") else named), *old]
+    return [] if nginx.version >= RESOLVE and not upstream.startswith("127.") else ["static-upstream"]
 
 
 @pytest.mark.parametrize("upstream", ["127.0.0.1:8000", "app:8000"])
 @pytest.mark.parametrize("trusted", [False, True])
 def test_image_and_renderer_agree(nginx: Nginx, tree: Path, upstream: str, trusted: bool) -> None:
     """envsubst in the image and ``no502 nginx`` make the same files, byte for byte."""
-    variables = {**VARIABLES, "NGINX_UPSTREAM": upstream}
+    variables = {**_ALL, "NGINX_UPSTREAM": upstream}
     variants = _variants(nginx, upstream)
     if trusted:
         variables["NGINX_TRUSTED_PROXIES"] = "10.0.0.0/8"
         variants.append("trusted-proxies")
     image, host = tree / "image", tree / "host"
     image.mkdir()
-    _mount(image, {**_CONTAINER, **variables}, *variants)
+    _mount(nginx, image, {**_CONTAINER, **variables}, *variants)
     render(host, variables, nginx_version=nginx.version)
     files = {path.relative_to(image) for path in image.rglob("*") if path.is_file()}
     assert files == {path.relative_to(host) for path in host.rglob("*") if path.is_file()}
@@ -94,16 +98,16 @@ def test_image_and_renderer_agree(nginx: Nginx, tree: Path, upstream: str, trust
 
 def test_image_loads(nginx: Nginx, tree: Path) -> None:
     """The mounted files load; the standalone variant only moves pid, log and temporary files elsewhere."""
-    _mount(tree, {**_CONTAINER, **VARIABLES}, *_variants(nginx, "127.0.0.1:8000"), "standalone")
+    _mount(nginx, tree, {**_CONTAINER, **_ALL}, *_variants(nginx, "127.0.0.1:8000"), "standalone")
     check_configuration(nginx.path, command(nginx, tree)[1:])
 
 
 @pytest.mark.parametrize("missing", _REQUIRED)
 def test_a_variable_that_is_not_set_is_named(nginx: Nginx, tree: Path, missing: str) -> None:
     """nginx does not start while a variable is missing; its message has the name, or the line where it stands."""
-    environment = {name: value for name, value in {**_CONTAINER, **VARIABLES}.items() if name != missing}
+    environment = {name: value for name, value in {**_CONTAINER, **_ALL}.items() if name != missing}
     variants = _variants(nginx, "127.0.0.1:8000") if nginx.version < RESOLVE else []
-    _mount(tree, environment, *variants, "standalone")
+    _mount(nginx, tree, environment, *variants, "standalone")
     with pytest.raises(UserError) as caught:
         check_configuration(nginx.path, command(nginx, tree)[1:])
     message = str(caught.value)
@@ -115,10 +119,11 @@ def test_a_variable_that_is_not_set_is_named(nginx: Nginx, tree: Path, missing: 
 def test_required_variables_are_all_guarded() -> None:
     """Each variable of the default templates is in the file that makes nginx refuse to start without it."""
     templates = data_path("nginx") / "templates"
-    guard = (templates / "required-variables.conf.template").read_text(encoding="utf-8")
+    guard = (templates / "http.conf.template").read_text(encoding="utf-8")
     used = {
         name
         for template in templates.rglob("*.template")
         for name in re.findall(r"\$\{([A-Z_]+)\}", template.read_text(encoding="utf-8"))
     }
-    assert set(re.findall(r"\$\{([A-Z_]+)\}", guard)) == set(_REQUIRED) == used - {"NGINX_RESOLVER"}
+    (line,) = re.findall(r'(?m)^    default "(.*PROXY.*)";$', guard)
+    assert set(re.findall(r"\$\{([A-Z_]+)\}", line)) == set(_REQUIRED) == used - {"NGINX_RESOLVER"}

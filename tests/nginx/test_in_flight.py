@@ -128,3 +128,25 @@ def test_streams_and_sockets_take_no_place(start: ProxyFactory, headers: str) ->
         proxy = _start(start, backend)
         with _held(proxy, backend, gate, headers, count=2 * _LIMIT):
             assert proxy.ask().status == 200
+
+
+def test_one_client_cannot_take_every_place(start: ProxyFactory) -> None:
+    """A client with slow uploads gets 503 beyond its share; another client is served meanwhile."""
+    with Backend() as backend, contextlib.ExitStack() as stack:
+        proxy = start(
+            backend.upstream,
+            NGINX_REQUESTS_IN_FLIGHT="12",
+            NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT="4",
+            PROXY_READ_TIMEOUT="60",
+        )
+        head = f"POST /slow HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 100\r\n\r\nx".encode()
+        attackers = [stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port), 10)) for _ in range(12)]
+        for attacker in attackers:
+            attacker.sendall(head)
+        refused = [attacker for attacker in attackers[4:] if attacker.recv(100).startswith(b"HTTP/1.1 503 ")]
+        assert len(refused) == 8
+        proxy.wait_for_log('limiting connections by zone "in_flight_per_client"')
+        assert proxy.ask().status == 503
+        with socket.create_connection(("127.0.0.1", proxy.port), 10, source_address=("127.0.0.2", 0)) as other:
+            other.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            assert other.recv(100).startswith(b"HTTP/1.1 200 ")

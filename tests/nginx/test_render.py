@@ -129,8 +129,8 @@ def test_missing_parent_and_file_in_the_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("upstream", "version", "expected"),
     [
-        ("unix:/run/a.sock", _NEW, "server unix:/run/a.sock fail_timeout=0;"),
-        ("127.0.0.1:8000", _OLD, "server 127.0.0.1:8000 fail_timeout=0;"),
+        ("unix:/run/a.sock", _NEW, "server unix:/run/a.sock max_fails=1 fail_timeout=1s;"),
+        ("127.0.0.1:8000", _OLD, "server 127.0.0.1:8000 max_fails=1 fail_timeout=1s;"),
         ("app:8000", (1, 27, 3), "server app:8000 resolve max_fails=1 fail_timeout=1s;"),
         ("app:8000", (1, 27, 2), "server app:8000 max_fails=1 fail_timeout=1s;"),
         ("app:8000", _OLD, "server app:8000 max_fails=1 fail_timeout=1s;"),
@@ -141,7 +141,8 @@ def test_form_of_the_upstream(tmp_path: Path, upstream: str, version: tuple[int,
     render(tmp_path / "out", {**VARIABLES, "NGINX_UPSTREAM": upstream}, nginx_version=version)
     text = _text(tmp_path / "out", "conf.d/upstream.conf")
     assert [line.strip() for line in text.splitlines() if line.strip().startswith("server ")] == [expected]
-    assert "keepalive_timeout 15s;" in text
+    assert "include conf.d/upstream/pool.conf;" in text
+    assert "keepalive_timeout 15s;" in _text(tmp_path / "out", "conf.d/upstream/pool.conf")
     assert ("resolver 127.0.0.1 " in text) is (" resolve " in expected)
 
 
@@ -149,8 +150,9 @@ def test_form_of_the_upstream(tmp_path: Path, upstream: str, version: tuple[int,
 def test_form_of_http_2(tmp_path: Path, version: tuple[int, int, int], directive: bool) -> None:
     """HTTP/2 is a directive from nginx 1.25.1 on and a parameter of listen before."""
     render(tmp_path / "out", {**VARIABLES, **_TLS}, nginx_version=version, tls=True)
-    text = _text(tmp_path / "out", "conf.d/app.conf")
-    assert ("    http2 on;\n" in text, "listen 443 ssl http2;" in text) == (directive, not directive)
+    text = _text(tmp_path / "out", "conf.d/default.conf")
+    assert ("    http2 on;" in text) is directive
+    assert ("listen 443 http2 ssl;" in text) is not directive
 
 
 def test_one_line_for_each_trusted_network(tmp_path: Path) -> None:
@@ -168,9 +170,7 @@ def test_times_follow_the_variables(tmp_path: Path) -> None:
     changes = {"PROXY_READ_TIMEOUT": "61", "PROXY_CONNECT_TIMEOUT": "3", "PROXY_KEEPALIVE_TIMEOUT": "7"}
     out = tmp_path / "out"
     render(out, {**VARIABLES, **changes}, nginx_version=_NEW)
-    text = (
-        _text(out, "conf.d/timeouts.conf") + _text(out, "conf.d/upstream.conf") + _text(out, "conf.d/main/reload.conf")
-    )
+    text = "".join(_text(out, f"conf.d/{name}.conf") for name in ("app/numbers", "upstream/pool", "main/reload"))
     directives = [line.strip() for line in text.splitlines() if not line.strip().startswith("#")]
     for directive in (
         "proxy_connect_timeout 3s;",
@@ -195,20 +195,66 @@ def test_rendering_again_updates(tmp_path: Path) -> None:
     assert _tree(again) == _tree(once)
 
 
-def test_standalone_differs_in_three_files(tmp_path: Path) -> None:
+def test_standalone_differs_in_few_files(tmp_path: Path) -> None:
     """What is tested as a standalone tree is what runs on a host, but for the log, the pid and the temporary files."""
     render(tmp_path / "host", VARIABLES, nginx_version=_NEW)
     render(tmp_path / "alone", VARIABLES, nginx_version=_NEW, standalone=True)
     host, alone = _tree(tmp_path / "host"), _tree(tmp_path / "alone")
     assert {name for name in host.keys() | alone.keys() if host.get(name) != alone.get(name)} == {
-        "conf.d/access-log.conf",
+        "conf.d/app/numbers.conf",
+        "conf.d/http.conf",  # it names the access log's variable, to refuse a missing one
         "conf.d/main/standalone.conf",
         "conf.d/temporary-files.conf",
     }
     (host_log,), (own_log,) = (
-        re.findall(r"(?m)^access_log .*$", tree["conf.d/access-log.conf"]) for tree in (host, alone)
+        re.findall(r"(?m)^access_log .*$", tree["conf.d/app/numbers.conf"]) for tree in (host, alone)
     )
     assert host_log.replace("/var/log/nginx/access.log", "/dev/stdout") == own_log
+
+
+@pytest.mark.parametrize("name", ["nginx.conf", "conf.d/default.conf", "snippets/http.conf"])
+def test_files_of_others_are_refused(tmp_path: Path, name: str) -> None:
+    """A file that is not from here is never overwritten: the message lists it, and nothing is written."""
+    foreign = tmp_path / name
+    foreign.parent.mkdir(exist_ok=True)
+    foreign.write_text("user www-data;\n")
+    with pytest.raises(UserError, match=f"{name}: not written by no502, and never overwritten"):
+        render(tmp_path, VARIABLES, nginx_version=_NEW)
+    assert _tree(tmp_path) == {name: "user www-data;\n"}
+
+
+def test_files_of_others_stay(tmp_path: Path) -> None:
+    """Beside ours, files with other names stay, and one of ours that somebody has replaced is not removed either."""
+    render(tmp_path, {**VARIABLES, "NGINX_TRUSTED_PROXIES": "10.0.0.0/8"}, nginx_version=_NEW)
+    for name in ("snippets/fastcgi-php.conf", "conf.d/trusted-proxies.conf", "sites-enabled/shop"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("# mine\n")
+    render(tmp_path, VARIABLES, nginx_version=_NEW)
+    assert _text(tmp_path, "snippets/fastcgi-php.conf") == "# mine\n"
+    assert _text(tmp_path, "conf.d/trusted-proxies.conf") == "# mine\n"
+    assert _text(tmp_path, "sites-enabled/shop") == "# mine\n"
+
+
+def test_the_user_of_the_workers(tmp_path: Path) -> None:
+    """A user is written where one is known, and goes with the next rendering that knows none."""
+    render(tmp_path, VARIABLES, nginx_version=_NEW, user="www-data")
+    assert "\nuser www-data;\n" in _text(tmp_path, "conf.d/main/user.conf")
+    render(tmp_path, VARIABLES, nginx_version=_NEW)
+    assert not (tmp_path / "conf.d" / "main" / "user.conf").exists()
+
+
+@pytest.mark.parametrize(("bound", "share"), [("256", "64"), ("100", "32"), ("2", "2"), ("4096", "1024")])
+def test_one_client_has_a_part_of_the_bound(tmp_path: Path, bound: str, share: str) -> None:
+    """Without a number of its own, one client may have a quarter of the requests in flight, but at least 32."""
+    render(tmp_path, {**VARIABLES, "NGINX_REQUESTS_IN_FLIGHT": bound}, nginx_version=_NEW)
+    assert f"limit_conn in_flight_per_client {share};" in _text(tmp_path, "conf.d/app/numbers.conf")
+
+
+@pytest.mark.parametrize(("version", "known"), [((1, 27, 4), True), ((1, 27, 3), False), (_OLD, False)])
+def test_directives_of_newer_versions(tmp_path: Path, version: tuple[int, int, int], known: bool) -> None:
+    """A directive that the installed nginx does not know is left out."""
+    render(tmp_path, VARIABLES, nginx_version=version)
+    assert ("\nkeepalive_min_timeout 10s;" in _text(tmp_path, "conf.d/app/numbers.conf")) is known
 
 
 def test_result_names_every_file(tmp_path: Path) -> None:
@@ -256,6 +302,8 @@ def test_variants_replace_existing_files() -> None:
     for variant in (nginx / "variants").iterdir():
         if variant.name == "standalone":  # not for the image
             continue
+        if variant.name == "trusted-proxies":  # adds a file
+            continue
         for file in variant.iterdir():
             assert (nginx / "templates" / file.name).is_file(), file
 
@@ -267,8 +315,8 @@ def test_headers_are_set_in_one_place_each() -> None:
         for directive in re.findall(r"(?m)^\s*(proxy_set_header|add_header) ", file.read_text(encoding="utf-8")):
             places[directive].add(file.relative_to(data_path("nginx")).as_posix())
     assert places == {
-        "proxy_set_header": {"snippets/http/proxy-headers.conf"},
-        "add_header": {"snippets/server/response-headers.conf"},
+        "proxy_set_header": {"snippets/application.conf"},
+        "add_header": {"snippets/every-server.conf"},
     }
 
 

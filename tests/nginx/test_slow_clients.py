@@ -13,8 +13,9 @@ __all__ = ["shorten"]
 
 
 def shorten(proxy: Proxy, directive: str) -> None:
-    """Set one of the times of clients.conf to a second: the shipped ones would make the test wait for as long."""
-    file = proxy.directory / "snippets" / "http" / "clients.conf"
+    """Set one of the times for clients to a second: the shipped ones would make the test wait for as long."""
+    files = [proxy.directory / "snippets" / "every-server.conf", proxy.directory / "conf.d" / "app" / "numbers.conf"]
+    (file,) = [file for file in files if f"\n{directive} " in file.read_text(encoding="utf-8")]
     text, count = re.subn(rf"(?m)^{directive} \d+s;$", f"{directive} 1s;", file.read_text(encoding="utf-8"))
     assert count == 1
     file.write_text(text, encoding="utf-8")

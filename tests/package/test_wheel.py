@@ -68,7 +68,7 @@ def test_metadata(metadata: email.message.Message) -> None:
     assert metadata["Version"] == __version__
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "MIT"
-    assert metadata.get_all("Provides-Extra") == ["cli", "nginx"]
+    assert metadata.get_all("Provides-Extra") == ["asgi", "cli", "nginx"]
 
 
 def test_core_dependencies_are_what_the_numbers_need(metadata: email.message.Message) -> None:

@@ -10,7 +10,7 @@ _TEXT = 'printable characters, no spaces around, none of " \\ ` < >'
 _SLUG = "must be a name whose short form has a-z, 0-9 and '-' only, a letter first and at most 60 characters, not"
 _DOMAIN = "must be a host name in lower case such as api.example.com: no scheme, port, path or wildcard"
 _SECONDS = "must be whole seconds from 10 to 86400"
-_PYTHON = "must be one of 3.13, 3.12, 3.11"
+_PYTHON = "must be one of 3.14, 3.15, 3.13, 3.12, 3.11"
 
 
 def _refused(tmp_path: Path, answers: dict[str, str]) -> list[str]:

@@ -1,7 +1,9 @@
 """What is generated."""
 
+import ast
 import json
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -13,8 +15,12 @@ from tests.support.commands import ROOT
 from tests.support.template import PROJECT, TEMPLATE, bake, files_in
 from tests.template.conftest import UNUSUAL
 
-VENDORED = ("gunicorn_arbiter.py", "gunicorn_conf.py", "gunicorn_handover.py", "nginx")
-EXPECTED = {
+sys.path.append(str(ROOT / "scripts"))
+from sync import vendored
+
+VENDORED = ("gunicorn_", "nginx/", "app/asgi/")
+OURS = {"ops/deploy", "ops/diagnose", "ops/healthcheck.py", "ops/rolling-restart", "ops/runbook.md", "ops/serve.py"}
+YOURS = {
     ".dockerignore",
     ".env",
     ".env.example",
@@ -23,29 +29,16 @@ EXPECTED = {
     "Dockerfile",
     "Makefile",
     "README.md",
-    "compose.yaml",
-    "docs/runbook.md",
-    "pyproject.toml",
     "app/__init__.py",
-    "app/access_log.py",
-    "app/deadline.py",
     "app/example.py",
-    "app/health.py",
-    "app/log.py",
     "app/main.py",
-    "app/metrics.py",
-    "app/overload.py",
-    "app/placeholders.py",
-    "app/problems.py",
-    "app/root_path.py",
     "app/server.py",
     "app/settings.py",
-    "scripts/deploy",
-    "scripts/diagnose",
-    "scripts/healthcheck.py",
-    "scripts/rolling-restart",
-    "scripts/serve.py",
+    "compose.yaml",
+    "nginx.d/README.md",
+    "pyproject.toml",
 }
+TESTS = {"tests/conftest.py", "tests/test_example.py", "tests/test_service.py"}
 ANSWERS = pytest.mark.parametrize("answers", [{}, UNUSUAL], ids=["defaults", "unusual"])
 
 
@@ -57,30 +50,90 @@ def _own(files: dict[str, bytes]) -> dict[str, bytes]:
 @ANSWERS
 def test_the_files_are_complete(tmp_path: Path, answers: dict[str, str]) -> None:
     """A service has the files that the template promises, hidden ones included, and no others."""
-    assert set(_own(files_in(bake(tmp_path, **answers)))) == EXPECTED
+    assert set(_own(files_in(bake(tmp_path, **answers)))) == YOURS | OURS
+
+
+def test_a_service_is_small(tmp_path: Path) -> None:
+    """At most fifty files, of which twenty are the developer's own."""
+    files = files_in(bake(tmp_path))
+    assert len(files) <= 50
+    own = {name for name in files if not name.startswith(VENDORED)} - OURS
+    assert own == YOURS | TESTS
+    assert len(own) <= 20
+
+
+def _belongs() -> tuple[dict[tuple[str, str], list[str]], list[str]]:
+    """Return the lists of the hook that removes what was not chosen."""
+    tree = ast.parse((TEMPLATE / "hooks" / "post_gen_project.py").read_text(encoding="utf-8"))
+    found = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id.isupper()
+        and node.targets[0].id != "ANSWERS"
+    }
+    return found["BELONGS"], found["NEVER"]
+
+
+def test_what_is_removed_exists() -> None:
+    """Each path of the hook is one of the template's, and each of its answers one of the questions'."""
+    belongs, never = _belongs()
+    questions = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
+    assert [
+        path
+        for path in [*(path for paths in belongs.values() for path in paths), *never]
+        if not (PROJECT / path).exists()
+    ] == []
+    assert [answer for question, answer in belongs if answer not in questions[question]] == []
+
+
+@pytest.mark.parametrize("deploy", ["compose", "systemd", "kubernetes"])
+@pytest.mark.parametrize("database", ["none", "postgresql"])
+def test_nothing_of_what_was_not_chosen_is_left(tmp_path: Path, deploy: str, database: str) -> None:
+    """A service has all paths of its answers and no others of the hook's list."""
+    project = bake(tmp_path, deploy=deploy, database=database)
+    belongs, never = _belongs()
+    chosen = {("deploy", deploy), ("database", database)}
+    unwanted = {path for answer, paths in belongs.items() if answer not in chosen for path in paths} | set(never)
+    assert [path for path in unwanted if (project / path).exists()] == []
+    wanted = {path for answer, paths in belongs.items() if answer in chosen for path in paths}
+    wanted = {path for path in wanted if not any(path.startswith(other) for other in unwanted)}
+    assert [path for path in wanted if not (project / path).exists()] == []
+
+
+def test_the_templates_names_are_plain() -> None:
+    """Files and folders are called as in a service; only names that hold the service's own have a variable."""
+    names = [str(path.relative_to(PROJECT)) for path in PROJECT.rglob("*")]
+    assert [name for name in names if "{%" in name] == []
+    assert {Path(name).suffix for name in names if "{{" in name} == {".service", ".socket"}
 
 
 @ANSWERS
 def test_no_template_syntax_is_left(tmp_path: Path, answers: dict[str, str]) -> None:
     """Neither names nor contents hold a tag of the template language."""
     project = bake(tmp_path, **answers)
-    for name, content in {**_own(files_in(project)), str(project.relative_to(tmp_path)): b""}.items():
+    own = {name: text for name, text in _own(files_in(project)).items() if name not in OURS}
+    for name, content in {**own, str(project.relative_to(tmp_path)): b""}.items():
         assert not re.search(r"cookiecutter\.|\{%|\{#|(?<!\$)\{\{", f"{name}\n{content.decode()}"), name
 
 
-@pytest.mark.parametrize("name", VENDORED)
-def test_vendored_files_are_those_of_the_root(tmp_path: Path, name: str) -> None:
-    """What the template holds and what a service gets are the root's files, byte for byte."""
-    root = ROOT / name
-    assert root.exists(), f"{name} is missing in the repository's root"
-    copies = [PROJECT / name, bake(tmp_path, **UNUSUAL) / name]
-    for copy in copies:
-        assert copy.exists(), f"{copy} is missing: run make sync"
-        if root.is_dir():
-            assert files_in(copy) == files_in(root), f"{copy} differs from {root}: run make sync"
-            assert files_in(root) != {}
+def test_vendored_files_are_those_of_the_root() -> None:
+    """What the template holds are the repository's files, byte for byte."""
+    for source, copy in vendored():
+        if source.is_dir():
+            ours = {name: text for name, text in files_in(source).items() if "__pycache__" not in name}
+            assert files_in(copy) == ours, f"{copy} differs from {source}: run make sync"
         else:
-            assert copy.read_bytes() == root.read_bytes(), f"{copy} differs from {root}: run make sync"
+            assert copy.read_bytes() == source.read_bytes(), f"{copy} differs from {source}: run make sync"
+
+
+def test_a_service_gets_the_vendored_files(tmp_path: Path) -> None:
+    """Nothing is rendered in them."""
+    project = bake(tmp_path, **UNUSUAL)
+    files = {name: text for name, text in files_in(project).items() if name.startswith((*VENDORED, "ops/"))}
+    assert files
+    assert [name for name, text in files.items() if (PROJECT / name).read_bytes() != text] == []
 
 
 def test_there_are_few_questions_and_each_is_explained() -> None:

@@ -1,5 +1,6 @@
 """A generated service behind a real nginx: overload, and a path that nginx strips."""
 
+import re
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -136,20 +137,17 @@ def _logged(proxy: Proxy, uri: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("prefix", ["/billing", "/api"])
 def test_below_a_path_that_nginx_strips(usual: Service, tree: Path, prefix: str) -> None:
-    """With the README's one line for nginx: routes are found, /docs has the path, and what is private stays private."""
-    readme = (usual.directory / "README.md").read_text(encoding="utf-8")
-    line = "rewrite ^/billing(/.*)$ $1;"
-    assert readme.count(line) == 1
+    """With the recipe's lines for nginx: routes are found, /docs has the path, and what is private stays private."""
+    recipes = (usual.directory / "nginx.d" / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^# Below a path of its host.*\n((?:.+\n)+)", recipes, re.MULTILINE)
     port = free_port()
     with (
         _gunicorn(usual, "app.main:app", port, APP_ROOT_PATH=prefix, APP_DOCS="true"),
         _proxy(tree, port) as proxy,
     ):
-        server = proxy.directory / "conf.d" / "app.conf"
-        text = server.read_text(encoding="utf-8")
-        changed = text.replace("include snippets/server/response-", f"{line}\n    include snippets/server/response-")
-        assert changed != text
-        server.write_text(changed.replace("/billing", prefix), encoding="utf-8")
+        own = proxy.directory / "conf.d" / "server"
+        own.mkdir()
+        (own / "below.conf").write_text(lines.replace("/my-service", prefix), encoding="utf-8")
         proxy.reload()
         wait_until(lambda: _is_ready(proxy), seconds=_SECONDS, what="readiness")
         created = proxy.ask(

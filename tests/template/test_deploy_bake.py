@@ -27,7 +27,13 @@ _KUBERNETES = {
 
 def _expected(target: str, slug: str, database: str) -> set[str]:
     if target == "systemd":
-        names = ["environment.example", "write-nginx", f"{slug}.service", f"{slug}.socket"]
+        names = [
+            "environment.example",
+            "nginx.service.d/timeouts.conf",
+            "write-nginx",
+            f"{slug}.service",
+            f"{slug}.socket",
+        ]
         return {f"deploy/systemd/{name}" for name in names}
     migration = {"deploy/kubernetes/base/migration.yaml"} if database == "postgresql" else set()
     return _KUBERNETES | migration if target == "kubernetes" else set()

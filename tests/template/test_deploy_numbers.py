@@ -146,9 +146,10 @@ def test_nginx_takes_what_the_host_gets(tmp_path: Path) -> None:
     for _ in range(2):  # again, over what is there
         command = ["sh", str(units / "write-nginx"), str(out), str(units / "environment.example")]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
-    upstream = (out / "conf.d" / "upstream.conf").read_text(encoding="utf-8")
-    assert f"server unix:/run/{project.name}/gunicorn.sock fail_timeout=0;" in upstream
-    assert "proxy_read_timeout 10s;" in (out / "conf.d" / "timeouts.conf").read_text(encoding="utf-8")
+    own = out / project.name / "conf.d"
+    upstream = (own / "upstream.conf").read_text(encoding="utf-8")
+    assert f"server unix:/run/{project.name}/gunicorn.sock max_fails=1 fail_timeout=1s;" in upstream
+    assert "proxy_read_timeout 10s;" in (own / "app" / "numbers.conf").read_text(encoding="utf-8")
     for directory in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):  # an ordinary user's nginx has no other
         with (out / "conf.d" / "test.conf").open("a", encoding="utf-8") as file:
             file.write(f"{directory}_temp_path {out}/{directory};\n")

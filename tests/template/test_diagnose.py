@@ -1,4 +1,4 @@
-"""The generated service's ``scripts/diagnose``, run by two shells against real servers and real log lines."""
+"""The generated service's ``ops/diagnose``, run by two shells against real servers and real log lines."""
 
 import os
 import pty
@@ -23,8 +23,8 @@ from tests.support.processes import Running
 from tests.support.template import PROJECT, service_environment
 from tests.template.conftest import Service
 
-SCRIPT = PROJECT / "scripts" / "diagnose"
-RUNBOOK = PROJECT / "docs" / "runbook.md"
+SCRIPT = PROJECT / "ops" / "diagnose"
+RUNBOOK = PROJECT / "ops" / "runbook.md"
 
 _SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"]}
 _NGINX = {"musl": None, "glibc": "/usr/sbin/nginx"}
@@ -105,7 +105,7 @@ def _section(output: str, name: str) -> str:
 
 
 def _likely(output: str) -> str | None:
-    found = re.search(r"likely cause: .*\n +go on with docs/runbook.md#(\S+)", output)
+    found = re.search(r"likely cause: .*\n +go on with ops/runbook.md#(\S+)", output)
     return found[1] if found else None
 
 

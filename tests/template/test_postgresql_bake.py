@@ -12,7 +12,7 @@ from gunicorn_conf import ServerSettings
 from tests.support.template import TEMPLATE, bake, files_in
 from tests.template.conftest import UNUSUAL
 
-VENDORED = ("gunicorn_arbiter.py", "gunicorn_conf.py", "gunicorn_handover.py", "nginx/")
+VENDORED = ("gunicorn_", "nginx/", "app/asgi/", "ops/")
 ONLY_WITH_DATABASE = {
     "alembic.ini",
     "app/database.py",
@@ -21,7 +21,8 @@ ONLY_WITH_DATABASE = {
     "migrations/env.py",
     "migrations/script.py.mako",
     "migrations/versions/0001_items.py",
-    "scripts/database.py",
+    "ops/database.py",
+    "tests/__init__.py",
     "tests/test_database.py",
     "tests/test_items.py",
     "tests/test_migrations.py",

@@ -1,4 +1,4 @@
-"""The generated service's ``scripts/rolling-restart``: its order of steps, and that nothing is lost."""
+"""The generated service's ``ops/rolling-restart``: its order of steps, and that nothing is lost."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from tests.support.ports import free_port
 from tests.support.template import PROJECT, service_environment
 from tests.template.conftest import Service
 
-SCRIPT = PROJECT / "scripts" / "rolling-restart"
+SCRIPT = PROJECT / "ops" / "rolling-restart"
 _SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"]}
 _SECONDS = 60.0
 

@@ -124,7 +124,7 @@ def test_bad_settings_stop_gunicorn_without_a_traceback(unusual: Service) -> Non
         assert running.wait() == 3
         output = running.output()
     assert "settings: APP_DOK: unknown variable; did you mean APP_DOCS?" in output
-    assert "settings: APP_LOG_FORMAT: Input should be 'json' or 'console'" in output
+    assert "settings: APP_LOG_FORMAT: Input should be 'auto', 'json' or 'console'" in output
     assert "Traceback" not in output
     assert "hunter2" not in output
 
@@ -154,7 +154,7 @@ def test_make_serve_answers_through_nginx_and_leaves_nothing(unusual: Service, t
         lines = wait_until(lambda: _json_lines(running, "template-2", 2), what="nginx's line and the application's")
         assert {line.get("logger", "nginx") for line in lines} == {"app.access", "nginx"}
         # As a terminal does with Ctrl-C: the program gets it as well as make.
-        (program,) = [pid for pid, command in processes_in(unusual.directory).items() if "scripts.serve" in command]
+        (program,) = [pid for pid, command in processes_in(unusual.directory).items() if "ops.serve" in command]
         os.kill(program, number)
         wait_until(lambda: running.returncode is not None, what="the end of make", seconds=20)
         assert "Traceback" not in running.output()

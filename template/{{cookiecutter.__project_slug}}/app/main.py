@@ -9,37 +9,36 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 {%- if cookiecutter.database == 'postgresql' %}
 
-from app import DESCRIPTION, TITLE, VERSION, database, example, health, items, log, problems
+from app import DESCRIPTION, TITLE, VERSION, asgi, database, example, items
 {%- else %}
 
-from app import DESCRIPTION, TITLE, VERSION, example, health, log, problems
+from app import DESCRIPTION, TITLE, VERSION, asgi, example
 {%- endif %}
-from app.access_log import AccessLog
-from app.deadline import DeadlineMiddleware
-from app.overload import OverloadMiddleware
-from app.root_path import RootPath
+from app.asgi.welcome import WelcomeMiddleware
 from app.settings import Settings, load
 from gunicorn_conf import settings as ladder
 
 __all__ = ["app", "create_app"]
 
 _LOCAL = ("localhost", "127.0.0.1")
+_EXPOSED = ("X-Request-ID", "Retry-After")
 
 
 @asynccontextmanager
+{%- if cookiecutter.database == 'postgresql' %}
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what the service needs before the first request, close it after the last one."""
-{%- if cookiecutter.database == 'postgresql' %}
     async with database.Database(app.state.settings, ladder) as opened:
         app.state.database = opened
-        app.state.health = health.Health([health.Check(name="database", probe=opened.ping, timeout=1.0)])
-        app.state.health.started = True
+        app.state.health.add(asgi.Check(name="database", probe=opened.ping, timeout=1.0))
         yield
-        app.state.health.started = False
 {%- else %}
-    app.state.health.started = True
+async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    """Open what the service needs before the first request, close it after the last one.
+
+    Add ``_app.state.health.add(asgi.Check(...))`` for each thing without which no request can be served.
+    """
     yield
-    app.state.health.started = False
 {%- endif %}
 
 
@@ -51,22 +50,28 @@ def create_app(settings: Settings | None = None, *, request_deadline: float = la
         request_deadline: Seconds until a response must have started; by default the ladder's number.
     """
     settings = settings or load()
-    log.configure(settings.log_level, settings.log_format)
-    layers = [  # the first one is the outermost
-        Middleware(AccessLog),
-        Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]),
+    asgi.configure(settings.log_level, settings.log_format)
+    health = asgi.Health()
+    layers = [  # the first one is the outermost; None: not asked for
+        Middleware(asgi.Metrics, health=health) if settings.metrics else None,
+        Middleware(asgi.AccessLog),
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_credentials=settings.cors_credentials,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
+        ),
         Middleware(TrustedHostMiddleware, allowed_hosts=[*settings.allowed_hosts, *_LOCAL], www_redirect=False),
-        Middleware(problems.ErrorBoundary),
-        Middleware(DeadlineMiddleware, seconds=request_deadline),
+        Middleware(asgi.HealthMiddleware, health=health),
+        Middleware(asgi.OverloadMiddleware, limit=limit) if (limit := settings.requests_in_flight) else None,
+        Middleware(asgi.ErrorBoundary),
+        Middleware(asgi.DeadlineMiddleware, seconds=request_deadline),
+        Middleware(asgi.EndStreams),
+        Middleware(asgi.RootPath, prefix=settings.root_path) if settings.root_path else None,
+        Middleware(WelcomeMiddleware, title=TITLE, settings=ladder, docs=settings.docs) if settings.welcome else None,
     ]
-    if settings.requests_in_flight:
-        layers.insert(-2, Middleware(OverloadMiddleware, limit=settings.requests_in_flight))
-    if settings.root_path:
-        layers.append(Middleware(RootPath, prefix=settings.root_path))
-    if settings.metrics:
-        from app import metrics  # noqa: PLC0415  its library is loaded only where it is wanted
-
-        layers.insert(0, metrics.layer())
     app = FastAPI(
         title=TITLE,
         description=DESCRIPTION,
@@ -75,20 +80,15 @@ def create_app(settings: Settings | None = None, *, request_deadline: float = la
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
         lifespan=_lifespan,
-        responses=problems.OPENAPI_RESPONSES,
-        middleware=layers,
+        responses=asgi.OPENAPI_RESPONSES,
+        middleware=[layer for layer in layers if layer is not None],
     )
     app.state.settings = settings
-{%- if cookiecutter.database == 'postgresql' %}
-    app.state.health = health.Health([])  # _lifespan puts the checks in
-{%- else %}
-    app.state.health = health.Health([])  # one health.Check for each thing without which no request can be served
-{%- endif %}
-    problems.install(app)
+    app.state.health = health
+    asgi.install(app)
 {%- if cookiecutter.database == 'postgresql' %}
     database.install(app)
 {%- endif %}
-    app.include_router(health.router)
     app.include_router(example.router)
 {%- if cookiecutter.database == 'postgresql' %}
     app.include_router(items.router)

@@ -15,15 +15,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from app import placeholders
-from app.root_path import checked
+from app.asgi import placeholders
+from app.asgi.root_path import checked
 from gunicorn_conf import settings as ladder
 {%- else %}
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app import placeholders
-from app.root_path import checked
+from app.asgi import placeholders
+from app.asgi.root_path import checked
 {%- endif %}
 
 __all__ = ["Settings", "load"]
@@ -73,13 +73,13 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["production", "development"] = "production"
-    """``production`` does not start with a placeholder for a secret; see app/placeholders.py."""
+    """``production`` does not start with a placeholder for a secret; see app/asgi/placeholders.py."""
 
     docs: bool = False
     """Whether /docs and /openapi.json exist. Off unless asked for."""
 
-    log_format: Literal["json", "console"] = "json"
-    """One JSON object a line, or text for people."""
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """One JSON object a line, or text for people; ``auto`` is text on a terminal, else JSON."""
 
     log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)] = Field(
         default="info", validation_alias="LOG_LEVEL"
@@ -95,13 +95,20 @@ class Settings(BaseSettings):
     cors_origins: CommaList = []
     """Origins such as ``https://app.example.com`` whose pages may call the service from a browser."""
 
+    cors_credentials: bool = False
+    """Whether those pages may send cookies (``fetch`` with ``credentials: "include"``)."""
+
     metrics: bool = False
-    """Whether /metrics exists, for Prometheus and for callers inside only. See app/metrics.py."""
+    """Whether /metrics exists, for Prometheus and for callers inside only. See app/asgi/metrics.py."""
+
+    demo: bool = False
+    """Whether ``/`` shows the ladder and a button that reloads the workers; always in development."""
 
     requests_in_flight: int = Field(default=100, ge=0, le=100_000)
     """How many requests one worker serves at a time; more get 503 with Retry-After at once. 0: no bound.
 
-    Choose it from what a worker answers within the deadline: requests per second times seconds. See app/overload.py.
+    Choose it from what a worker answers within the deadline: requests per second times seconds. See
+    app/asgi/overload.py.
     """
 
     root_path: Annotated[str, AfterValidator(checked)] = ""
@@ -119,6 +126,11 @@ class Settings(BaseSettings):
     """
 {%- endif %}
 
+    @property
+    def welcome(self) -> bool:
+        """Whether ``/`` has the page with the ladder; in production ``/`` is yours."""
+        return self.demo or self.environment == "development"
+
 
 def load() -> Settings:
     """Read the settings from the environment and from ``.env``.
@@ -134,7 +146,7 @@ def load() -> Settings:
 {%- if cookiecutter.database == 'postgresql' %}
     else:
         if settings.environment == "production":
-            problems += [f"{_variable(name)}: {problem}" for name, problem in placeholders.problems(settings)]
+            problems += [f"{_variable(name)}: {problem}" for name, problem in placeholders.problems(_secrets(settings))]
         needed = 2 * (2 * ladder.workers + 1)
         if settings.database_connections < needed:
             why = f"2 for each of 2 * {ladder.workers} + 1 workers; WEB_CONCURRENCY={ladder.workers}"
@@ -142,12 +154,18 @@ def load() -> Settings:
 {%- else %}
     else:
         if settings.environment == "production":
-            problems += [f"{_variable(name)}: {problem}" for name, problem in placeholders.problems(settings)]
+            problems += [f"{_variable(name)}: {problem}" for name, problem in placeholders.problems(_secrets(settings))]
 {%- endif %}
     if problems:
         sys.stderr.write("".join(f"settings: {problem}\n" for problem in problems))
         raise SystemExit(3)
     return settings
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    """Return the fields that are ``SecretStr``."""
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    return {name: value.get_secret_value() for name, value in values.items() if isinstance(value, SecretStr)}
 
 
 def _variable(name: str) -> str:
@@ -159,5 +177,9 @@ def _variable(name: str) -> str:
 def _unknown(names: list[str]) -> list[str]:
     known = sorted(_variable(name) for name in Settings.model_fields)
     suspects = sorted({name.upper() for name in names if name.upper().startswith(_PREFIX)} - set(known))
-    nearest = [difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0] for name in suspects]
-    return [f"{name}: unknown variable; did you mean {near}?" for name, near in zip(suspects, nearest, strict=True)]
+    problems = []
+    for name in suspects:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        problems.append(f"{name}: unknown variable; {hint}")
+    return problems

@@ -1,8 +1,6 @@
-"""The service's tests."""
-{%- if cookiecutter.database == 'postgresql' %}
+"""The tests' environment."""
 
 import os
 
 # Not as many as this machine has CPUs: APP_DATABASE_CONNECTIONS would have to fit it.
 os.environ["WEB_CONCURRENCY"] = "2"
-{%- endif %}

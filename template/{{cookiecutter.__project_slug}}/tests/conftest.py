@@ -18,7 +18,7 @@ from sqlalchemy import URL, make_url
 
 from app.main import create_app
 from app.settings import Settings
-from scripts import database
+from ops import database
 {%- else %}
 
 from collections.abc import Iterator

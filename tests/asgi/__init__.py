@@ -1,0 +1,1 @@
+"""The parts around the routes, each alone and all together in a FastAPI application."""
