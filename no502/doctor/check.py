@@ -17,6 +17,7 @@ from no502.doctor.unknown import unknown
 __all__ = ["Result", "check", "findings_of", "merge"]
 
 
+_CONNECTS = "what nginx connects to at location "
 _CORRECT = "Correct the file as the message says."
 
 
@@ -134,10 +135,37 @@ def check(
     return Result(
         deployment=deployment,
         findings=[_clean(finding) for finding in left],
-        not_checked=[_clean_gap(gap) for gap in gaps.values()],
+        not_checked=[_clean_gap(gap) for gap in _folded(gaps.values())],
         compared=compared(deployment),
         suppressed=covered,
     )
+
+
+def _folded(gaps: Iterable[NotChecked]) -> list[NotChecked]:
+    """Return one line for each cause: what depends on the same thing is named together."""
+    groups: dict[tuple[str, str, str, str], list[NotChecked]] = {}
+    for gap in gaps:
+        head, word, tail = gap.what.partition(" of ")
+        places = gap.what.partition(_CONNECTS)
+        if places[1]:
+            key = ("", _CONNECTS, gap.why, gap.origin.file)
+        elif word and " " not in head:
+            key = (tail, " of ", gap.why, gap.origin.file)
+        else:
+            key = (gap.what, "", gap.why, f"{gap.origin.file}:{gap.origin.line}")
+        groups.setdefault(key, []).append(gap)
+    found = []
+    for (tail, word, _, _), same in groups.items():
+        first = same[0]
+        if word == _CONNECTS:
+            names = list(dict.fromkeys(one.what.removeprefix(_CONNECTS) for one in same))
+            found.append(replace(first, what=_CONNECTS + ", ".join(names)))
+        elif word:
+            names = list(dict.fromkeys(one.what.partition(" of ")[0] for one in same))
+            found.append(replace(first, what=f"{', '.join(names)} of {tail}"))
+        else:
+            found.append(first)
+    return found
 
 
 def _clean(finding: Finding) -> Finding:

@@ -22,7 +22,7 @@ _SKIPPED = {
 }
 _OTHERS_CODE = {"vendor", "third_party", "bower_components"}
 _TESTS = {"tests", "test", "testdata", "fixtures", "__tests__", "spec"}
-_MOST_FILES, _DEEPEST = 20_000, 12
+_MOST_FILES, _DEEPEST = 20_000, 24
 _SMALL = 65_536
 _ALWAYS_SMALL = {".csv", ".tsv", ".log", ".sql", ".txt", ".dat"}
 

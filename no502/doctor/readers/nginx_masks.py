@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-__all__ = ["TEMPLATE_MARK", "Masked", "mask", "scan"]
+__all__ = ["ERB_MARK", "TEMPLATE_MARK", "Masked", "mask", "scan"]
 
 TEMPLATE_MARK = "__template_value__"
 """Stands where a template had an expression whose value is not known."""
+ERB_MARK = f"{TEMPLATE_MARK}erb__"
+"""The same for ERB's ``<%= %>``."""
 
 _LUA_BLOCK = re.compile(r"\b\w+_by_lua_block\s*\{")
 _LUA_PIECE = re.compile(r"--\[(=*)\[|--[^\n]*|\[(=*)\[|\"(?:\\.|[^\"\\\n])*\"?|'(?:\\.|[^'\\\n])*'?|[{}]", re.DOTALL)
@@ -115,7 +117,7 @@ def _mask_template(result: Masked) -> None:
         if not before.strip() and not after.strip():
             result.snippets.append((line, " ".join(found[0].split())[:80]))
             return _newlines(found)
-        return TEMPLATE_MARK + _newlines(found)
+        return (ERB_MARK if found[0].startswith("<%") else TEMPLATE_MARK) + _newlines(found)
 
     result.text = _EXPRESSION.sub(replace, text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from no502.doctor.model import Address
-from no502.doctor.readers.nginx_masks import TEMPLATE_MARK
+from no502.doctor.readers.nginx_masks import ERB_MARK, TEMPLATE_MARK
 
 __all__ = ["is_template", "parse_address", "parse_flag", "parse_int", "parse_size", "parse_time", "shown"]
 
@@ -69,5 +69,5 @@ def parse_address(text: str, *, default_port: int = 80) -> Address | None:
 
 
 def shown(text: str) -> str:
-    """Return a text of the configuration for people: bounded, and what a template fills in as ``{{ }}``."""
-    return text.replace(TEMPLATE_MARK, "{{ }}")[:80]
+    """Return a text of the configuration for people: bounded, and what a template fills in as its brackets."""
+    return text.replace(ERB_MARK, "<%= %>").replace(TEMPLATE_MARK, "{{ }}")[:80]

@@ -200,7 +200,7 @@ class _Walk:
         if name in self._used:
             return  # a variable of the file's own
         near = _MEANT.get(name.lower()) or closest(name.lower(), gunicorn_names())
-        if near in _RISKY and not near.startswith(name.lower()[:4]):
+        if near in _RISKY:
             return
         if near and near not in self._result.settings and near != name:
             self._result.problems.append(

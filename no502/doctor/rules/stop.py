@@ -118,7 +118,8 @@ def _endless(server: AppServer, service: Service, named: str) -> Iterator[Findin
     if grace is None or written(service.settings, "stop_grace"):
         return
     yield S501.finding(
-        f"{named} is killed {seconds(grace)} after SIGTERM (default), but {name_of(server)} waits for its "
+        f"{named} {'are' if ',' in named else 'is'} killed {seconds(grace)} after SIGTERM (default), but "
+        f"{name_of(server)} waits for its "
         "requests without "
         "end (no --timeout-graceful-shutdown)",
         service.origin,
