@@ -10,7 +10,7 @@ JOBS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench soak demo test test-all docker-test python-test systemd-test proxies-test fix check release-check sync docs lock clean
+.PHONY: help install bench soak demo test test-all docker-test python-test systemd-test long-life proxies-test fix check release-check sync docs lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -40,6 +40,9 @@ python-test: ## the handover and the configuration on Python 3.14 and 3.15 in a 
 systemd-test: $(INSTALLED) ## the generated service on a Debian host whose process 1 is systemd (root, mmdebstrap; minutes)
 	VENV="$(VENV)" scripts/systemd-test $(ARGS)
 
+long-life: $(INSTALLED) ## 2,000 handovers and 500 reloads of one master: its files and memory must not grow (half an hour)
+	HANDOVERS=2000 RELOADS=500 $(BIN)/python -m pytest tests/e2e/test_failures.py -k master_does_not_grow
+
 proxies-test: $(INSTALLED) ## the lines for Caddy, Traefik, Envoy, HAProxy and Apache in the real programs
 	VENV="$(VENV)" scripts/proxies-test $(ARGS)
 
@@ -59,20 +62,7 @@ check: $(INSTALLED) ## lint, types, shell scripts, nginx variants, Compose, unit
 	$(BIN)/python scripts/check_compose.py
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: workflows not checked"; fi
 
-release-python-test: ## the handover and the configuration on Python 3.14 and 3.15 in a Debian forky directory (root; kept in ~/.cache)
-	scripts/new-pythons $(ARGS)
-
-systemd-test: $(INSTALLED) ## the generated service on a Debian host whose process 1 is systemd (root, mmdebstrap; minutes)
-	VENV="$(VENV)" scripts/systemd-test $(ARGS)
-
-proxies-test: $(INSTALLED) ## the lines for Caddy, Traefik, Envoy, HAProxy and Apache in the real programs
-	VENV="$(VENV)" scripts/proxies-test $(ARGS)
-
-fix: $(INSTALLED) ## let ruff repair and format what it can
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
-
-check: $(INSTALLED) ## build sdist and wheel, install the wheel into an empty environment, use it from there
+release-check: $(INSTALLED) ## build sdist and wheel, install the wheel into an empty environment, use it from there
 	VENV="$(VENV)" PYTHON="$(PYTHON)" scripts/release-check
 
 bench: $(INSTALLED) ## run every benchmark side by side and write benchmarks/results (two hours, on a quiet machine)
