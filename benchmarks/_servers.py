@@ -65,6 +65,11 @@ class Server:
         """Stop it."""
         self._process.stop()
 
+    @property
+    def pid(self) -> int:
+        """Its first process: the master."""
+        return self._process.pid
+
     def restart(self) -> None:
         """Stop it as its operator would (SIGTERM, and wait), start it again, wait until every worker serves."""
         self._process.stop(seconds=_SECONDS_TO_STOP)

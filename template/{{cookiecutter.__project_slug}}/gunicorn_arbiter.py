@@ -219,7 +219,7 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
             except HaltServer:
                 if self._may_halt():
                     raise
-                self._forget({pid: worker for pid, worker in before.items() if pid not in self.WORKERS})
+                self._forget(before)
             except Exception:
                 if self._may_halt():
                     raise
@@ -227,13 +227,19 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
             else:
                 return
 
-    def _forget(self, gone: dict[int, HandoverWorker]) -> None:
-        """Do for a worker that could not boot what gunicorn does for all others."""
-        for worker in gone.values():
+    def _forget(self, before: dict[int, HandoverWorker]) -> None:
+        """Do for a worker that could not boot what gunicorn does for all others, which it stops for this one."""
+        for pid, worker in before.items():
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                self.WORKERS.pop(pid, None)  # gunicorn before 23 has not done that yet
+            else:
+                continue
             try:
                 worker.tmp.fileno()
             except ValueError:
-                continue  # closed: gunicorn has done it
+                continue  # closed: gunicorn has done the rest
             worker.tmp.close()
             try:
                 self.cfg.child_exit(self, worker)

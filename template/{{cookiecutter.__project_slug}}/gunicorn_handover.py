@@ -29,7 +29,8 @@ What is touched beyond documented interfaces, and why; tests prove each on the l
 * ``Config.encoded_headers``: takes the ``Connection: close`` of all later responses.
 * ``Config.ws_protocol_class``: tells a WebSocket from everything else; its ``handshake_complete``,
   ``handshake_completed_event`` (legacy class) or ``response_started`` (wsproto) tell whether 1012 can be sent.
-* ``connection.transport``: to abort a WebSocket whose client does not read, and to refuse one that was never accepted.
+* ``connection.transport``, ``.writable``: to abort a WebSocket whose client does not read, and to refuse one that was
+  never accepted.
 * ``cycle`` of the HTTP protocols (``response_started``, ``default_headers``), ``conn.trailing_data`` of h11: the same
   for a response in the making, unless another request already waits behind it.
 """
@@ -259,9 +260,18 @@ class _WebSockets:
         for connection in [each for each in waiting if _can_be_closed(each)][:batch]:
             self._told[connection] = now
             self._try(connection, connection.shutdown)
+        for connection in self._told.keys() - {*connections}:
+            self._release(connection)
         for connection in connections:
             if now - self._told.get(connection, now) >= _WEBSOCKET_CLOSE_SECONDS:
                 self._try(connection, connection.transport.abort)
+
+    @staticmethod
+    def _release(connection: Any) -> None:  # noqa: ANN401  a protocol class of uvicorn
+        """Wake an application that waits to send to a connection that is gone: older wsproto classes forget to."""
+        writable = getattr(connection, "writable", None)
+        if isinstance(writable, asyncio.Event):
+            writable.set()
 
     def refuse(self) -> None:
         """Answer 503 to handshakes that the application has still not accepted."""
@@ -358,11 +368,10 @@ class _Server(Server):
         logger.addHandler(errors)
         try:
             await super().startup(sockets=sockets)
-        except SystemExit:
-            self._worker.board.cause = errors.text or "the lifespan startup failed"
-            raise
         finally:
             logger.removeHandler(errors)
+            if not self.started:
+                self._worker.board.cause = errors.text or "the lifespan startup failed"
         if self.started:
             self._limits = _Limits(self._worker)
             self._background = _Background(self._worker.timeouts()[0])

@@ -31,7 +31,7 @@ _OWN = {"install", "Handover", "Arbiter", "Connection: close", "gunicorn_arbiter
 _PROVED = {
     *("Worker.SIGNALS", ".wsgi", ".sock", "Server.server_state", ".servers", ".lifespan", "Config.encoded_headers"),
     *("Server.should_exit", "Config.ws_protocol_class", "handshake_complete", "handshake_completed_event"),
-    *("connection.transport", "cycle", "response_started", "default_headers", "conn.trailing_data"),
+    *("connection.transport", ".writable", "cycle", "response_started", "default_headers", "conn.trailing_data"),
 }
 
 
@@ -97,6 +97,7 @@ async def _inspect_websocket(name: str) -> None:
     complete = shown.is_set() if shown is not None else connection.handshake_complete
     assert complete is False
     assert connection.transport is None
+    assert isinstance(getattr(connection, "writable", asyncio.Event()), asyncio.Event)
 
 
 def test_listener_has_a_socket() -> None:

@@ -1,0 +1,346 @@
+"""The loss matrix: each way in which a worker leaves, against each kind of request, on each server.
+
+A cell is one server, one way and one kind. Cells that were measured are kept in ``results/matrix.json`` and not
+measured again, so a run may be stopped and resumed at any time; a maintainer of another server reruns one cell with one
+line:
+
+    python benchmarks/matrix.py --only uvicorn-w2/reload/post --again
+
+``lost`` of ``total`` has its upper bound at 95 % (Clopper-Pearson, one-sided): nothing lost of 3,000 means less than
+one in a thousand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from math import exp, lgamma, log, log1p
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from _cpu import children
+from _matrix_clients import KINDS, Tally, run_clients
+from _nginx import Nginx
+from _peers import PEERS, Peer, Setup
+from _process import free_port
+from _servers import Server
+
+from no502.nginx.binary import find_nginx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["main", "upper_bound"]
+
+_RESULTS = Path(__file__).resolve().parent / "results"
+_SERVERS = ("handover-w2", "uvicorn-worker-w2", "gunicorn-asgi-w2", "uvicorn-w2", "hypercorn-w2", "granian-w2")
+_MODULES = {"hypercorn-w2": "hypercorn", "granian-w2": "granian"}
+_CLIENTS = 10
+_MAX_REQUESTS = 300
+_LEAK_BYTES = 100_000
+_GONE_SECONDS = 90.0
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way in which workers leave."""
+
+    title: str
+    servers: tuple[str, ...]
+    max_requests: int = 0
+    instances: int = 1
+    leak: bool = False
+    kinds: tuple[str, ...] = tuple(KINDS)
+
+
+_GUNICORN = _SERVERS[:3]
+WAYS: dict[str, Way] = {
+    "max_requests": Way(f"recycled every {_MAX_REQUESTS} requests", _SERVERS[:5], max_requests=_MAX_REQUESTS),
+    "max_memory": Way("recycled by memory, the application leaks", _SERVERS[:1], leak=True),
+    "reload": Way("SIGHUP", _SERVERS),
+    "scale": Way("SIGTTIN, then SIGTTOU", (*_GUNICORN, "uvicorn-w2")),
+    "stop": Way("SIGTERM to one of two instances", _SERVERS, instances=2, kinds=("post", "chunked")),
+    "kill": Way("SIGKILL of a worker that drains after SIGHUP", _SERVERS),
+    "fork": Way("recycled while no process can be created", _GUNICORN, max_requests=_MAX_REQUESTS),
+}
+
+
+def upper_bound(lost: int, total: int, confidence: float = 0.95) -> float:
+    """Return the one-sided upper bound of a loss rate (Clopper-Pearson): the rate at which so few would be rare."""
+    if not total or lost >= total:
+        return 1.0
+    low, high = lost / total, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _at_most(lost, total, middle) > 1 - confidence else (low, middle)
+    return high
+
+
+def _at_most(lost: int, total: int, rate: float) -> float:
+    """Return how likely at most so many of a total are lost at a rate."""
+    if rate >= 1:
+        return 0.0
+    logs = [
+        lgamma(total + 1)
+        - lgamma(k + 1)
+        - lgamma(total - k + 1)
+        + (k * log(rate) if k else 0)
+        + (total - k) * log1p(-rate)
+        for k in range(lost + 1)
+    ]
+    return sum(exp(value) for value in logs)
+
+
+def main() -> int:
+    """Measure the cells that are missing; write JSON, a table and a picture after each."""
+    options = _options()
+    path = options.out / "matrix.json"
+    cells: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for cell in _chosen(options.only):
+        if cell in cells and not options.again:
+            continue
+        print(cell, file=sys.stderr, flush=True)
+        try:
+            server, way, kind = cell.split("/")
+            cells[cell] = _measure(server, way, kind, options)
+        except (RuntimeError, OSError) as error:
+            cells[cell] = {"error": str(error).splitlines()[0]}
+        print(f"    {_shown(cells[cell])}", file=sys.stderr, flush=True)
+        options.out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(cells, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        path.with_suffix(".md").write_text(_table(cells), encoding="utf-8")
+        path.with_suffix(".svg").write_text(_picture(cells), encoding="utf-8")
+    print(_table(cells))
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="What is lost when workers leave, cell by cell.")
+    add = parser.add_argument
+    add("--only", default="", help="comma list of SERVER/WAY/KIND; parts may be left empty: /reload/post")
+    add("--again", action="store_true", help="measure cells that are there already")
+    add("--seconds", type=float, default=20.0, help="how long each cell lasts, besides the last worker's end")
+    add("--times", type=int, default=3, help="how often a signal is sent in that time")
+    add("--out", type=Path, default=_RESULTS, help="directory of the results")
+    return parser.parse_args()
+
+
+def _chosen(only: str) -> list[str]:
+    wanted = [(*part.split("/"), "", "")[:3] for part in only.split(",")]
+    cells = [(server, way, kind) for way, about in WAYS.items() for server in about.servers for kind in about.kinds]
+    fits = [
+        cell
+        for cell in cells
+        if any(all(part in {"", whole} for part, whole in zip(one, cell, strict=True)) for one in wanted)
+    ]
+    if not fits:
+        known = f"servers {', '.join(_SERVERS)}; ways {', '.join(WAYS)}; kinds {', '.join(KINDS)}"
+        message = f"--only {only}: no such cell; {known}"
+        raise SystemExit(message)
+    return ["/".join(cell) for cell in fits]
+
+
+def _measure(server: str, name: str, kind: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what one cell gave.
+
+    Raises:
+        RuntimeError: It could not be measured.
+    """
+    way, peer = WAYS[name], next(peer for peer in PEERS if peer.name == server)
+    if (module := _MODULES.get(server)) and importlib.util.find_spec(module) is None:
+        message = f"{module} is not installed"
+        raise RuntimeError(message)
+    with tempfile.TemporaryDirectory(prefix="matrix-") as directory, ExitStack() as stack:
+        bound = [f"127.0.0.1:{free_port()}" for _ in range(way.instances)]
+        servers = [
+            stack.enter_context(Server(_prepared(peer, way), _setup(peer, way, address), Path(directory) / str(number)))
+            for number, address in enumerate(bound)
+        ]
+        ports = [int(address.rpartition(":")[2]) for address in bound]
+        if KINDS[kind][1]:
+            nginx = Nginx(find_nginx(None), Path(directory) / "nginx", upstreams=bound, upstream_keepalive=15)
+            ports = [stack.enter_context(nginx).port]
+        gone: list[float] = []
+        happening = _happen(name, servers, options, gone)
+        tally = asyncio.run(run_clients(kind, ports, _CLIENTS, happening))
+    return _cell(tally, gone)
+
+
+def _setup(peer: Peer, way: Way, address: str) -> Setup:
+    return Setup(address, peer.workers, "_app_matrix:app", way.max_requests, 15)
+
+
+def _prepared(peer: Peer, way: Way) -> Peer:
+    if not way.leak:
+        return peer
+    variables = {"GUNICORN_MAX_MEMORY": "100M", "BENCH_LEAK_BYTES": str(_LEAK_BYTES)}
+    return replace(peer, environment=lambda setup: peer.environment(setup) | variables)
+
+
+def _cell(tally: Tally, gone: list[float]) -> dict[str, Any]:
+    return {
+        "lost": tally.lost,
+        "total": tally.total,
+        "upper": upper_bound(tally.lost, tally.total),
+        "slowest_seconds": round(tally.slowest, 3),
+        "gone_seconds": round(max(gone), 1) if gone else None,
+        "departures": len(gone),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+# ----------------------------------------------------------------------------------------------- what happens meanwhile
+async def _happen(name: str, servers: list[Server], options: argparse.Namespace, gone: list[float]) -> None:
+    master = servers[0]
+    await asyncio.sleep(1)
+    if name in {"max_requests", "max_memory"}:
+        await _note_departures(master, options.seconds, gone)
+    elif name == "fork":
+        with _no_more_processes(master.pid):
+            await asyncio.sleep(options.seconds / 2)
+        await _note_departures(master, options.seconds / 2, gone)
+    elif name == "stop":
+        master.signal(signal.SIGTERM)
+        began = time.monotonic()
+        await _until(lambda: not children(master.pid))
+        gone.append(time.monotonic() - began)
+        await asyncio.sleep(2)
+    else:
+        for _ in range(options.times):
+            await _signal(name, master, gone)
+            await asyncio.sleep(options.seconds / options.times)
+
+
+async def _signal(name: str, master: Server, gone: list[float]) -> None:
+    before, began = {*children(master.pid)}, time.monotonic()
+    if name == "scale":
+        master.signal(signal.SIGTTIN)
+        await asyncio.sleep(3)
+        before, began = {*children(master.pid)}, time.monotonic()
+        master.signal(signal.SIGTTOU)
+        await _until(lambda: len(before & {*children(master.pid)}) < len(before))
+    else:
+        master.signal(signal.SIGHUP)
+        if name == "kill":
+            await asyncio.sleep(2)
+            for victim in sorted(before & {*children(master.pid)})[:1]:
+                os.kill(victim, signal.SIGKILL)
+        await _until(lambda: not before & {*children(master.pid)})
+    gone.append(time.monotonic() - began)
+
+
+async def _note_departures(master: Server, seconds: float, gone: list[float]) -> None:
+    """Count workers that have left by themselves; how long each drained is in no server's log but one."""
+    deadline, present = time.monotonic() + seconds, {*children(master.pid)}
+    while time.monotonic() < deadline:
+        now = {*children(master.pid)}
+        gone += [0.0] * len(present - now)
+        present = now
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _GONE_SECONDS
+    while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110  processes send no event
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def _no_more_processes(master: int) -> Iterator[None]:
+    """Put a server into a cgroup in which it can have no process more than it has.
+
+    Raises:
+        RuntimeError: There can be no such cgroup here.
+    """
+    root = Path("/sys/fs/cgroup")
+    root = root / "pids" if (root / "pids").is_dir() else root
+    group = root / f"no502-matrix-{os.getpid()}"
+    try:
+        group.mkdir()
+        for pid in (master, *children(master)):
+            (group / "cgroup.procs").write_text(str(pid), encoding="ascii")
+        (group / "pids.max").write_text((group / "pids.current").read_text(encoding="ascii"), encoding="ascii")
+    except OSError as error:
+        if group.is_dir():
+            group.rmdir()
+        message = f"no cgroup that limits processes: {error}"
+        raise RuntimeError(message) from None
+    try:
+        yield
+    finally:
+        (group / "pids.max").write_text("max", encoding="ascii")
+        for member in (group / "cgroup.procs").read_text(encoding="ascii").split():
+            (root / "cgroup.procs").write_text(member, encoding="ascii")
+        group.rmdir()
+
+
+# ---------------------------------------------------------------------------------------------------------- the reports
+def _shown(cell: dict[str, Any] | None) -> str:
+    if cell is None:
+        return ""
+    if "error" in cell:
+        return f"not measured: {cell['error']}"
+    bound = cell["upper"]
+    limit = f"{bound * 100:.2g} %" if bound < 0.1 else f"{bound * 100:.0f} %"  # noqa: PLR2004
+    lost = f"**{cell['lost']:,}**" if cell["lost"] else "0"
+    after = f", old gone after {cell['gone_seconds']} s" if cell["gone_seconds"] else ""
+    return f"{lost} of {cell['total']:,} (< {limit}), slowest {cell['slowest_seconds']} s{after}"
+
+
+def _table(cells: dict[str, Any]) -> str:
+    parts = ["# Loss matrix", (__doc__ or "").split("\n\n", 1)[1].strip().replace("``", "`")]
+    for name, way in WAYS.items():
+        rows = ["| server | " + " | ".join(KINDS) + " |", "|---" * (len(KINDS) + 1) + "|"]
+        for server in way.servers:
+            found = [_shown(cells.get(f"{server}/{name}/{kind}")) for kind in KINDS]
+            rows += [f"| {server} | " + " | ".join(found) + " |"] if any(found) else []
+        if len(rows) > 2:  # noqa: PLR2004  header and rule
+            parts += [f"## {name}: {way.title}", "\n".join(rows)]
+    direct = ", ".join(kind for kind, (_, proxied) in KINDS.items() if not proxied)
+    parts.append(
+        f"{_CLIENTS} clients; nginx in between except for {direct}. The unit of `sse` is a stream, lost if it is cut; "
+        "of `websocket` a message, lost without its echo; everything else is a request, never sent a second time."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _picture(cells: dict[str, Any]) -> str:
+    """Return a heat map: a row for each server and way, a column for each kind."""
+    rows = [(server, name) for name, way in WAYS.items() for server in way.servers]
+    rows = [row for row in rows if any(f"{row[0]}/{row[1]}/{kind}" in cells for kind in KINDS)]
+    width, height, left, top = 110, 22, 260, 40
+    size = f'width="{left + width * len(KINDS) + 10}" height="{top + height * len(rows) + 10}"'
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="lost by server, way and kind">',
+        "<style>text{font:12px system-ui,sans-serif;fill:#57606a}</style>",
+    ]
+    lines += [f'<text x="{left + width * n + 8}" y="{top - 12}">{kind}</text>' for n, kind in enumerate(KINDS)]
+    for y, (server, name) in enumerate(rows):
+        lines.append(f'<text x="8" y="{top + height * y + 15}">{name}: {server}</text>')
+        for x, kind in enumerate(KINDS):
+            cell = cells.get(f"{server}/{name}/{kind}")
+            if cell is None:
+                continue
+            rate = cell["lost"] / cell["total"] if cell.get("total") else None
+            colour = "#d0d7de" if rate is None else "#2da44e" if not rate else "#fb8f44" if rate < 0.01 else "#cf222e"  # noqa: PLR2004
+            text = "not measured" if rate is None else f"{cell['lost']:,} of {cell['total']:,}"
+            place = f'x="{left + width * x}" y="{top + height * y}"'
+            lines.append(
+                f'<rect {place} width="{width - 2}" height="{height - 2}" fill="{colour}" fill-opacity=".35"/>'
+            )
+            lines.append(f'<text x="{left + width * x + 6}" y="{top + height * y + 15}">{text}</text>')
+    return "\n".join([*lines, "</svg>"]) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
