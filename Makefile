@@ -79,6 +79,7 @@ sync: $(INSTALLED) ## copy the gunicorn_*.py files and nginx/ into the template
 docs: $(INSTALLED) ## write the generated pages and pictures, build the site into build/site
 	$(BIN)/python scripts/picture.py
 	$(BIN)/python scripts/reference.py
+	$(BIN)/python scripts/calculator_data.py
 	$(BIN)/python scripts/lab_page.py
 	$(BIN)/python scripts/readme_results.py
 	$(BIN)/python scripts/result_tables.py

@@ -20,6 +20,7 @@ _SLOW = (
     "cli/test_run.py",
     "conf/test_through_nginx.py",
     "deploy",
+    "docs/test_calculator.py",
     "docs/test_site.py",
     "doctor/test_live.py",
     "doctor/test_nginx_effective.py",

@@ -45,7 +45,7 @@ def explain(
         Server, typer.Option(help="uvicorn: the same numbers as flags of uvicorn alone.")
     ] = Server.GUNICORN,
     proxy: Annotated[
-        proxies.Proxy | None, typer.Option(help="The lines for a proxy other than nginx.", show_default=False)
+        proxies.Proxy | None, typer.Option(help="The lines for a proxy of your own.", show_default=False)
     ] = None,
 ) -> None:
     """Print the ladder that the environment and .env give here: formula, value, who enforces it, why."""

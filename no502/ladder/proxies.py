@@ -1,4 +1,6 @@
-"""The proxy's half of the ladder for proxies other than nginx: the lines that have to agree with gunicorn's numbers.
+"""The proxy's half of the ladder for configurations of your own: the lines that have to agree with gunicorn's numbers.
+
+``no502 nginx`` writes a whole nginx configuration; these are for another proxy, or for an nginx that you configure.
 
 Each text is a whole configuration or a part of one, for one application on one address. Tests load it into the real
 program, and check there that it closes idle connections before the worker does, and gives up when the text says.
@@ -17,16 +19,17 @@ if TYPE_CHECKING:
 
     from gunicorn_conf import ServerSettings
 
-__all__ = ["Numbers", "Proxy", "numbers_of", "to_text"]
+__all__ = ["Numbers", "Proxy", "numbers_of", "template_of", "to_text"]
 
 
 class Proxy(StrEnum):
-    """A proxy that can stand in nginx's place."""
+    """A proxy in front of the application."""
 
     APACHE = "apache"
     CADDY = "caddy"
     ENVOY = "envoy"
     HAPROXY = "haproxy"
+    NGINX = "nginx"
     TRAEFIK = "traefik"
 
 
@@ -53,6 +56,7 @@ _FILES: Mapping[Proxy, str] = {
     Proxy.CADDY: "Caddyfile",
     Proxy.ENVOY: "envoy.yaml",
     Proxy.HAPROXY: "haproxy.cfg",
+    Proxy.NGINX: "nginx.conf",
     Proxy.TRAEFIK: "traefik.yml",
 }
 """In ``proxy_files/``, with $read, $idle, $connect, $host, $port and $listen."""
@@ -65,8 +69,12 @@ def numbers_of(current: ServerSettings) -> Numbers:
     )
 
 
+def template_of(proxy: Proxy) -> str:
+    """Return the lines with ``$read`` and so on in the numbers' places (``string.Template``)."""
+    return (Path(__file__).parent / "proxy_files" / _FILES[proxy]).read_text(encoding="utf-8")
+
+
 def to_text(proxy: Proxy, numbers: Numbers) -> str:
     """Return the configuration with the numbers written in."""
     values = {name: getattr(numbers, name) for name in ("read", "idle", "connect", "host", "port", "listen")}
-    text = (Path(__file__).parent / "proxy_files" / _FILES[proxy]).read_text(encoding="utf-8")
-    return Template(text).substitute(values)
+    return Template(template_of(proxy)).substitute(values)

@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING
 from uvicorn.main import main as uvicorn_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from gunicorn_conf import ServerSettings
 
-__all__ = ["flags", "to_json", "to_text"]
+__all__ = ["FLAGS", "flags", "to_json", "to_text"]
 
-_FLAGS: Mapping[str, Callable[[ServerSettings], int]] = {
-    "--workers": lambda current: current.workers,
-    "--timeout-keep-alive": lambda current: current.keepalive,
-    "--timeout-graceful-shutdown": lambda current: current.drain_timeout,
-    "--timeout-worker-healthcheck": lambda current: current.timeout,
-    "--limit-max-requests": lambda current: current.max_requests,
-    "--limit-max-requests-jitter": lambda current: current.max_requests_jitter,
-    "--backlog": lambda current: current.backlog,
+FLAGS: Mapping[str, str] = {
+    "--workers": "workers",
+    "--timeout-keep-alive": "keepalive",
+    "--timeout-graceful-shutdown": "drain_timeout",
+    "--timeout-worker-healthcheck": "timeout",
+    "--limit-max-requests": "max_requests",
+    "--limit-max-requests-jitter": "max_requests_jitter",
+    "--backlog": "backlog",
 }
+"""Flag, and the attribute of ``ServerSettings`` that is its value."""
 
 _NOTES = """\
 # uvicorn has no flag for the rest of the ladder:
@@ -38,7 +39,7 @@ def flags(current: ServerSettings) -> dict[str, int]:
     known = {option for parameter in uvicorn_command.params for option in parameter.opts}
     if current.max_requests == 0:
         known -= {"--limit-max-requests", "--limit-max-requests-jitter"}
-    return {flag: value(current) for flag, value in _FLAGS.items() if flag in known}
+    return {flag: getattr(current, name) for flag, name in FLAGS.items() if flag in known}
 
 
 def to_text(current: ServerSettings) -> str:

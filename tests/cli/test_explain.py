@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from no502.ladder.proxies import Proxy
 from no502.ladder.rungs import RUNGS
 from tests.support.commands import ROOT, no502
 
@@ -161,14 +162,15 @@ def test_picture_is_self_contained(tmp_path: Path, environment: dict[str, str]) 
     assert "front_read_timeout" in front
 
 
-@pytest.mark.parametrize("proxy", ["apache", "caddy", "envoy", "haproxy", "traefik"])
+@pytest.mark.parametrize("proxy", list(Proxy))
 def test_proxy_lines_have_the_numbers_in_force(tmp_path: Path, environment: dict[str, str], proxy: str) -> None:
     """--proxy prints that proxy's lines with PROXY_READ_TIMEOUT in them and no placeholder left."""
     own = {**environment, "PROXY_READ_TIMEOUT": "77", "PROXY_KEEPALIVE_TIMEOUT": "11"}
     done = no502("explain", "--proxy", proxy, cwd=tmp_path, env=own)
     assert done.returncode == 0
     assert "77" in done.stdout.split("\n", 1)[1]
-    assert "$" not in done.stdout
+    assert "${" not in done.stdout
+    assert "$read" not in done.stdout
 
 
 def test_proxy_lines_have_no_other_format(tmp_path: Path, environment: dict[str, str]) -> None:

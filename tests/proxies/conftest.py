@@ -47,6 +47,8 @@ def _command(proxy: Proxy, text: str, directory: Path, listen: int) -> list[str]
     if proxy is Proxy.APACHE:
         modules = [f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n" for name in _APACHE_MODULES]
         text = "".join(modules) + _APACHE.format(directory=directory, listen=listen) + text
+    if proxy is Proxy.NGINX:
+        text = f"pid {directory}/nginx.pid;\nuser root;\nevents {{}}\nhttp {{\naccess_log off;\n{text}}}\n"
     if proxy is Proxy.TRAEFIK:
         text, _, dynamic = text.partition("\n---\n")
         (directory / "dynamic.yml").write_text(dynamic, encoding="utf-8")
@@ -56,6 +58,7 @@ def _command(proxy: Proxy, text: str, directory: Path, listen: int) -> list[str]
         Proxy.CADDY: ["caddy", "run", "--config", str(file), "--adapter", "caddyfile"],
         Proxy.ENVOY: ["envoy", "-c", str(file), "--concurrency", "2", "--disable-hot-restart", "-l", "warning"],
         Proxy.HAPROXY: ["haproxy", "-f", str(file)],
+        Proxy.NGINX: ["nginx", "-c", str(file), "-p", str(directory), "-e", "stderr", "-g", "daemon off;"],
         Proxy.TRAEFIK: ["traefik", f"--configFile={file}"],
     }[proxy]
 
