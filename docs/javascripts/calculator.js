@@ -73,7 +73,6 @@
     const heading = document.createElement("h3");
     heading.textContent = title;
     const box = document.createElement("div");
-    box.className = "highlight";
     const pre = document.createElement("pre");
     const code = document.createElement("code");
     code.textContent = text;
