@@ -3,12 +3,16 @@
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from no502.doctor.logs.findings import Findings, classify
 from no502.doctor.logs.parse import parse
+from tests.support.ports import free_port
 from tests.support.server import UVICORN, Gunicorn
 
 
@@ -45,6 +49,45 @@ def test_does_not_boot(tmp_path: Path) -> None:
     with Gunicorn(tmp_path, worker_class=UVICORN, hooks=False, boots=False) as server:
         server.wait(60)
         assert "L955" in ids(server.output())
+
+
+_GUNICORN = ("gunicorn", "-b", "127.0.0.1:{port}")
+_REFUSED = {
+    "no attribute": ((*_GUNICORN, "main:app"), "L962"),
+    "no module": ((*_GUNICORN, "nowhere:app"), "L962"),
+    "no worker class": ((*_GUNICORN, "-k", "nowhere.Worker", "main:x"), "L964"),
+    "no port": (("gunicorn", "-b", "127.0.0.1:$PORT", "main:x"), "L966"),
+    "no configuration": ((*_GUNICORN, "-c", "nowhere.py", "main:x"), "L968"),
+    "no directory": ((*_GUNICORN, "--chdir", "/nowhere", "main:x"), "L968"),
+    "no application": (_GUNICORN, "L968"),
+    "no log directory": ((*_GUNICORN, "--error-logfile", "/nowhere/log", "main:x"), "L968"),
+    "no option": ((*_GUNICORN, "--keepalive", "5", "main:x"), "L959"),
+    "no value": ((*_GUNICORN, "-w", "many", "main:x"), "L959"),
+    "uvicorn: no attribute": (("uvicorn", "--port", "{port}", "main:app"), "L962"),
+    "uvicorn: no module": (("uvicorn", "--port", "{port}", "nowhere:app"), "L962"),
+    "uvicorn: no port": (("uvicorn", "--port", "$PORT", "main:x"), "L966"),
+    "uvicorn: no option": (("uvicorn", "--keep-alive", "5", "main:x"), "L959"),
+    "uvicorn: taken port": (("uvicorn", "--port", "{taken}", "main:startup"), "L958"),
+}
+"""What a real server refuses -> its message."""
+
+
+@pytest.mark.parametrize(("command", "expected"), _REFUSED.values(), ids=list(_REFUSED))
+def test_refused_start(tmp_path: Path, command: tuple[str, ...], expected: str) -> None:
+    """Each way not to start is recognised, and no line at level ERROR is left unexplained."""
+    application = "x = 1\nasync def startup(scope, receive, send):\n    raise RuntimeError(scope['type'])\n"
+    (tmp_path / "main.py").write_text(application, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken, port = listener.getsockname()[1], free_port()
+        words = [word.format(port=port, taken=taken) for word in command]
+        done = subprocess.run(
+            [sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+    findings = Findings()
+    findings.read([line.encode() for line in (done.stdout + done.stderr).splitlines()])
+    assert done.returncode != 0
+    assert expected in findings.seen, done.stderr
+    assert findings.unknown.top(5) == []
 
 
 LINES = {
