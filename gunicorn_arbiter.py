@@ -6,7 +6,8 @@ each of them shares. Nothing that fails here ends the master while a worker serv
 configuration. It is logged and tried again.
 
 What is touched of ``gunicorn.arbiter.Arbiter``: ``manage_workers``, ``spawn_worker``, ``kill_worker``,
-``reap_workers``, ``setup``, ``reload``, ``stop``, ``halt``, ``handle_term`` are extended; ``WORKERS``, ``LISTENERS``,
+``reap_workers``, ``setup``, ``reload``, ``reexec``, ``stop``, ``halt``, ``handle_term``, ``handle_ttin``,
+``handle_ttou``, ``handle_usr1`` are extended; ``WORKERS``, ``LISTENERS``,
 ``num_workers``, ``worker_age``, ``pidfile``, ``app``, ``cfg.config`` are read.
 """
 
@@ -25,6 +26,7 @@ from gunicorn.errors import HaltServer
 from gunicorn_handover import HandoverWorker, Reason, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 __all__ = ["HandoverArbiter"]
@@ -286,6 +288,42 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
             self._reloading = False
             HandoverWorker.not_inherited.clear()
         self.manage_workers()
+
+    # ------------------------------------------------------------------------------------------------ other signals
+    def handle_ttin(self) -> None:
+        """SIGTTIN: one worker more."""
+        self._survive(super().handle_ttin)
+
+    def handle_ttou(self) -> None:
+        """SIGTTOU: one worker less."""
+        self._survive(super().handle_ttou)
+
+    def handle_usr1(self) -> None:
+        """SIGUSR1: open the log files again."""
+        self._survive(super().handle_usr1)
+
+    def reexec(self) -> None:
+        """SIGUSR2: start another master; one that cannot be started costs the present one nothing."""
+        try:
+            super().reexec()
+        except BaseException as error:
+            if os.getpid() != self.pid:  # the other master: it must not go on as this one and stop its workers
+                self.log.error("handover: the new master cannot be started: %s", _cause(error))  # noqa: TRY400
+                os._exit(1)
+            if not isinstance(error, OSError):
+                raise
+            self.log.error("handover: the new master cannot be created: %s", _cause(error))  # noqa: TRY400
+
+    def _survive(self, act: Callable[[], None]) -> None:
+        """Do what a signal asks for; what fails is logged, unless no worker was ever ready."""
+        try:
+            act()
+        except (StopIteration, HaltServer):
+            raise
+        except Exception:
+            if os.getpid() != self.pid or self._may_halt():
+                raise
+            self.log.exception("handover: a signal could not be handled")
 
     # ---------------------------------------------------------------------------------------------------------- stop
     def handle_term(self) -> None:

@@ -234,10 +234,7 @@ def _resident_bytes() -> int:
 
 
 class _WebSockets:
-    """Closes WebSockets: each is told once, and one that does not close in time is aborted.
-
-    Nothing that one connection raises may end the drain of the others.
-    """
+    """Closes WebSockets: each is told once, and one that does not close in time is aborted."""
 
     def __init__(self, config: Config, connections: set[Any], log: Logger) -> None:
         self._kind: Any = config.ws_protocol_class or ()
@@ -259,12 +256,12 @@ class _WebSockets:
         batch = len(waiting) if at_once else self._batch
         for connection in [each for each in waiting if _can_be_closed(each)][:batch]:
             self._told[connection] = now
-            self._try(connection, connection.shutdown)
+            _attempt(self._log, connection, connection.shutdown)
         for connection in self._told.keys() - {*connections}:
             self._release(connection)
         for connection in connections:
             if now - self._told.get(connection, now) >= _WEBSOCKET_CLOSE_SECONDS:
-                self._try(connection, connection.transport.abort)
+                _attempt(self._log, connection, connection.transport.abort)
 
     @staticmethod
     def _release(connection: Any) -> None:  # noqa: ANN401  a protocol class of uvicorn
@@ -278,14 +275,16 @@ class _WebSockets:
         for connection in self.open():
             if connection not in self._told and not _can_be_closed(connection):
                 self._told[connection] = time.monotonic()
-                self._try(connection, connection.transport.write, _UNAVAILABLE)
-                self._try(connection, connection.transport.close)
+                _attempt(self._log, connection, connection.transport.write, _UNAVAILABLE)
+                _attempt(self._log, connection, connection.transport.close)
 
-    def _try(self, connection: object, act: Callable[..., object], *arguments: object) -> None:
-        try:
-            act(*arguments)
-        except Exception as error:  # noqa: BLE001  a library's protocol class may raise anything
-            self._log.warning("handover: a WebSocket could not be closed: %s: %r", type(connection).__name__, error)
+
+def _attempt(log: Logger, connection: object, act: Callable[..., object], *arguments: object) -> None:
+    """Do something to one connection: what it raises must not end the drain of the others."""
+    try:
+        act(*arguments)
+    except Exception as error:  # noqa: BLE001  a library's protocol class may raise anything
+        log.warning("handover: a connection could not be closed: %s: %r", type(connection).__name__, error)
 
 
 def _can_be_closed(connection: Any) -> bool:  # noqa: ANN401  a protocol class of uvicorn
@@ -464,10 +463,7 @@ class _Server(Server):
         """Say ``Connection: close`` on every response whose head is not yet sent."""
         self.config.encoded_headers.append(_CLOSE)
         for connection in self.server_state.connections - {*websockets.open()}:
-            cycle: Any = getattr(connection, "cycle", None)
-            waiting = getattr(getattr(connection, "conn", None), "trailing_data", (b"", False))[0]
-            if cycle is not None and not cycle.response_started and not waiting:
-                cycle.default_headers = [*cycle.default_headers, _CLOSE]
+            _attempt(self._worker.log, connection, _say_close, connection)
 
     async def _drained(self, websockets: _WebSockets, seconds: float, *, unless_forced: bool) -> bool:
         """Wait until every connection and task is gone; False if that was not so in time."""
@@ -483,10 +479,19 @@ class _Server(Server):
                 for connection in state.connections - closed - {*websockets.open()}:
                     if getattr(connection, "cycle", None) is None:
                         closed.add(connection)
-                        connection.shutdown()  # it never sent a request, and uvicorn has no idle timer for those
+                        # It never sent a request, and uvicorn has no idle timer for those.
+                        _attempt(self._worker.log, connection, connection.shutdown)
             await asyncio.sleep(_TICK_SECONDS)
             ticks += 1
         return True
+
+
+def _say_close(connection: Any) -> None:  # noqa: ANN401  a protocol class of uvicorn
+    """Add ``Connection: close`` to the response in the making, unless another request already waits behind it."""
+    cycle: Any = getattr(connection, "cycle", None)
+    waiting = getattr(getattr(connection, "conn", None), "trailing_data", (b"", False))[0]
+    if cycle is not None and not cycle.response_started and not waiting:
+        cycle.default_headers = [*cycle.default_headers, _CLOSE]
 
 
 def _ignore(sig: int, frame: FrameType | None) -> None:

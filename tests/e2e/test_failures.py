@@ -295,6 +295,60 @@ def test_nothing_is_said_without_preload(tmp_path: Path) -> None:
         assert not server.found("preload_app is set")
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (_FORK, "the new master cannot be created: BlockingIOError"),
+        ("def pre_exec(server):\n    1 / 0", "the new master cannot be started: ZeroDivisionError"),
+        ("def pre_exec(server):\n    raise SystemExit(1)", "the new master cannot be started: SystemExit"),
+    ],
+    ids=["fork", "hook", "hook-exits"],
+)
+def test_upgrade_that_cannot_be_started(tmp_path: Path, lines: str, said: str) -> None:
+    """SIGUSR2 that cannot start another master leaves this one and its workers serving."""
+    server = Gunicorn(tmp_path)
+    server.configure(lines)
+    with server, server.connect() as busy:
+        [worker] = server.wait_for_workers(1)
+        busy.send(request("/gate?file=open"))
+        server.wait_for_lifespan("waits", count=1)
+        (tmp_path / "no_fork").touch()
+        server.send_signal(signal.SIGUSR2)
+        server.wait_for_log(said)
+        (tmp_path / "no_fork").unlink()
+        (tmp_path / "open").touch()
+        assert busy.response().status == 200
+        assert server.ask() == worker
+        assert server.stop() == 0
+
+
+def test_upgrade_that_cannot_be_started_twin(tmp_path: Path) -> None:
+    """Under gunicorn's own arbiter the new master that fails stops the workers of the old one."""
+    server = Gunicorn(tmp_path, worker_class=UVICORN, hooks=False, graceful_timeout=3)
+    server.configure("def pre_exec(server):\n    1 / 0")
+    with server:
+        [worker] = server.worker_pids()
+        server.send_signal(signal.SIGUSR2)
+        wait_until(lambda: worker not in server.worker_pids(), what="the end of the worker")
+
+
+@pytest.mark.parametrize("name", ["SIGTTIN", "SIGTTOU"])
+def test_hook_that_fails_when_the_number_changes(tmp_path: Path, name: str) -> None:
+    """A ``nworkers_changed`` hook that raises is logged; the workers serve on."""
+    server = Gunicorn(tmp_path, workers=2)
+    server.configure(
+        "def nworkers_changed(server, new, old):",
+        "    if old is not None and new != old:",
+        "        raise OSError('the hook')",
+    )
+    with server:
+        server.wait_for_workers(2)
+        server.send_signal(signal.Signals[name])
+        server.wait_for_log("a signal could not be handled")
+        server.ask()
+        assert server.stop() == 0
+
+
 def test_master_does_not_grow(tmp_path: Path) -> None:
     """Handovers and reloads leave as many open files in the master as before, and little more memory.
 

@@ -24,7 +24,8 @@ import gunicorn_handover
 
 _OVERRIDDEN = [
     *("manage_workers", "spawn_worker", "kill_worker", "reap_workers"),
-    *("setup", "reload", "stop", "halt", "handle_term"),
+    *("setup", "reload", "reexec", "stop", "halt"),
+    *("handle_term", "handle_ttin", "handle_ttou", "handle_usr1"),
 ]
 _READ = ["WORKERS", "LISTENERS", "num_workers", "worker_age", "pidfile", "app"]
 _OWN = {"install", "Handover", "Arbiter", "Connection: close", "gunicorn_arbiter.py"}

@@ -86,7 +86,7 @@ def test_protocol_that_raises_is_said_once(tmp_path: Path) -> None:
         busy.send(request("/sleep?file=go&seconds=2"))
         server.wait_for_lifespan("waits", count=1)
         server.send_signal(signal.SIGHUP)
-        server.wait_for_log("could not be closed: _Stubborn: RuntimeError")
+        server.wait_for_log("a connection could not be closed: _Stubborn: RuntimeError")
         (tmp_path / "go").touch()
         assert busy.response().status == 200
         stalled.close()
