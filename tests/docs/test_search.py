@@ -98,7 +98,7 @@ _RIGHT: dict[str, str | tuple[str, ...]] = {
     "max_requests": ("explanation/recycling", "errors/autorestarting-worker"),
     "gunicorn timeout": ("explanation/timeout", "errors/worker-timeout"),
     "gunicorn workers how many": "explanation/sizing",
-    "gunicorn vs uvicorn": "explanation/gunicorn-or-not",
+    "gunicorn vs uvicorn": ("explanation/gunicorn-or-not", "how-to/migrate"),
     "https redirect": "how-to/https-redirects",
     "uvicorn behind nginx https redirect": "how-to/https-redirects",
     "root_path": "how-to/https-redirects",
