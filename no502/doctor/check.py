@@ -129,8 +129,8 @@ def check(
     said = {(f.where.file, f.where.line) for f in found if f.rule in {"A101", "A102", "A107"}}
     gaps: dict[tuple[str, int | None, str], NotChecked] = {}
     gaps_of = [*deployment.not_checked, *_one_side(deployment)]
-    nobody = [gap for gap in unlinked(deployment) if (gap.origin.file, gap.origin.line) not in said]
-    for gap in [*gaps_of, *nobody, *unknown(deployment)]:
+    unserved = [gap for gap in unlinked(deployment) if (gap.origin.file, gap.origin.line) not in said]
+    for gap in [*gaps_of, *unserved, *unknown(deployment)]:
         gaps.setdefault((gap.origin.file, gap.origin.line, gap.what.split(" of location ")[0]), gap)
     return Result(
         deployment=deployment,

@@ -68,7 +68,7 @@ def examine(containers: Sequence[Container], deployment: Deployment) -> list[Fin
         if one.oom_killed:
             found.append(
                 E908.finding(
-                    f"{one.name} was killed for its memory",
+                    f"{one.name} was OOM-killed",
                     place,
                     consequence="every request in flight at that moment: 502",
                     fix="Fewer workers or a higher limit; see the out-of-memory runbook.",
@@ -79,7 +79,7 @@ def examine(containers: Sequence[Container], deployment: Deployment) -> list[Fin
                 E909.finding(
                     f"{one.name} was restarted {one.restarts} times (last exit code {one.exit_code})",
                     place,
-                    consequence="502 while nobody listens",
+                    consequence="502 while nothing listens",
                     fix="The container's log says why it ended: docker logs.",
                 )
             )

@@ -74,7 +74,7 @@ def seconds(amount: float) -> str:
 
 
 def shown(settings: Mapping[str, Fact[Any]], name: str) -> str:
-    """Return " (default)" for what nobody wrote."""
+    """Return " (default)" for a default (not set explicitly)."""
     fact = settings.get(name)
     return " (default)" if fact is None or fact.origin.source is Source.DEFAULT else ""
 

@@ -1,4 +1,4 @@
-"""What stands before nginx: how long it waits for a response and how long it reuses an idle connection.
+"""The front proxy: how long it waits for a response and how long it reuses an idle connection.
 
 Numbers of the vendors' documentation as of 2026-11; each is the default, which an account may have changed. ``--front``
 takes a number of seconds instead.

@@ -138,7 +138,7 @@ def _spoofing(result: Probed, outer: Endpoint) -> None:
                 consequence="anybody can choose the address that limits and logs see, or where redirects lead",
                 fix="Replace the headers in nginx (`proxy_set_header X-Forwarded-For $remote_addr;`) unless a "
                 "trusted proxy "
-                "stands before it, and remove those that nobody sets.",
+                "stands before it, and remove the others.",
             )
         )
     else:

@@ -61,7 +61,7 @@ class Origin:
     """1-based; None for a whole file."""
     source: Source = Source.WRITTEN
     note: str = ""
-    """What a reader should know: ``default of nginx 1.31``, ``GUNICORN_CMD_ARGS``, ``inside of an if``."""
+    """What a reader should know: ``default of nginx 1.31``, ``GUNICORN_CMD_ARGS``, ``inside an if``."""
 
     def __str__(self) -> str:
         """``file:line (note)``."""
@@ -209,7 +209,7 @@ class AppServer:
     runner: Service | None = None
     """What runs it; ``service`` is its name."""
     manager: Service | None = None
-    """The program of supervisord that runs it, where that is inside of another service."""
+    """The program of supervisord that runs it, where that is inside another service."""
 
 
 class ServiceKind(StrEnum):
@@ -331,7 +331,7 @@ class Deployment:
     looked_at: list[str] = field(default_factory=list)
     """Files that were read, as shown to the user."""
     front: Front | None = None
-    """What stands before nginx (``--front``)."""
+    """The front proxy (``--front``)."""
     proxies: list[Proxy] = field(default_factory=list)
     reach: Reach = field(default_factory=Reach)
     """Which files may be opened."""

@@ -64,7 +64,7 @@ def make_patch(
 
 
 def _apply(edit: Edit, lines: list[str]) -> bool:
-    """Apply one edit to the lines of its file; a line break inside of an entry keeps later line numbers valid."""
+    """Apply one edit to the lines of its file; a line break inside an entry keeps later line numbers valid."""
     if edit.line is None:
         return _append(edit, lines)
     if not 0 < edit.line <= len(lines):

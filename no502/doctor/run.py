@@ -119,7 +119,7 @@ def run_doctor(request: Request) -> int:
     _print(request, result, selected, files)
     if fails(result.worst(), request.fail_on or "error"):
         return FAILED
-    # A file of the deployment that nobody could read is no "nothing found".
+    # A file of the deployment that could not be read is no "nothing found".
     return USAGE if result.deployment.unreadable else 0
 
 

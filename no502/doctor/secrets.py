@@ -41,7 +41,7 @@ def mask(text: str) -> str:
 
 
 def holds_secret(line: str) -> bool:
-    """Whether a line of somebody's file may hold a secret: what ``mask`` would change, or any environment variable."""
+    """Whether a line of a foreign file may hold a secret: what ``mask`` would change, or any environment variable."""
     return mask(line) != line or _ENVIRONMENT.search(line) is not None
 
 

@@ -1,4 +1,4 @@
-"""``no502 doctor --show effective``: what nginx really applies at every place that passes requests on."""
+"""``no502 doctor --show effective``: what nginx really applies at every location that proxies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def show_effective(deployment: Deployment, location: str | None = None) -> str:
     parts = [part for config in deployment.nginx for part in _config(config, location)]
     if not parts:
         known = sorted({one.path for config in deployment.nginx for one in config.locations})
-        where = f"no location {location} passes requests on" if location else "no location passes requests on"
+        where = f"no location {location} proxies requests" if location else "no location proxies requests"
         return f"{where}; those that do: {', '.join(known)}\n" if known else f"{where}\n"
     return "\n".join(printable(mask(line)) for part in parts for line in part.split("\n"))
 

@@ -186,7 +186,7 @@ def test_configuration_is_read_without_running_it(tmp_path: Path) -> None:
     assert (found["bind"].value, found["timeout"].value) == (("0.0.0.0:9000",), 120)
     assert (found["graceful_timeout"].value, found["timeout"].origin.line) == (30, 7)
     assert (found["workers"].known, "cpu_count" in found["workers"].origin.note) == (False, True)
-    assert (found["keepalive"].known, found["keepalive"].origin.note) == (False, "inside of an if")
+    assert (found["keepalive"].known, found["keepalive"].origin.note) == (False, "inside an if")
     assert not trap.exists()
 
 

@@ -77,7 +77,7 @@ def test_container_that_is_what_the_files_say(engine: Path, deployment: Deployme
 
 
 def test_container_in_trouble(engine: Path, deployment: Deployment) -> None:
-    """Killed for its memory, restarted, unhealthy: each is said."""
+    """OOM-killed, restarted, unhealthy: each is said."""
     state = {"OOMKilled": True, "ExitCode": 137, "Health": {"Status": "unhealthy"}}
     assert _found(engine, deployment, state=state, restarts=3) == ["E908", "E909", "E910"]
     assert _found(engine, deployment, state={"Status": "exited", "ExitCode": 3}) == ["E910"]

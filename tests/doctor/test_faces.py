@@ -1,4 +1,4 @@
-"""What stands in front of the application when it is not nginx, how nginx stops, and what a report promises."""
+"""Front proxies other than nginx, how nginx stops, and what a report promises."""
 
 from pathlib import Path
 

@@ -75,7 +75,7 @@ class _Server:
 
 
 def _answer(one: Request, connection: socket.socket, seen: list[Request]) -> bytes | None:
-    """Answer as a good server does: whoever asked for the connection's end gets it."""
+    """Answer as a good server does: a client that asked for the connection's end gets it."""
     seen.append(one)
     if one.protocol == "HTTP/1.1" and one.all("connection") != ["close"]:
         return response()

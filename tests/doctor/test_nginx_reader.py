@@ -270,7 +270,7 @@ def test_sizes_and_addresses() -> None:
 
 
 def test_placeholders_are_not_nginx_variables() -> None:
-    """``$host`` is nginx's own, ``${PORT}`` somebody's template."""
+    """``$host`` is nginx's own, ``${PORT}`` a template's."""
     assert [is_template(text) for text in ("$host", "${host}", "${PORT}", "$APP_PORT", "<%= x %>")] == [
         *(False, False, True, True, True)
     ]

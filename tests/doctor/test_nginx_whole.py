@@ -268,3 +268,22 @@ spec:
     assert "A101" in report.found("pod.yaml")
     assert {one["confidence"] for one in report.data["findings"] if one["rule"] == "A101"} == {"likely"}
     assert "image acme/shop:3 is taken to be Dockerfile" in report.text
+
+
+@pytest.mark.parametrize(
+    ("version", "more", "severity"),
+    [
+        ("2", "", "error"),
+        ("2", "--http-protocols h2,h1", "error"),
+        ("2", "--http-protocols h2,h1 --http2-cleartext prior-knowledge", "warning"),
+        ("1.1", "", ""),
+    ],
+)
+def test_http2_to_the_application(
+    version: str, more: str, severity: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every request fails where the server does not speak it; where it does, a worker that ends costs requests."""
+    unit = UNIT.format(bind="127.0.0.1:8000", kind="gthread", more=more)
+    site = f"server {{ location / {{ proxy_pass http://127.0.0.1:8000; proxy_http_version {version}; {HEADERS} }} }}\n"
+    report = judge(tmp_path, {"shop.service": unit, "site.conf": site}, monkeypatch)
+    assert [one["severity"] for one in report.data["findings"] if one["rule"] == "K207"] == [severity][: bool(severity)]

@@ -184,7 +184,7 @@ def test_several_peers_with_default_max_fails() -> None:
     ],
 )
 def test_stop_grace_against_graceful_timeout(kind: ServiceKind, grace: float, rule: str | None) -> None:
-    """Whoever kills must wait longer than gunicorn takes; a tie is too short."""
+    """What kills must wait longer than gunicorn takes; a tie is too short."""
     settings = {"stop_grace": grace, "pre_stop": 5.0}
     target = deployment(app(service="web"), service("web", kind, **settings))
     assert {f.rule for f in found(target, "S501", "S503", "S505")} == ({rule} if rule else set())

@@ -232,7 +232,7 @@ def _conf_file(wanted: Fact[Any] | None, place: Place, deployment: Deployment) -
         if deployment.reach.has(path):
             return Fact(name, wanted.origin), path
     for folder in place.folders:
-        # An absolute path is one inside of an image: its end is looked for here.
+        # An absolute path is one inside an image: its end is looked for here.
         for begin in range(len(parts) if relative.startswith("/") else 1):
             path = folder.joinpath(*parts[begin:])
             if deployment.reach.has(path):

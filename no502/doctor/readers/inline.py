@@ -1,4 +1,4 @@
-"""A text that stands inside of a file of another kind."""
+"""A text that stands inside a file of another kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Inline"]
 
 @dataclass(frozen=True)
 class Inline:
-    """A configuration that stands inside of another file, such as a ConfigMap."""
+    """A configuration that stands inside another file, such as a ConfigMap."""
 
     text: str
     shown: str

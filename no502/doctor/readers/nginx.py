@@ -1,4 +1,4 @@
-"""One nginx into the model: its upstreams, and every place that passes requests on."""
+"""One nginx into the model: its upstreams, and every location that proxies."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def find_versions(tag: str | None) -> tuple[Sequence[Version], str]:
 
 @dataclass
 class _Walk:
-    """Collects the places that pass requests on."""
+    """Collects the locations that proxy."""
 
     config: NginxConfig
     deployment: Deployment
@@ -203,10 +203,10 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
         versions: What to judge by.
         version_note: Where the version comes from.
         environment: Values for ``${NAME}`` in templates.
-        path_map: Folders inside of nginx's container -> folders here.
+        path_map: Folders inside nginx's container -> folders here.
         service: The ``Service`` that runs it.
-        beside: Other fragments of the same nginx, where nobody has its main file.
-        inline: What is read instead of ``path``: a configuration inside of a file of another kind.
+        beside: Other fragments of the same nginx, where its main file is not here.
+        inline: What is read instead of ``path``: a configuration inside a file of another kind.
         known: Every nginx file of the project, for includes of paths that are not mapped.
         deployment: Takes the result, problems, and what could not be checked.
 

@@ -95,7 +95,7 @@ class Level:
     """``set $name constant``; None: set to something that is no constant."""
 
     def enter(self, block: Sequence[Directive]) -> Level:
-        """Return the level inside of a block."""
+        """Return the level inside a block."""
         settings, headers = dict(self.settings), {}
         here: set[str] = set()
         for one in block:
@@ -119,7 +119,7 @@ class Level:
 
 
 def default_settings(versions: Sequence[Version], main: Origin) -> dict[str, Fact[Any]]:
-    """Return nginx's values for what nobody set."""
+    """Return nginx's defaults."""
     origin = default_origin(main, versions)
     found: dict[str, Fact[Any]] = {
         name: Fact(value, origin) for name, (_, value) in SCALARS.items() if value is not None
@@ -175,7 +175,7 @@ def _sets(block: Sequence[Directive]) -> Iterator[Directive]:
 
 
 def _busy(settings: dict[str, Fact[Any]], here: set[str]) -> None:
-    """Compute what nginx does for ``proxy_busy_buffers_size`` where nobody writes it: twice the larger buffer."""
+    """Compute what nginx does for ``proxy_busy_buffers_size`` where it is not set: twice the larger buffer."""
     written = settings.get("proxy_busy_buffers_size")
     if "proxy_busy_buffers_size" in here or (written is not None and written.origin.source is not Source.DEFAULT):
         return

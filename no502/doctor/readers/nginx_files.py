@@ -237,7 +237,7 @@ def read_tree(  # noqa: PLR0913  keyword-only, and each is a different thing
         known: Every nginx file of the project.
         base: Paths are shown relative to it.
         environment: Values for ``${NAME}``.
-        path_map: Folders or files inside of nginx's container -> those here.
+        path_map: Folders or files inside nginx's container -> those here.
         deployment: Takes problems, what could not be read, and the names of the files.
     """
     reader = _Reader(

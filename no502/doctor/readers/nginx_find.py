@@ -41,7 +41,7 @@ def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[st
         wanted: The argument; a pattern may have wildcards in two parts of its path, and go up two folders.
         root: The folder of the main file.
         folder: The folder of the file with the include, for files that are not where nginx will have them.
-        path_map: Folders or files inside of nginx's container -> those here. Absolute paths that are neither mapped
+        path_map: Folders or files inside nginx's container -> those here. Absolute paths that are neither mapped
             nor known places of nginx's files are not opened: they mean the container's files, not this machine's.
         reach: Which files may be opened; others are left out.
     """

@@ -84,7 +84,7 @@ def scan(text: str) -> tuple[dict[int, str], list[tuple[int, str]]]:
 
 
 def _scan(line: str, end: int) -> tuple[int | None, bool]:
-    """Return where a comment begins before ``end``, and whether ``end`` is inside of quotes."""
+    """Return where a comment begins before ``end``, and whether ``end`` is inside quotes."""
     quote, before = "", " "
     for place, char in enumerate(line[:end]):
         if quote:

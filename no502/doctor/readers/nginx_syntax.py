@@ -33,7 +33,7 @@ class Directive:
     block: list[Directive] | None = None
 
     def all(self, name: str) -> Iterator[Directive]:
-        """Yield the directives of that name directly inside of the block."""
+        """Yield the directives of that name directly inside the block."""
         yield from (one for one in self.block or () if one.name == name)
 
 
@@ -96,7 +96,7 @@ def _parse(parse: Callable[..., dict[str, Any]], masked: Masked, shown: str, res
                 result.problems += [(one.get("line") or 1, _plain(one["error"], str(path))) for one in part["errors"]]
         except RecursionError:
             result.problems.append((1, "blocks are nested too deeply to be read"))
-        except Exception as error:  # noqa: BLE001  a parser's own failure on somebody's file must not end the run
+        except Exception as error:  # noqa: BLE001  a parser's own failure on a foreign file must not end the run
             result.problems.append(
                 (getattr(error, "lineno", None) or 1, _plain(f"cannot be parsed: {error}", str(path)))
             )

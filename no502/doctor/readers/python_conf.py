@@ -41,7 +41,7 @@ _RISKY = {"reload", "daemon", "spew", "check_config", "dirty_workers"}
 """Settings that are never proposed for a name that is only similar."""
 
 
-class _Unknown(Exception):  # noqa: N818  control flow inside of this module
+class _Unknown(Exception):  # noqa: N818  control flow inside this module
     """A value that only running the file would tell."""
 
 
@@ -147,12 +147,12 @@ class _Walk:
             elif isinstance(one, ast.AnnAssign) and one.value is not None:
                 self._assign(one.target, one.value, conditional)
             elif isinstance(one, ast.If):
-                self.body(one.body, conditional="inside of an if")
-                self.body(one.orelse, conditional="inside of an if")
+                self.body(one.body, conditional="inside an if")
+                self.body(one.orelse, conditional="inside an if")
             elif isinstance(one, (ast.Try, ast.With)):
                 self.body(one.body, conditional=conditional)
             elif isinstance(one, ast.For):
-                self.body(one.body, conditional="inside of a loop")
+                self.body(one.body, conditional="inside a loop")
             elif isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name):
                 self._assign(one.target, ast.BinOp(ast.Name(one.target.id), one.op, one.value), conditional)
 

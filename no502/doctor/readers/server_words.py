@@ -36,7 +36,7 @@ class Place:
     listens: Fact[tuple[Address, ...]] | None = None
     """The sockets that systemd or supervisord opens for it."""
     manager: Service | None = None
-    """The program of supervisord that runs it inside of another service."""
+    """The program of supervisord that runs it inside another service."""
     literal: bool = False
     """No shell expands the words: a ``$`` in them is a dollar sign."""
     execute: bool = False

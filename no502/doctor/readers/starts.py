@@ -122,7 +122,7 @@ class Starts:
 
 
 def inside_paths(word: str, folder: str, one: ComposeService) -> list[Path]:
-    """Return where a path inside of a container is here: by its volumes, by what its image copies."""
+    """Return where a path inside a container is here: by its volumes, by what its image copies."""
     inside = word if word.startswith("/") else str(PurePosixPath(folder or one.workdir or "/") / word)
     inside = str(PurePosixPath("/" + "/".join(part for part in inside.split("/") if part not in {"", "."})))
     found: list[Path] = []

@@ -1,4 +1,4 @@
-"""Reading somebody's file: bounded, and never an exception."""
+"""Reading a foreign file: bounded, and never an exception."""
 
 from __future__ import annotations
 

@@ -254,7 +254,7 @@ def _loopback(server: AppServer, peer: Origin, address: Address, bind: Address, 
     fact = server.settings["bind"]
     edits: list[Edit] = []
     if fact.origin.source is Source.DEFAULT and server.conf_file is None and not server.origin.file.endswith(".py"):
-        anywhere = "0.0.0.0"  # noqa: S104 inside of a container
+        anywhere = "0.0.0.0"  # noqa: S104 inside a container
         port = f"{anywhere}:{bind.port}"
         flag, new = ("--bind", port) if server.program == "gunicorn" else ("--host", anywhere)
         edits = list(set_option(server, "bind", flag, new))
@@ -267,7 +267,7 @@ def _loopback(server: AppServer, peer: Origin, address: Address, bind: Address, 
         fact.origin if fact.origin.line is not None else server.origin,
         related=[(peer, f"{proxy} passes requests to {address}")],
         consequence=_REFUSED if proxy == "nginx" else f"502 from {proxy} for every request",
-        fix="Bind 0.0.0.0 (or [::]) inside of the container; what is published decides who reaches it from outside.",
+        fix="Bind 0.0.0.0 (or [::]) inside the container; what is published decides who reaches it from outside.",
         edits=edits,
     )
 
@@ -353,7 +353,7 @@ def _a105(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _host_and_uri(target: str) -> tuple[str, str]:
-    """Return what stands before the first slash of a target, and from it on."""
+    """Return the part up to the first slash of a target, and from it on."""
     _, _, rest = target.rpartition("://")
     if rest.startswith("unix:"):
         return "", ""

@@ -163,7 +163,7 @@ def _b707(deployment: Deployment) -> Iterator[Finding]:
             f"{name_of(server)} has {workers:g} workers, but {service.name} may use {cpus:g} of the CPUs",
             origin_of(server.settings, "workers", server.origin),
             related=[(origin_of(service.settings, "cpus", service.origin), f"limit: cpus {cpus:g}")],
-            consequence="latency under load: the workers take turns, and the control group pauses all of them when the "
+            consequence="latency under load: the workers take turns, and the cgroup pauses all of them when the "
             "quota is spent; each has the whole application in memory",
             fix=f"One worker for each CPU: {math.ceil(cpus)}. An async worker does not wait for its requests.",
         )

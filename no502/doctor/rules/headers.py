@@ -22,7 +22,7 @@ _NEEDED = {
 
 
 def _missing(location: Location) -> list[str]:
-    """Return the needed headers that nobody sets at a location."""
+    """Return the needed headers that a location does not set."""
     found = []
     for key, name in _NEEDED.items():
         fact = location.headers.get(key)

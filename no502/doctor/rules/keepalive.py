@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from no502.doctor.edits import set_option
 from no502.doctor.facts import kind_of, name_of, number, origin_of, seconds, shown, written
-from no502.doctor.finding import Confidence, Finding, Severity
+from no502.doctor.facts import value as value_of
+from no502.doctor.finding import Confidence, Edit, Finding, Severity
 from no502.doctor.links import Link, links, proxied
 from no502.doctor.model import AppServer, Deployment, Fact, Location, Origin, Source
 from no502.doctor.pooling import POOL_BY_DEFAULT, Pooling, pooling
@@ -86,7 +87,7 @@ def _race(deployment: Deployment, *, certain: bool) -> Iterator[Finding]:
             related=[(other, f"upstream {link.upstream.name}: keepalive_timeout {seconds(idle)}")],
             consequence='POST gets 502 when the connection closes as the request arrives; nginx logs "upstream '
             "prematurely "
-            'closed connection" or "recv() failed (104"; GET is tried again without anybody noticing',
+            'closed connection" or "recv() failed (104"; GET is silently retried',
             fix=f"Keep connections longer than nginx: {flag} {value}; or shorten nginx's side: "
             "`keepalive_timeout` inside "
             "of upstream{}.",
@@ -146,9 +147,9 @@ def _k204(deployment: Deployment) -> Iterator[Finding]:
                 f"keepalive_timeout {seconds(client)} is for clients; towards the application upstream "
                 f"{link.upstream.name} keeps connections for 60 s",
                 origin_of(link.location.settings, "keepalive_timeout", link.location.origin),
-                related=[(link.upstream.origin, "keepalive_timeout inside of upstream{} is the one that counts")],
+                related=[(link.upstream.origin, "keepalive_timeout inside upstream{} is the one that counts")],
                 consequence="the race of K201, although the numbers look as if they were in order",
-                fix="Set `keepalive_timeout` inside of upstream{}.",
+                fix="Set `keepalive_timeout` inside upstream{}.",
             )
 
 
@@ -245,6 +246,67 @@ def _before_nginx(deployment: Deployment) -> Iterator[Finding]:
             )
 
 
+def _http2(server: AppServer, *, secure: bool) -> bool | None:
+    """Whether a server speaks HTTP/2 to nginx; None where its settings are not known."""
+    if server.program == "uvicorn":
+        return False
+    if kind_of(server) in {None, "other"}:
+        return None
+    names = ("http_protocols",) if secure else ("http_protocols", "http2_cleartext")
+    for name in names:
+        fact = server.settings.get(name)
+        if fact is not None and not fact.known:
+            return None
+    if "h2" not in str(value_of(server.settings, "http_protocols") or ""):
+        return False
+    return secure or str(value_of(server.settings, "http2_cleartext") or "off") in {"prior-knowledge", "both"}
+
+
+def _k207(deployment: Deployment) -> Iterator[Finding]:
+    seen: set[tuple[int, int]] = set()
+    for link in links(deployment):
+        version = link.location.settings.get("proxy_http_version")
+        if version is None or not version.known or str(version.value) not in {"2", "2.0"}:
+            continue
+        key = (id(link.server), hash((version.origin.file, version.origin.line)))
+        speaks = _http2(link.server, secure=str(link.location.proxy_pass.value or "").startswith("https:"))
+        if key in seen or speaks is None:
+            continue
+        seen.add(key)
+        if speaks:
+            yield K207.finding(
+                f"nginx speaks HTTP/2 to {name_of(link.server)} at location {link.location.path}: a worker "
+                "that ends says "
+                "GOAWAY, which nginx takes for an error",
+                version.origin,
+                severity=Severity.WARNING,
+                confidence=link.confidence,
+                related=[(link.server.origin, f"{name_of(link.server)} speaks HTTP/2")],
+                consequence="502 when a worker is recycled, reloaded or stopped, and the peer counts as "
+                "failed; nginx logs "
+                '"upstream sent goaway with error 0"',
+                fix="`proxy_http_version 1.1;` towards the application: it loses nothing, and connections are reused.",
+            )
+            continue
+        yield K207.finding(
+            f"nginx speaks HTTP/2 at location {link.location.path}, but {name_of(link.server)} does not",
+            version.origin,
+            confidence=link.confidence,
+            related=[(link.server.origin, f"{name_of(link.server)} speaks HTTP/1.1")],
+            consequence='502 for every request; nginx logs "upstream sent too large http2 frame: 4740180"',
+            fix="`proxy_http_version 1.1;`",
+            edits=[
+                Edit(
+                    file=version.origin.file,
+                    line=version.origin.line,
+                    substitutions=((r"(proxy_http_version\s+)2(?:\.0)?\s*;", r"\g<1>1.1;"),),
+                )
+            ]
+            if version.origin.line is not None
+            else (),
+        )
+
+
 K201 = Rule(
     id="K201",
     slug="keepalive-shorter-than-proxy",
@@ -293,4 +355,12 @@ K206 = Rule(
     source="https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_timeout",
     check=_k206,
 )
-RULES = (K201, K202, K203, K204, K205, K206)
+K207 = Rule(
+    id="K207",
+    slug="http2-to-http1-application",
+    severity=Severity.ERROR,
+    summary="nginx speaks HTTP/2 to an application server that does not",
+    source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_http_version",
+    check=_k207,
+)
+RULES = (K201, K202, K203, K204, K205, K206, K207)

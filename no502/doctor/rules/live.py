@@ -60,7 +60,7 @@ E908 = Rule(
     id="E908",
     slug="container-out-of-memory",
     severity=Severity.ERROR,
-    summary="a container was killed for its memory",
+    summary="a container was OOM-killed",
     source="https://docs.docker.com/engine/containers/resource_constraints/",
 )
 E909 = Rule(

@@ -177,7 +177,7 @@ R404 = Rule(
     id="R404",
     slug="no-second-attempt",
     severity=Severity.WARNING,
-    summary="proxy_next_upstream off where a second attempt is safe and helps",
+    summary="proxy_next_upstream off where a retry is safe and helps",
     source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_next_upstream",
     check=_r404,
 )

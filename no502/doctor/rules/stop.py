@@ -367,14 +367,14 @@ def _pod_of_nginx(deployment: Deployment, nginx: NginxConfig, service: Service) 
             "Service still "
             "sends it connections",
             where,
-            consequence="connection refused for a moment at every rollout: 502 from what stands in front",
+            consequence="connection refused for a moment at every rollout: 502 from the front proxy",
             fix='`command: ["sh", "-c", "sleep 5; nginx -s quit"]`.',
         )
     elif (fact is None or (fact.value in {None, 0} and fact.origin.source is Source.DEFAULT)) and controlled:
         yield S509.finding(
             f"{service.name} has no preStop: nginx stops accepting while its Service still sends it connections",
             service.origin,
-            consequence="connection refused for a moment at every rollout: 502 from what stands in front",
+            consequence="connection refused for a moment at every rollout: 502 from the front proxy",
             fix="`lifecycle: {preStop: {sleep: {seconds: 5}}}` (Kubernetes 1.30), within "
             "terminationGracePeriodSeconds.",
         )

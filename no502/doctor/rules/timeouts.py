@@ -50,7 +50,7 @@ def _t301(deployment: Deployment) -> Iterator[Finding]:
         bound = kind in _BOUND_BY_TIMEOUT
         never = "never gives up (timeout 0)" if timeout == 0 else f"gives up after {seconds(timeout)}"
         after = (
-            "the worker goes on with a request that nobody waits for"
+            "the worker goes on with a request that no client waits for"
             if bound
             else f"gunicorn's timeout does not end requests of {kind} workers, only a blocked event loop or a "
             "hung worker; "
@@ -209,7 +209,7 @@ def _b706(deployment: Deployment) -> Iterator[Finding]:
                 f"{name_of(server)} has timeout 0: a worker whose event loop is blocked, or that hangs, "
                 "is never replaced"
             )
-            effect = "every request that reaches that worker ends in 504, until somebody restarts it"
+            effect = "every request that reaches that worker ends in 504, until it is restarted"
         elif alone and timeout >= _LONG and kind_of(server) in _LOOPS:
             message = (
                 f"{name_of(server)} has one worker and timeout {timeout:g}: a blocked event loop stops "
@@ -280,7 +280,7 @@ T304 = Rule(
     id="T304",
     slug="front-gives-up-first",
     severity=Severity.WARNING,
-    summary="what stands before nginx waits no longer than nginx",
+    summary="the front proxy waits no longer than nginx",
     source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
     check=_t304,
 )

@@ -411,7 +411,7 @@ def _shell(name: str, rest: Sequence[str]) -> Program | None:
 def _behind_unknown(  # noqa: C901  one line for each kind of word
     words: Sequence[str], start: int, environment: Mapping[str, str]
 ) -> Program | None:
-    """Return a server behind words that nobody knows, where its arguments are a server's."""
+    """Return a server behind unknown words, where its arguments are a server's."""
     for index in range(start + 1, len(words)):
         word, before = words[index], words[index - 1]
         if before in _USER:

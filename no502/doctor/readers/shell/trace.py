@@ -36,7 +36,7 @@ class Ran:
     """Nothing follows it, and nothing is around it: bash and busybox replace themselves by it in ``-c``."""
 
 
-class _End(Exception):  # noqa: N818  control flow inside of this module
+class _End(Exception):  # noqa: N818  control flow inside this module
     """``exec`` or ``exit``: nothing runs after it."""
 
 
@@ -138,7 +138,7 @@ class _Shell:
         if arguments and arguments[-1] in {"]", "]]"}:
             arguments.pop()
         if any(not word.parts for word in words):
-            return None, None  # && inside of [[ ]]
+            return None, None  # && inside [[ ]]
         return _test(arguments)
 
     def _case(self, node: Case, *, sure: bool) -> None:
