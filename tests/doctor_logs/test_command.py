@@ -224,6 +224,14 @@ def test_nothing(tmp_path: Path) -> None:
     assert run(tmp_path / "error.log").returncode == 0
 
 
+def test_file_that_is_given_twice_is_read_once(tmp_path: Path) -> None:
+    """A pattern of the shell and a link may name the same log; its lines are counted once."""
+    (tmp_path / "error.log").write_text(lost() + "\n", encoding="utf-8")
+    (tmp_path / "current.log").symlink_to("error.log")
+    done = run(tmp_path / "error.log", tmp_path / "current.log", tmp_path / "error.log", "--format", "json")
+    assert json.loads(done.stdout)["messages"][0]["count"] == 1
+
+
 def test_unreadable(tmp_path: Path) -> None:
     """All files that cannot be read are named at once, the others are reported; the exit code is 2."""
     (tmp_path / "good.log").write_text(lost() + "\n", encoding="utf-8")

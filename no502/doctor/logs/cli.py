@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -147,7 +148,7 @@ def _read(
     problems: list[str],
     begin: Callable[[], None] = lambda: None,
 ) -> None:
-    for name in names:
+    for name in {os.path.realpath(name) if name != STDIN else name: name for name in names}.values():
         begin()
         try:
             task = progress.add_task(name, total=size_of(name))

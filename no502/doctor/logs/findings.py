@@ -19,6 +19,8 @@ _FAILURE = 400
 _SERIOUS = {"error", "crit", "alert", "emerg"}
 _VARIES = re.compile(r"(?<=/)(?:\d+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-fA-F]{16,})(?=/|$)")
 _MOST_CACHED = 4096
+_AT_START = {"emerg", "alert"}
+"""Levels that nginx writes both to its log and to standard error while it starts."""
 
 
 @dataclass
@@ -129,7 +131,7 @@ class Findings:
             self._unknown(line)
             return None
         self.recognised += 1
-        if line.level == "emerg" and self._again(line):
+        if line.level in _AT_START and self._again(line):
             return None
         self._count(line, message, words)
         return line, message
