@@ -68,7 +68,7 @@ def _healthy(host: Host) -> Iterator[None]:
 
 def test_the_readme_ends_with_a_proof(host: Host) -> None:
     """The last command of the README asks the service through nginx, and it answers."""
-    assert '"status": "ok"' in host.installed.replace('":"', '": "') or "200" in host.installed, host.installed
+    assert host.installed.endswith('{"status":"ready"}')
 
 
 def test_no_unit_has_failed(host: Host) -> None:
@@ -84,8 +84,7 @@ def test_nginx_reaches_the_socket_as_its_own_user(host: Host) -> None:
 
 def test_clients_addresses_and_scheme_arrive(host: Host) -> None:
     """On a socket from systemd the application still learns who the client is: the access log has its address."""
-    host.run("curl", "--silent", "--fail", "http://localhost/health/ready", "--header", "X-Request-ID: address-test")
-    host.run("curl", "--silent", "--request", "POST", "--json", '{"text": "x"}', _GREETINGS)
+    host.run("curl", "--silent", "--fail", "--json", '{"text": "x"}', "http://localhost/api/greetings")
     lines = [
         json.loads(line) for line in _journal(host, "--output", "cat", "--lines", "200").splitlines() if line[:1] == "{"
     ]
@@ -189,7 +188,7 @@ def test_fork_that_fails_keeps_the_service(host: Host) -> None:
     host.run("systemctl", "set-property", "--runtime", NAME, f"TasksMax={tasks}")
     try:
         with _load(host, 8) as load:
-            host.run("systemctl", "reload", NAME)
+            host.sh(f"kill -HUP {_property(host, 'MainPID')}")  # ExecReload= would itself be a process too many
             wait_until(
                 lambda: "Resource temporarily unavailable" in _journal(host, "--output", "cat", "--lines", "100"),
                 seconds=20,
