@@ -158,3 +158,12 @@ def test_readme_shows_a_real_finding() -> None:
     for fact in ("K201 error", "Dockerfile:3", "nginx.conf:3", "after 2 s (default)", "for 60 s (default)"):
         assert fact in " ".join(shown.split()), fact
         assert fact in output, fact
+
+
+def test_settings_of_the_generated_service_exist() -> None:
+    """The APP_ variables on the page are those of the generated service, and none is missing there."""
+    page = (_DOCS / "reference" / "generated-service.md").read_text(encoding="utf-8")
+    table = page.split("## Settings")[1].split("## Health")[0]
+    [example] = (ROOT / "template").glob("{{*/.env.example")
+    offered = set(re.findall(r"^#? ?(APP_\w+)=", example.read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"`(APP_\w+)`", table)) == offered
