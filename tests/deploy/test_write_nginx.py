@@ -59,8 +59,11 @@ class _Host:
         main.write_text(
             text.replace("/var/log/nginx/access.log", "/dev/null").replace("/var/log/nginx/error.log", "stderr")
         )
-        site = self.etc / "sites-enabled" / "default"
-        site.unlink()
+        link = self.etc / "sites-enabled" / "default"
+        assert link.is_symlink()
+        link.unlink()
+        link.symlink_to("../sites-available/default")
+        site = self.etc / "sites-available" / "default"
         site.write_text(
             f"server {{\n listen 127.0.0.1:{self.port} default_server;\n server_name {_OTHER};\n"
             " return 200 other;\n}\n"

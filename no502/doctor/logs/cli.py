@@ -83,7 +83,7 @@ def command(  # noqa: PLR0913, PLR0917 each is an option of the command line
     for problem in problems:
         typer.echo(f"no502 doctor logs: {problem}", err=True)
     if access is not None and access.lines and access.unreadable == access.lines:
-        hint = "nginx's own format combined, or the JSON of nginx/snippets/http/access-log-format.conf"
+        hint = "nginx's own format combined, or the JSON of nginx/snippets/http.conf"
         problems.append(f"--access-log: no line of {access.lines:,} is in a known format ({hint})")
         typer.echo(f"no502 doctor logs: {problems[-1]}", err=True)
     if problems:
