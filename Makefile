@@ -21,8 +21,26 @@ $(INSTALLED): pyproject.toml requirements-dev.lock scripts/install.sh
 	PYTHON="$(PYTHON)" scripts/install.sh "$(VENV)"
 	@touch $@
 
-demo: $(INSTALLED) ## scaffold a service and serve it behind nginx (PORT=8080; CHECK=1: stop when it is ready)
-	$(BIN)/python scripts/demo.py $(if $(PORT),--port $(PORT)) $(if $(CHECK),--check)
+# What a demo needs, where the development tools are not installed.
+DEMO := $(if $(wildcard $(INSTALLED)),$(VENV),.venv-demo)
+
+.venv-demo/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); Python 3.11 or newer is needed: make demo PYTHON=python3.13" >&2; exit 1; }
+	@echo "installing what the demo needs into .venv-demo, half a minute the first time" >&2
+	@rm -rf .venv-demo; if command -v uv >/dev/null; then \
+	    uv venv --quiet --python $(PYTHON) .venv-demo && \
+	    uv pip install --python .venv-demo/bin/python --editable '.[cli,nginx]' fastapi prometheus-client pydantic-settings; \
+	else \
+	    $(PYTHON) -m venv .venv-demo && .venv-demo/bin/python -m pip install --disable-pip-version-check --progress-bar off \
+	        --editable '.[cli,nginx]' fastapi prometheus-client pydantic-settings \
+	        | awk '/^Collecting / { print "  " $$2; fflush() }' && \
+	    .venv-demo/bin/python -c 'import cookiecutter, fastapi, no502.cli'; \
+	fi
+	@touch $@
+
+demo: $(DEMO)/installed ## scaffold a service and serve it behind nginx (PORT=8080; CHECK=1: stop when it is ready)
+	$(DEMO)/bin/python scripts/demo.py $(if $(PORT),--port $(PORT)) $(if $(CHECK),--check)
 
 test: $(INSTALLED) ## run the tests that start no servers, in under two minutes; ARGS="-k name" is passed on
 	$(PYTEST) $(if $(ARGS),$(ARGS),-m "not slow")
@@ -91,5 +109,5 @@ lock: $(INSTALLED) ## choose new versions for requirements-dev.lock (needs uv)
 	    --custom-compile-command "make lock" --output-file requirements-dev.lock pyproject.toml
 
 clean: ## remove everything that make and the tools have created
-	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-demo build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -2,7 +2,7 @@
 
 import sys
 
-from no502.cli import main
+from no502.entry import main
 
 if __name__ == "__main__":
     # As with the console script, a gunicorn_conf.py in the working directory must not hide the installed one.

