@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import re
+import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,13 +23,22 @@ from no502.errors import USAGE, UserError
 __all__ = ["new", "scaffold"]
 
 
+def _keys() -> str:
+    """Return the questions of the template, for the help text."""
+    try:
+        questions = json.loads((data_path("template") / "cookiecutter.json").read_text(encoding="utf-8"))
+    except OSError:
+        return ""
+    return ", ".join(name for name in questions if not name.startswith("_"))
+
+
 def new(
     words: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[DEST] [KEY=VALUE]...",
             help="DEST: the directory in which the project's directory is created, default here. "
-            "KEY=VALUE: answers to the template's questions.",
+            f"KEY=VALUE: answers to the template's questions: {_keys()}.",
         ),
     ] = None,
     no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing: answers given, else defaults.")] = False,
@@ -37,8 +48,74 @@ def new(
     if not no_input and not sys.stdin.isatty():
         message = "standard input is not a terminal, so nothing can be asked: add --no-input"
         raise UserError(message, USAGE)
-    project = scaffold(destination, answers, no_input=no_input)
+    if not no_input:
+        answers = _ask(answers)
+    project = scaffold(destination, answers)
     typer.echo(f"created {project}")
+    if not no_input:
+        typer.echo(f"again without questions: {_command_line(destination, answers)}")
+    if sys.stdout.isatty():
+        typer.echo(f"next: cd {shlex.quote(str(project))} && make dev")
+
+
+def _ask(given: Mapping[str, str]) -> dict[str, str]:
+    """Ask the template's questions that have no answer yet, each until its answer is accepted."""
+    template = data_path("template")
+    questions = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
+    _check(given, questions)
+    prompts = questions["__prompts__"]
+    answers = dict(given)
+    names = [name for name in questions if not name.startswith("_") and name not in answers]
+    for number, name in enumerate(names, 1):
+        default = questions[name]
+        choices = default if isinstance(default, list) else None
+        text = prompts[name]["__prompt__"] if isinstance(prompts[name], dict) else prompts[name]
+        shown = f"[{number}/{len(names)}] {text}" + (f" ({', '.join(choices)})" if choices else "")
+        preset = _filled(str(choices[0] if choices else default), answers)
+        while True:
+            answer = typer.prompt(shown, default=preset).strip()
+            problem = _problem(template, questions, {**answers, name: answer}, name)
+            if problem is None:
+                break
+            typer.echo(f"  {problem}", err=True)
+        answers[name] = answer
+    return answers
+
+
+def _filled(default: str, answers: Mapping[str, str]) -> str:
+    return re.sub(r"\{\{ *cookiecutter\.(\w+) *\}\}", lambda found: answers.get(found[1], ""), default)
+
+
+def _problem(template: Path, questions: Mapping[str, Any], answers: Mapping[str, str], name: str) -> str | None:
+    """Return why one answer is refused, by the rules of the template's own hook; None: it is accepted."""
+    choices = questions[name]
+    if isinstance(choices, list):
+        return None if answers[name] in choices else f"must be one of {', '.join(choices)}"
+    # The hook checks all answers at once: the others have their defaults here.
+    defaults = {
+        key: value for key, value in questions.items() if not key.startswith("_") and not isinstance(value, list)
+    }
+    complete = {**{key: _filled(value, defaults) for key, value in defaults.items()}, **answers}
+    complete["__project_slug"] = _slug(complete["project_name"])
+    source = (template / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8")
+    code = source.replace('r"""{{ cookiecutter | tojson }}"""', repr(json.dumps(complete)))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    mine = [line for line in done.stderr.splitlines() if line.startswith(f"{name}=")]
+    return mine[0].partition(": ")[2] if mine else None
+
+
+def _slug(name: str) -> str:
+    from slugify import slugify  # noqa: PLC0415  cookiecutter's own, which derives the project's name with it
+
+    return slugify(name) or "-"
+
+
+def _command_line(destination: Path, answers: Mapping[str, str]) -> str:
+    words = [
+        *([] if destination == Path() else [str(destination)]),
+        *(f"{key}={value}" for key, value in answers.items()),
+    ]
+    return shlex.join(["no502", "new", "--no-input", *words])
 
 
 def scaffold(destination: Path, answers: Mapping[str, str], *, no_input: bool = True) -> Path:
@@ -69,7 +146,7 @@ def scaffold(destination: Path, answers: Mapping[str, str], *, no_input: bool = 
 
 
 def _split(words: Sequence[str]) -> tuple[Path, dict[str, str]]:
-    """Tell the answers (``key=value``) from the destination; ``./a=b`` is a directory."""
+    """Split the answers (``key=value``) from the destination; ``./a=b`` is a directory."""
     pairs = [word for word in words if re.match(r"\w+=", word)]
     places = [word for word in words if word not in pairs]
     if len(places) > 1:

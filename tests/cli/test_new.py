@@ -168,6 +168,29 @@ def test_questions_are_asked_on_a_terminal(work: Path, environment: dict[str, st
     assert everything(work) == ["typed-name"]
 
 
+def test_a_bad_answer_is_told_at_once(work: Path, environment: dict[str, str]) -> None:
+    """Each answer is checked when it is given; the end says how to do the same without questions."""
+    typed = b"Typed Name\n\n\n3.10\n3.13\nhttp://x\napi.example.org\nsoon\n60\nmysql\nnone\n\n"
+    code, shown = on_a_terminal(typed, work, environment)
+    assert code == 0, shown
+    for message in (
+        "must be one of 3.14, 3.15, 3.13, 3.12, 3.11",
+        "must be a host name in lower case",
+        "must be whole seconds from 10 to 86400",
+        "must be one of none, postgresql",
+    ):
+        assert message in shown
+    assert "no502 new --no-input 'project_name=Typed Name'" in shown
+    assert "domain=api.example.org proxy_read_timeout=60 database=none deploy=compose" in shown
+    assert "next: cd typed-name && make dev" in shown
+
+
+def test_the_help_lists_the_questions(work: Path, environment: dict[str, str]) -> None:
+    """Every KEY is in --help."""
+    shown = " ".join(no502("new", "--help", cwd=work, env=environment).stdout.split())
+    assert [name for name in QUESTIONS if name not in shown] == []
+
+
 def test_interrupted_questions_leave_nothing(work: Path, environment: dict[str, str]) -> None:
     """Ctrl-C at a question ends the command and leaves nothing behind."""
     code, shown = on_a_terminal(b"\x03", work, environment)
