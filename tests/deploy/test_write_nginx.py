@@ -157,11 +157,16 @@ def test_no_other_file_changes(project: Path, host: _Host) -> None:
     after = host.files()
     assert {name: after.get(name) for name in before} == before
     added = after.keys() - before.keys()
-    assert {name for name in added if not name.startswith(f"{_NAME}/")} == {f"conf.d/{_NAME}.conf"}
+    assert {name for name in added if not name.startswith((f"{_NAME}/", f"{_NAME}.before/"))} == {
+        f"conf.d/{_NAME}.conf",
+        f"modules-enabled/90-{_NAME}.conf",
+    }
+    limits = (host.etc / "modules-enabled" / f"90-{_NAME}.conf").read_text()
+    assert limits.splitlines()[1:] == ["worker_rlimit_nofile 16384;", "worker_shutdown_timeout 180s;"]
     assert not Path("/tmp/executed").exists()  # noqa: S108
 
 
-@pytest.mark.parametrize("name", [f"conf.d/{_NAME}.conf", f"{_NAME}/mine.conf"])
+@pytest.mark.parametrize("name", [f"conf.d/{_NAME}.conf", f"{_NAME}/mine.conf", f"modules-enabled/90-{_NAME}.conf"])
 def test_files_of_others_are_refused(project: Path, host: _Host, name: str) -> None:
     """A file of one of our names that is not from here is named, and nothing is changed."""
     (host.etc / name).parent.mkdir(exist_ok=True)
