@@ -484,24 +484,24 @@ SETTINGS: tuple[Setting, ...] = (
 """Every variable that is read."""
 
 
-class _Rule(NamedTuple):
+class Rule(NamedTuple):
     holds: str
     only_if: str = "True"
     note: str = ""
 
 
-_RULES = (
-    _Rule("S >= 1", note=" (a larger PROXY_READ_TIMEOUT makes room)"),
-    _Rule("S < D"),
-    _Rule("D < T"),
-    _Rule("T < P"),
-    _Rule("D < drain"),
-    _Rule("drain < G"),
-    _Rule("stop_delay + G < stop_grace"),
-    _Rule("U < B"),
-    _Rule("U < drain"),
-    _Rule("2 * C + P < L", only_if="L is not None"),  # nginx may connect twice
-    _Rule("2 * D + 5 <= T", only_if="not hands_over"),
+RULES = (
+    Rule("S >= 1", note=" (a larger PROXY_READ_TIMEOUT makes room)"),
+    Rule("S < D"),
+    Rule("D < T"),
+    Rule("T < P"),
+    Rule("D < drain"),
+    Rule("drain < G"),
+    Rule("stop_delay + G < stop_grace"),
+    Rule("U < B"),
+    Rule("U < drain"),
+    Rule("2 * C + P < L", only_if="L is not None"),  # nginx may connect twice
+    Rule("2 * D + 5 <= T", only_if="not hands_over"),
 )
 _BY_SYMBOL = {rung.symbol: rung for rung in RUNGS}
 _BY_FIELD = {setting.field: setting for setting in SETTINGS}
@@ -550,7 +550,7 @@ class _Values(dict[str, Any]):
         self[symbol] = value
         return value
 
-    def holds(self, rule: _Rule) -> bool:
+    def holds(self, rule: Rule) -> bool:
         try:
             return bool(eval(f"({rule.holds}) if ({rule.only_if}) else True", _FUNCTIONS, self))  # noqa: S307
         except TypeError:
@@ -654,9 +654,9 @@ class ServerSettings:
     # ------------------------------------------------------------------------------------------------- what is wrong
     def _broken(self) -> list[str]:
         """One line for each value that breaks the ladder: what the user wrote, and what fits with all else."""
-        broken = [rule for rule in _RULES if not self._values.holds(rule)]
+        broken = [rule for rule in RULES if not self._values.holds(rule)]
         lines: list[str] = []
-        explained: set[_Rule] = set()
+        explained: set[Rule] = set()
         for setting in (each for each in RUNGS if each.field in self._given):
             without = self._evaluate({name: value for name, value in self._given.items() if name != setting.field})
             rules = [rule for rule in broken if rule not in explained and without.holds(rule)]
@@ -670,7 +670,7 @@ class ServerSettings:
             lines.append(f"{said}: {_words(rule.holds)} does not hold{rule.note}")
         return lines
 
-    def _line(self, rung: Rung, rules: list[_Rule], others: list[_Rule]) -> str:
+    def _line(self, rung: Rung, rules: list[Rule], others: list[Rule]) -> str:
         """Say what is wrong with one value, and the ways out: another value, another input, or none."""
         given, fits = self._given[rung.field], self._nearest(rung, others)
         where = f" ({given.source})" if given.source else ""
@@ -689,7 +689,7 @@ class ServerSettings:
         reason = " and ".join(_words(rule.holds) for rule in rules)
         return f"{given.written}{where}: {', or '.join(ways)}; {reason} {'does' if len(rules) == 1 else 'do'} not hold"
 
-    def _involved(self, rules: list[_Rule]) -> list[Rung]:
+    def _involved(self, rules: list[Rule]) -> list[Rung]:
         """Return the rungs that the user has set and on which the rules depend, directly or through a formula."""
         waiting, seen = re.findall(r"\w+", " ".join(rule.holds for rule in rules)), set()
         while waiting:
@@ -700,7 +700,7 @@ class ServerSettings:
                 waiting += re.findall(r"\w+", rung.formula or "") if rung.field not in self._given else []
         return [rung for rung in RUNGS if rung.symbol in seen and rung.field in self._given]
 
-    def _nearest(self, rung: Rung, others: list[_Rule]) -> int | None:
+    def _nearest(self, rung: Rung, others: list[Rule]) -> int | None:
         """Return the value nearest to a wrong one that fits all else as it is; None: there is none.
 
         Args:
@@ -710,7 +710,7 @@ class ServerSettings:
 
         def fits(value: int) -> bool:
             values = self._evaluate({**self._given, rung.field: _Given(value, "", "")})
-            return all(values.holds(rule) or rule in others for rule in _RULES)
+            return all(values.holds(rule) or rule in others for rule in RULES)
 
         computed = self._evaluate({name: each for name, each in self._given.items() if name != rung.field})[rung.symbol]
         right = next((v for v in (computed, rung.high, rung.low) if v is not None and rung.low <= v and fits(v)), None)
@@ -722,7 +722,7 @@ class ServerSettings:
             right, wrong = (middle, wrong) if fits(middle) else (right, middle)
         return int(right)
 
-    def _larger_input(self, rung: Rung, wanted: int, broken: list[_Rule]) -> list[str]:
+    def _larger_input(self, rung: Rung, wanted: int, broken: list[Rule]) -> list[str]:
         """Return how to raise an input so far that the formula itself gives the wanted value.
 
         Args:
@@ -739,7 +739,7 @@ class ServerSettings:
                 middle = (low + high) // 2
                 low, high = (low, middle) if self._computed(rung, source, middle) >= wanted else (middle, high)
             values = self._with(rung, source, high)
-            if all(values.holds(rule) or rule in broken for rule in _RULES):
+            if all(values.holds(rule) or rule in broken for rule in RULES):
                 return [f"raise {source.variable} to {high}"]
         return []
 
