@@ -1,6 +1,6 @@
 """Write docs/lab.md, and the tables of docs/case-study.md, from docs/lab/recorded.json: ``no502 lab --json``.
 
-``--check`` writes nothing and leaves with 1 when the page is not what the recording gives.
+``--check`` writes nothing and exits with 1 when the page is not what the recording gives.
 """
 
 import argparse
