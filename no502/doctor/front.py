@@ -35,4 +35,4 @@ def front_of(word: str) -> Front:
     if not 0 < wait <= 86400:  # noqa: PLR2004 a day
         message = f"--front {word}: give a number of seconds (1 to 86400) or one of {', '.join(FRONTS)}"
         raise ValueError(message)
-    return Front(name="the front proxy", read=wait, idle=None, origin=Origin(file=f"--front {word}"), note="as given")
+    return Front(name="the front proxy", read=wait, idle=wait, origin=Origin(file=f"--front {word}"), note="as given")

@@ -26,9 +26,23 @@ class Reach:
             return True
         try:
             real = path.resolve()
-        except (OSError, RuntimeError):
+        except (OSError, RuntimeError, ValueError):
             return False
         return any(real == root or root in real.parents for root in self.roots)
+
+    def holds(self, path: Path) -> bool:
+        """Whether there is a folder at a path that may be looked into."""
+        try:
+            return path.is_dir() and self.allows(path)
+        except (OSError, ValueError):
+            return False
+
+    def listing(self, folder: Path, most: int) -> list[Path]:
+        """Return what a folder holds, at most so many; nothing where it may not be looked into."""
+        try:
+            return sorted(folder.iterdir())[:most] if self.holds(folder) else []
+        except OSError:
+            return []
 
     def has(self, path: Path) -> bool:
         """Whether there is a regular file at a path that may be opened."""

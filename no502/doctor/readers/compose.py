@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from no502.doctor.model import Deployment, Fact, NotChecked, Origin, Problem
 from no502.doctor.readers.compose_service import ComposeService, ServiceReader
+from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
 
@@ -30,26 +32,13 @@ def read_compose(paths: Sequence[Path], *, base: Path, deployment: Deployment) -
     folder = paths[0].parent
     values = read_environment(folder / ".env", deployment.reach)
     merged: dict[str, tuple[Node, str]] = {}
+    configs: dict[str, Node] = {}
     for path in paths:
-        text = read_text(path, base, deployment)
-        if text is None:
-            continue
         shown = shown_path(path, base)
-        try:
-            documents = load_all(text, shown)
-        except YamlProblem as problem:
-            origin = Origin(file=shown, line=problem.line)
-            if _TEMPLATE.search(text):
-                gap = NotChecked(
-                    what=f"{shown} is a template", why="its values are not here", origin=Origin(file=shown)
-                )
-                deployment.not_checked += [gap] if gap not in deployment.not_checked else []
-                continue
-            deployment.problems.append(
-                Problem(rule="C003", message=f"Compose cannot read it: {problem}", origin=origin)
-            )
-            continue
-        services = documents[0].get("services") if documents else None
+        document = _document(path, base, deployment)
+        services = document.get("services") if document is not None else None
+        given = document.get("configs") if document is not None else None
+        configs |= dict(given.items()) if given is not None else {}
         for name, node in services.items() if services else ():
             before = merged.get(name)
             merged[name] = (_merge(before[0], node) if before else node, before[1] if before else shown)
@@ -57,8 +46,9 @@ def read_compose(paths: Sequence[Path], *, base: Path, deployment: Deployment) -
     swarm = any(_is_swarm(node) for node in every.values()) or any(_SWARM.search(path.name) for path in paths)
     found = []
     for name, (node, shown) in merged.items():
-        reader = ServiceReader(name, _extended(node, every), shown, folder, base, values, deployment)
-        found.append(reader.read())
+        whole = _extended(_from_file(node, folder, base, deployment), every)
+        reader = ServiceReader(name, whole, shown, folder, base, values, deployment)
+        found.append(_with_configs(reader.read(), whole, configs, folder))
         mode = node.get("deploy", "endpoint_mode")
         if swarm and (mode is None or mode.text != "dnsrr"):
             # https://docs.docker.com/engine/swarm/networking/#configure-service-discovery
@@ -68,6 +58,53 @@ def read_compose(paths: Sequence[Path], *, base: Path, deployment: Deployment) -
             }
         deployment.services.append(found[-1].service)
     return found
+
+
+def _document(path: Path, base: Path, deployment: Deployment) -> Node | None:
+    """Return what a Compose file holds; what cannot be read is a problem, or a template that is named."""
+    text = read_text(path, base, deployment)
+    if text is None:
+        return None
+    shown = shown_path(path, base)
+    try:
+        documents = load_all(text, shown)
+    except YamlProblem as problem:
+        if _TEMPLATE.search(text):
+            gap = NotChecked(what=f"{shown} is a template", why="its values are not here", origin=Origin(file=shown))
+            deployment.not_checked += [gap] if gap not in deployment.not_checked else []
+            return None
+        origin = Origin(file=shown, line=problem.line)
+        found = Problem(rule="C003", message=f"Compose cannot read it: {problem}", origin=origin)
+        deployment.problems += [found] if found not in deployment.problems else []
+        return None
+    return documents[0] if documents else None
+
+
+def _from_file(node: Node, folder: Path, base: Path, deployment: Deployment) -> Node:
+    """Return a service with the one of another file that it extends."""
+    file, name = node.get("extends", "file"), node.get("extends", "service")
+    if file is None or name is None or not file.text or not deployment.reach.has(folder / file.text):
+        return node
+    document = _document(folder / file.text, base, deployment)
+    other = document.get("services", name.text or "") if document is not None else None
+    return _merge(other, node) if other is not None else node
+
+
+def _with_configs(one: ComposeService, node: Node, configs: Mapping[str, Node], folder: Path) -> ComposeService:
+    """Return a service with the configs that it gets: files of the project, or texts in the Compose file."""
+    wanted = node.get("configs")
+    mounts, inline = dict(one.mounts), dict(one.inline)
+    for item in wanted.elements() if wanted is not None else ():
+        source, target = item.get("source"), item.get("target")
+        name = item.text or (source.text if source is not None else None) or ""
+        inside = (target.text if target is not None else None) or f"/{name}"
+        config = configs.get(name)
+        file, content = (config.get(key) if config is not None else None for key in ("file", "content"))
+        if file is not None and file.text:
+            mounts[inside] = folder / file.text
+        elif content is not None and content.text:
+            inline[inside] = Inline(content.text, content.file, content.line)
+    return replace(one, mounts=mounts, inline=inline)
 
 
 def _is_swarm(node: Node) -> bool:

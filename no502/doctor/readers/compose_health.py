@@ -11,7 +11,7 @@ from no502.doctor.readers.durations import docker_seconds
 from no502.doctor.readers.server_words import unknown
 from no502.doctor.readers.yaml_nodes import Node
 
-__all__ = ["read_health"]
+__all__ = ["image_health", "read_health"]
 
 _DEFAULTS = {"interval": 30.0, "timeout": 30.0, "start_period": 0.0}
 """Seconds. https://docs.docker.com/reference/dockerfile/#healthcheck"""
@@ -32,7 +32,7 @@ def read_health(
         fill: Fills variables in.
         words_of: Reads a command.
     """
-    inherited = _of_image(image)
+    inherited = image_health(image)
     if node is None:
         return inherited
     disable, test, retries = (node.get(name) for name in ("disable", "test", "retries"))
@@ -63,7 +63,7 @@ def _duration(written: Node | None, default: float, fill: Callable[[Node], Fact[
     return Fact(seconds, fact.origin) if seconds is not None else unknown(fact.origin, "not a duration")
 
 
-def _of_image(image: Image | None) -> tuple[Healthcheck, ...]:
+def image_health(image: Image | None) -> tuple[Healthcheck, ...]:
     """Return the health check of a Dockerfile."""
     if image is None or image.healthcheck is None:
         return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from no502.doctor.model import Deployment, Fact, NotChecked, Origin, Problem, Service, ServiceKind, Source
+from no502.doctor.reach import Reach
 from no502.doctor.readers.compose_health import read_health
 from no502.doctor.readers.dockerfile import Image, Written, argv_of, read_dockerfile
 from no502.doctor.readers.durations import docker_seconds, memory_bytes
+from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.server_words import note_problem, unknown
 from no502.doctor.readers.shell.expansion import OPEN, interpolate
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
@@ -20,7 +23,7 @@ from no502.doctor.readers.yaml_nodes import Node
 
 __all__ = ["ComposeService", "ServiceReader", "copied_files", "note_start"]
 
-_MOST_COPIES = 500
+_MOST_COPIES, _MOST_WILD = 500, 2
 _FOLDERS = re.compile(r"^/etc/nginx/(?:[\w-]+\.d|templates|sites-[a-z]+|snippets|includes|conf)$|^/etc/nginx$")
 """Folders that nginx's image has already: COPY FILE FOLDER puts the file into them."""
 _GRACE = 10.0  # https://docs.docker.com/reference/compose-file/services/#stop_grace_period
@@ -43,6 +46,8 @@ class ComposeService:
     workdir: str = ""
     """The working directory inside, where the files say it."""
     labels: Mapping[str, Fact[str]] = field(default_factory=dict)
+    inline: Mapping[str, Inline] = field(default_factory=dict)
+    """Path inside -> text of a config that stands in the Compose file itself."""
 
 
 class ServiceReader:
@@ -69,7 +74,7 @@ class ServiceReader:
         argv, command_origin = self._argv(image, origin)
         mounts, volumes = self._volumes()
         if image is not None and context is not None:
-            mounts = {**copied_files(image, context), **mounts}
+            mounts = {**copied_files(image, context, self._deployment.reach), **mounts}
         self._limits()
         self._stop(image, origin)
         service = Service(
@@ -127,7 +132,7 @@ class ServiceReader:
         path = folder / name
         if not self._deployment.reach.has(path):
             why = f"{shown_path(path, self._base)} is not among the files"
-            if path.is_file():
+            if Reach().has(path):
                 why = f"{name} lies outside of the given paths (--outside reads it, too)"
             what = f"the image of {self._name}"
             self._deployment.not_checked.append(NotChecked(what=what, why=why, origin=origin))
@@ -356,19 +361,30 @@ def note_start(
             deployment.problems.append(problem)
 
 
-def copied_files(image: Image, context: Path) -> dict[str, Path]:
+def copied_files(image: Image, context: Path, reach: Reach) -> dict[str, Path]:
     """Return what an image copies from its build context: path inside -> path here."""
     found: dict[str, Path] = {}
     for source, target in image.copies:
-        if "$" in source or ".." in Path(source).parts:
+        if "$" in source or "\0" in source + target or ".." in Path(source).parts:
             continue
-        here = context / source.lstrip("/")
-        paths = sorted(context.glob(source.lstrip("/"))) if any(char in source for char in "*?[") else [here]
-        for path in paths[:_MOST_COPIES]:
+        for path in _sources(source.lstrip("/"), context):
             folder = target.endswith("/") or _FOLDERS.search(target) is not None
-            inside = f"{target.rstrip('/')}/{path.name}" if folder and not path.is_dir() else target
+            inside = f"{target.rstrip('/')}/{path.name}" if folder and not reach.holds(path) else target
             found[inside] = path.resolve()
     return found
+
+
+def _sources(source: str, context: Path) -> Sequence[Path]:
+    """Return the files and folders that a source of COPY means; a pattern may have wildcards in two of its parts."""
+    if not any(char in source for char in "*?["):
+        return [context / source]
+    wild = [part for part in source.split("/") if any(char in part for char in "*?[")]
+    if len(wild) > _MOST_WILD or "**" in source:
+        return []
+    try:
+        return sorted(itertools.islice(context.glob(source), _MOST_COPIES))
+    except (OSError, ValueError):
+        return []
 
 
 def _number(text: str) -> float | None:

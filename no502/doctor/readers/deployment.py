@@ -11,6 +11,7 @@ from no502.doctor.model import Address, Deployment, Fact, NotChecked, Origin, Pr
 from no502.doctor.readers.app_server import add_server
 from no502.doctor.readers.compose import ComposeService, read_compose
 from no502.doctor.readers.compose_choice import chosen, variants
+from no502.doctor.readers.compose_health import image_health
 from no502.doctor.readers.compose_service import copied_files, note_start
 from no502.doctor.readers.context import Context, Options, known_environment
 from no502.doctor.readers.discovery import Project, find_projects
@@ -165,7 +166,11 @@ class _Project:
         self._serve(self._argv(one.argv, one.origin, where), where)
 
     def _folders_of(self, one: ComposeService) -> list[Path]:
-        folders = [path for path in inside_paths(".", one.workdir, one) if path.is_dir()] if one.workdir else []
+        folders = (
+            [path for path in inside_paths(".", one.workdir, one) if self._options.reach.holds(path)]
+            if one.workdir
+            else []
+        )
         context = [one.context] if one.context is not None else []
         return [*folders, *one.mounts.values(), *context, self._project.folder]
 
@@ -240,7 +245,8 @@ class _Project:
         parts = PurePosixPath(inside.lstrip("/")).parts
         roots = dict.fromkeys([self._project.folder, *folders])
         found = [root.joinpath(*parts[at:]) for at in range(len(parts)) for root in roots]
-        return [path for path in found if path.exists() and self._options.reach.allows(path)]
+        reach = self._options.reach
+        return [path for path in found if reach.has(path) or reach.holds(path)]
 
     def _dockerfiles(self, built: set[Path]) -> None:
         for path in self._project.dockerfiles:
@@ -263,7 +269,7 @@ class _Project:
                 origin=origin,
                 image=image,
                 context=path.parent,
-                mounts=copied_files(image, path.parent),
+                mounts=copied_files(image, path.parent, self._options.reach),
                 workdir=image.workdir,
             )
             environment = {**image.environment, **(known_environment(known) if known is not None else {})}
@@ -489,5 +495,6 @@ def _of_image(image: Image, shown: str, path: Path) -> Service:
         origin=Origin(file=shown, line=1),
         settings=settings,
         ports=ports,
+        healthchecks=image_health(image),
         environment=environment,
     )

@@ -39,6 +39,10 @@ def read_project_nginx(containers: Sequence[ComposeService], context: Context) -
     fronts = [one for one in containers if is_nginx(one)]
     _follow_mounts(fronts, context)
     files = _roots(context)
+    for one in fronts:
+        for inside, inline in one.inline.items():
+            if "nginx" in inside and looks_like_nginx(inline.text):
+                _read_inline(inline, one.service, context)
     served = [path for path in files if _serving(path, fronts)]
     read: set[Path] = set()
     for path in served:
@@ -66,11 +70,8 @@ def _follow_mounts(fronts: Sequence[ComposeService], context: Context) -> None:
         for inside, here in front.mounts.items():
             if not inside.startswith("/etc/nginx") and "/nginx/" not in inside:
                 continue
-            paths = (
-                sorted(here.iterdir())[:_MOST_MOUNTED]
-                if here.is_dir() and context.options.reach.allows(here)
-                else [here]
-            )
+            reach = context.options.reach
+            paths = reach.listing(here, _MOST_MOUNTED) if reach.holds(here) else [here]
             for path in paths:
                 new = context.options.reach.has(path) and path.resolve() not in known
                 if new and looks_like_nginx(_text(path, context)):

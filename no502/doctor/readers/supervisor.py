@@ -18,6 +18,7 @@ __all__ = ["Program", "read_supervisor"]
 
 _SECTION = re.compile(r"\[(program|fcgi-program):([^\]\n]+)\]")
 _ENTRY = re.compile(r"([A-Za-z_]+)\s*[=:]\s*(.*)$")
+_MOST_PROCESSES, _WIDEST = 16, 9
 _STOP_SECONDS = 10.0
 """stopwaitsecs by default."""
 
@@ -51,24 +52,37 @@ def read_supervisor(
     shown = shown_path(path, base)
     for name, entries, line in _sections(text or "", shown):
         known = dict(environment)
+        known |= {"program_name": name, "group_name": name, "here": str(path.parent)}
         if "environment" in entries:
             known |= _pairs(_filled(entries["environment"].value or "", known))
         command = entries.get("command")
         if command is None or not command.value:
             continue
-        yield Program(
-            service=Service(
-                kind=ServiceKind.SUPERVISOR,
-                name=name,
-                origin=Origin(file=shown, line=line),
-                settings=_settings(entries, Origin(file=shown, line=line)),
-            ),
-            argv=tuple(_split(_filled(command.value, known))),
-            origin=command.origin,
-            environment=known,
-            directory=_filled(entries["directory"].value or "", known) if "directory" in entries else "",
-            listens=_socket(entries.get("socket"), known),
-        )
+        count, start = (_number(entries.get(key)) for key in ("numprocs", "numprocs_start"))
+        many = "process_num" in command.value
+        for number in range(start or 0, (start or 0) + (min(count or 1, _MOST_PROCESSES) if many else 1)):
+            yield _program(name, entries, line, shown, known | {"process_num": str(number)})
+
+
+def _number(entry: Fact[str] | None) -> int | None:
+    return int(entry.value) if entry is not None and entry.value and entry.value.isdecimal() else None
+
+
+def _program(name: str, entries: Mapping[str, Fact[str]], line: int, shown: str, known: Mapping[str, str]) -> Program:
+    command = entries["command"]
+    return Program(
+        service=Service(
+            kind=ServiceKind.SUPERVISOR,
+            name=name,
+            origin=Origin(file=shown, line=line),
+            settings=_settings(entries, Origin(file=shown, line=line)),
+        ),
+        argv=tuple(_split(_filled(command.value or "", known))),
+        origin=command.origin,
+        environment=known,
+        directory=_filled(entries["directory"].value or "", known) if "directory" in entries else "",
+        listens=_socket(entries.get("socket"), known),
+    )
 
 
 def _sections(text: str, shown: str) -> Iterator[tuple[str, dict[str, Fact[str]], int]]:
@@ -99,9 +113,12 @@ def _filled(text: str, environment: Mapping[str, str]) -> str:
         if found[0] == "%%":
             return "%"
         name = found[1].removeprefix("ENV_")
-        return environment.get(name, f"{OPEN}{{{name}}}")
+        known = environment.get(name)
+        if known is None:
+            return f"{OPEN}{{{name}}}"
+        return known.zfill(min(int(found[2] or 0), _WIDEST)) if found[3] == "d" and known.isdecimal() else known
 
-    return re.sub(r"%%|%\(([A-Za-z0-9_]+)\)[sd]", value, text)
+    return re.sub(r"%%|%\(([A-Za-z0-9_]+)\)0?(\d*)([sd])", value, text)
 
 
 def _split(text: str) -> Sequence[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from no502.doctor.edits import set_option
+from no502.doctor.faces import directly_behind
 from no502.doctor.facts import kind_of, name_of, number, origin_of, seconds, shown, written
 from no502.doctor.facts import value as value_of
 from no502.doctor.finding import Confidence, Edit, Finding, Severity
-from no502.doctor.links import Link, links, proxied
+from no502.doctor.links import Link, links
 from no502.doctor.model import AppServer, Deployment, Fact, Location, Origin, Source
 from no502.doctor.pooling import POOL_BY_DEFAULT, Pooling, pooling
 from no502.doctor.registry import Rule
@@ -184,8 +185,8 @@ def _is_wide(location: Location) -> bool:
 
 def _k206(deployment: Deployment) -> Iterator[Finding]:
     yield from _before_nginx(deployment)
-    for server, name, idle, origin, note in directly_behind(deployment):
-        limit = _closes_after(server)
+    for server, name, times, origin, note in directly_behind(deployment):
+        limit, idle = _closes_after(server), times.idle
         if limit is None or idle is None or limit > idle:
             continue
         value = int(idle) + 15
@@ -201,27 +202,6 @@ def _k206(deployment: Deployment) -> Iterator[Finding]:
             fix=f"Keep connections longer than {name}: {flag} {value}.",
             edits=set_option(server, "keepalive", flag, str(value)),
         )
-
-
-def directly_behind(deployment: Deployment) -> Iterator[tuple[AppServer, str, float | None, Origin, str]]:
-    """Yield each server with a proxy other than nginx directly before it: its name, its idle time and where from.
-
-    ``--front`` is what stands there where no nginx among the files passes requests to the server.
-    """
-    linked = {id(link.server) for link in links(deployment)}
-    front = deployment.front
-    seen: set[int] = set()
-    if front is None:
-        for proxy, _target, servers in proxied(deployment):
-            for server in servers:
-                if id(server) not in linked and id(server) not in seen:
-                    seen.add(id(server))
-                    idle = proxy.idle.value
-                    yield server, proxy.name, idle, proxy.origin, f"{proxy.name} stands in front"
-        return
-    for server in deployment.servers:
-        if id(server) not in linked:
-            yield server, front.name, front.idle, front.origin, front.note
 
 
 def _before_nginx(deployment: Deployment) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from no502.doctor.edits import set_option
+from no502.doctor.faces import directly_behind
 from no502.doctor.facts import kind_of, name_of, number, origin_of, seconds, shown, value, written
 from no502.doctor.finding import Finding, Severity
 from no502.doctor.links import Link, links
@@ -153,6 +154,25 @@ def _outdone(prefix: Location, regexes: Iterable[Location]) -> Iterator[Finding]
 
 
 def _t304(deployment: Deployment) -> Iterator[Finding]:
+    yield from _front_of_nginx(deployment)
+    for server, name, times, origin, note in directly_behind(deployment):
+        timeout, kind = number(server.settings, "timeout"), kind_of(server)
+        if times.read is None or timeout is None or kind not in _BOUND_BY_TIMEOUT or 0 < timeout < times.read:
+            continue
+        never = "never ends a request (timeout 0)" if timeout == 0 else f"ends a request after {seconds(timeout)}"
+        where = origin_of(server.settings, "timeout", server.origin)
+        yield T304.finding(
+            f"{name} waits {seconds(times.read)} for a response, {name_of(server)} {never}"
+            f"{shown(server.settings, 'timeout')}",
+            where if where.source is Source.WRITTEN else server.origin,
+            related=[(origin, note)],
+            consequence=f"{name} answers 504 (or 502 by vendor), and the worker goes on with a request without "
+            "a client",
+            fix=f"--timeout below {seconds(times.read)}, or raise the front proxy's limit.",
+        )
+
+
+def _front_of_nginx(deployment: Deployment) -> Iterator[Finding]:
     front = deployment.front
     if front is None or front.read is None:
         return
