@@ -1,4 +1,6 @@
-"""POSTs at a fixed rate, whatever becomes of the earlier ones: each on a connection of its own, each counted once.
+"""POSTs at a fixed rate, regardless of the earlier ones: each on a connection of its own, each counted once.
+
+They come from many addresses of the loopback network: nginx bounds the requests in flight of each client.
 
 ``python -m tests.systemd.load URL RATE SECONDS`` prints what the answers were, as JSON, and the longest time to one.
 """
@@ -14,12 +16,13 @@ __all__ = ["main"]
 
 _PATIENCE = 90.0
 """Seconds after which a client gives up."""
+_CLIENTS = 50
 _BODY = b'{"text": "load"}'
 
 
-async def _post(host: str, port: int, path: str) -> str:
+async def _post(host: str, port: int, path: str, client: str) -> str:
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    reader, writer = await asyncio.open_connection(host, port)
+    reader, writer = await asyncio.open_connection(host, port, local_addr=(client, 0))
     try:
         writer.write(f"{head}Content-Length: {len(_BODY)}\r\n\r\n".encode() + _BODY)
         answer = await reader.read()
@@ -33,11 +36,14 @@ async def _load(url: str, rate: float, seconds: float) -> dict[str, object]:
     outcomes: Counter[str] = Counter()
     slowest = 0.0
 
-    async def one(due: float) -> None:
+    async def one(number: int) -> None:
         nonlocal slowest
+        due = begin + number / rate
         await asyncio.sleep(due - time.monotonic())
         try:
-            outcome = await asyncio.wait_for(_post(parts.hostname or "", parts.port or 80, parts.path), _PATIENCE)
+            outcome = await asyncio.wait_for(
+                _post(parts.hostname or "", parts.port or 80, parts.path, f"127.0.0.{number % _CLIENTS + 1}"), _PATIENCE
+            )
         except (OSError, TimeoutError) as error:
             outcome = type(error).__name__
         outcomes[outcome] += 1
@@ -46,7 +52,7 @@ async def _load(url: str, rate: float, seconds: float) -> dict[str, object]:
     begin = time.monotonic()
     async with asyncio.TaskGroup() as group:
         for number in range(int(rate * seconds)):
-            group.create_task(one(begin + number / rate))
+            group.create_task(one(number))
     return {"outcomes": dict(outcomes), "slowest": round(slowest, 3)}
 
 
