@@ -916,6 +916,18 @@ def _refusal(error: LadderError) -> SystemExit:
     return SystemExit("\n".join(f"gunicorn_conf: {problem}" for problem in error.problems))
 
 
+def load() -> ServerSettings:
+    """Compute from the environment and ``.env`` as they are now; ``settings`` are as of the import.
+
+    Raises:
+        SystemExit: they cannot be used; its text has one line per problem.
+    """
+    try:
+        return _load()
+    except LadderError as error:
+        raise _refusal(error) from None
+
+
 _refused: LadderError | None = None
 try:
     settings = _load()

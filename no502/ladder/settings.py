@@ -16,7 +16,6 @@ def load_settings() -> ServerSettings:
     Raises:
         SystemExit: Bad settings; its text has one line per problem.
     """
-    # Importing gunicorn_conf computes and may stop the process, so only the commands that need the numbers do it.
-    from gunicorn_conf import settings  # noqa: PLC0415
+    from gunicorn_conf import load  # noqa: PLC0415  it computes when it is imported
 
-    return settings
+    return load()

@@ -72,12 +72,11 @@ def test_metadata(metadata: email.message.Message) -> None:
 
 
 def test_core_dependencies_are_what_the_numbers_need(metadata: email.message.Message) -> None:
-    """Without an extra the wheel requires four distributions."""
+    """Without an extra the wheel requires three distributions."""
     requirements = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(requirements) == [
         "gunicorn>=22",
         "python-dotenv>=1.0",
-        "uvicorn-worker>=0.4",
         "uvicorn[standard]>=0.36",
     ]
 
