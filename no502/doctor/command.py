@@ -57,7 +57,13 @@ class _Group(TyperGroup):
         return super().parse_args(ctx, args if args and args[0] in self.commands else ["check", *args])
 
 
-doctor = typer.Typer(cls=_Group, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+doctor = typer.Typer(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 @doctor.command(
@@ -73,6 +79,10 @@ def check(  # noqa: PLR0913, PLR0917 each is an option of the command line
     front: Annotated[str | None, typer.Option(help="Front proxy (alb, gcp, traefik ...) or its seconds.")] = None,
     nginx_version: Annotated[str | None, typer.Option(help="Judge by this version, for example 1.28.0.")] = None,
     diff: Annotated[bool, typer.Option("--diff", help="Print the proposed changes as a patch.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Apply the changes of certain findings.")] = False,
+    unsafe_fixes: Annotated[
+        bool, typer.Option("--unsafe-fixes", help="With --fix: those of likely findings too.")
+    ] = False,
     baseline: Annotated[Path | None, typer.Option(help="Leave out findings that this file lists.")] = None,
     write_baseline: Annotated[Path | None, typer.Option(help="Write the findings to this file.")] = None,
     live: Annotated[str | None, typer.Option(help="URL of a running nginx: probe it with GET.")] = None,
@@ -100,6 +110,8 @@ def check(  # noqa: PLR0913, PLR0917 each is an option of the command line
         front=front,
         nginx_version=nginx_version,
         diff=diff,
+        fix=fix,
+        unsafe_fixes=unsafe_fixes,
         baseline=baseline,
         write_baseline=write_baseline,
         live=live,

@@ -25,6 +25,8 @@ class Patch:
     """Findings whose edits are in it."""
     left: list[Finding] = field(default_factory=list)
     """Findings that need a person."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """Changed files, whole, by the names that origins use."""
 
 
 def make_patch(
@@ -59,6 +61,7 @@ def make_patch(
             patch.fixed.append(finding)
         else:
             patch.left.append(finding)
+    patch.texts = {file: "\n".join(lines) for file, lines in after.items() if lines != before[file]}
     patch.text = "".join(_diff(name_of(file), before[file], after[file]) for file in sorted(after))
     return patch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from no502.doctor.check import Result, check, merge
 from no502.doctor.docker import ask_docker, examine
 from no502.doctor.facts import number
 from no502.doctor.files import Files
+from no502.doctor.finding import Confidence
 from no502.doctor.front import front_of
 from no502.doctor.live import probe
 from no502.doctor.model import Deployment
@@ -44,6 +46,8 @@ class Request:
     front: str | None = None
     nginx_version: str | None = None
     diff: bool = False
+    fix: bool = False
+    unsafe_fixes: bool = False
     baseline: Path | None = None
     write_baseline: Path | None = None
     live: str | None = None
@@ -116,6 +120,8 @@ def run_doctor(request: Request) -> int:
         known = read_baseline(request.baseline)
         new = [finding for finding in result.findings if finding.fingerprint not in known]
         result.known, result.findings = len(result.findings) - len(new), new
+    if request.fix:
+        _fix(request, result, files)
     _print(request, result, selected, files)
     if fails(result.worst(), request.fail_on or "error"):
         return FAILED
@@ -140,6 +146,36 @@ def _live(request: Request, result: Result, selected: list[Rule]) -> None:
         typer.echo()
 
 
+def _fix(request: Request, result: Result, files: Files) -> None:
+    """Write the proposed changes: those of certain findings, with --unsafe-fixes those of likely ones too."""
+    sure = [one for one in result.findings if request.unsafe_fixes or one.confidence is Confidence.CERTAIN]
+    patch = make_patch(sure, files.text, files.shown)
+    for name, text_of_file in patch.texts.items():
+        path = files.path(name)
+        if path is None:
+            continue
+        try:
+            path.write_bytes(text_of_file.encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            message = f"{path}: cannot be written: {error.strerror}"
+            raise UserError(message, FAILED) from None
+    for finding in patch.fixed:
+        typer.echo(printable(f"fixed: {finding.where}: {finding.rule}"), err=True)
+    result.findings = [one for one in result.findings if one not in patch.fixed]
+
+
+_COLOURS = {"✗": "red", "!": "yellow", "i": "blue", "✓": "green", "?": "cyan", "-": "bright_black"}
+
+
+def _coloured(report: str) -> str:
+    """Return a text report with coloured marks."""
+    lines = report.split("\n")
+    for index, line in enumerate(lines):
+        colour = _COLOURS.get(line[1:2]) if line.startswith("[") and line[2:3] == "]" else None
+        lines[index] = typer.style(line, fg=colour, bold=True) if colour else line
+    return "\n".join(lines)
+
+
 def _print(request: Request, result: Result, selected: list[Rule], files: Files) -> None:
     if request.diff:
         patch = make_patch(result.findings, files.text, files.shown)
@@ -155,6 +191,8 @@ def _print(request: Request, result: Result, selected: list[Rule], files: Files)
         "sarif": lambda: to_sarif(result, files.shown),
         "github": lambda: to_github(result, files.shown),
     }[request.output_format]()
+    if request.output_format == "text" and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        shown = _coloured(shown)
     typer.echo(shown.encode("utf-8", "replace") if unicode else shown, nl=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -257,7 +258,9 @@ class _Project:
             image = read_dockerfile(text or "", shown)
             service = _of_image(image, shown, path)
             known = self._deployment.service(service.name)
-            if any(server.service == service.name for server in self._deployment.servers):
+            if _is_for_developers(path, self._project.dockerfiles):
+                continue
+            if known is not None and any(server.runner is known for server in self._deployment.servers):
                 continue  # the service of that name says itself what it runs
             note_start(image, None, None, self._deployment)
             argv = argv_of(image)
@@ -482,8 +485,16 @@ def _example(path: Path, folder: Path) -> bool:
     return any(word in name for word in ("example", "sample", "template", "test"))
 
 
+def _is_for_developers(path: Path, others: Sequence[Path]) -> bool:
+    """Whether a Dockerfile is for development, and one beside it is not."""
+    pattern = re.compile(r"[._-](?:dev|devel|development|local|tests?|debug)(?![a-z])", re.IGNORECASE)
+    beside = [one for one in others if one.parent == path.parent and not pattern.search(one.name)]
+    return pattern.search(path.name) is not None and bool(beside)
+
+
 def _of_image(image: Image, shown: str, path: Path) -> Service:
-    name = path.parent.name or "image"
+    folder = path.parent.name or "image"
+    name = folder if path.name in {"Dockerfile", "Containerfile"} else f"{folder}/{path.name}"
     ports = tuple(Fact(port, Origin(file=shown, line=line)) for line, port in image.ports)
     environment = {key: Fact(value, Origin(file=shown)) for key, value in image.environment.items()}
     settings: dict[str, Fact[Any]] = {}

@@ -184,7 +184,7 @@ _NO_DEPLOYMENT = re.compile(
     r"|(?:^|/)(?:package(?:-lock)?\.json|pyproject\.toml|poetry\.lock|mkdocs\.ya?ml|environment\.ya?ml|setup\.cfg|tox\.ini"
     r"|\.pre-commit-config\.yaml|\.gitlab-ci\.yml)$"
 )
-_TOML_COMMAND = re.compile(r"^[ \t]*+(?:app|web|cmd|startCommand|start_command|entrypoint)[ \t]*+[:=]", re.MULTILINE)
+_TRAEFIK = re.compile(r"\bloadBalancer\b[^\0]{0,400}?\burl\b")
 
 _LABELS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
     ("an ECS task definition", lambda name, text: name.endswith(".json") and '"containerDefinitions"' in text),
@@ -323,6 +323,6 @@ def _is_front(name: str, text: str) -> bool:
         return True
     if name.endswith((".cfg", ".conf")) and re.search(r"^(?:frontend|backend|listen)[ \t]++\S", text, re.MULTILINE):
         return re.search(r"^[ \t]++(?:server|bind|mode|timeout)[ \t]", text, re.MULTILINE) is not None
-    if name.startswith("traefik") and name.endswith((".yml", ".yaml", ".toml")):
+    if name.endswith((".yml", ".yaml", ".toml")) and (name.startswith("traefik") or _TRAEFIK.search(text)):
         return True
     return name.endswith((".yml", ".yaml")) and "static_resources:" in text and "clusters:" in text

@@ -127,7 +127,7 @@ def _of_file(path: Path, known: list[Proxy], context: Context) -> list[Proxy]:
 def _kind(name: str, text: str) -> str:
     if "caddy" in name.lower():
         return "caddy"
-    if name.startswith("traefik"):
+    if name.startswith("traefik") or "loadBalancer" in text:
         return "traefik"
     return "envoy" if "static_resources:" in text else "haproxy"
 
