@@ -212,7 +212,7 @@ async def _happen(name: str, servers: list[Server], options: argparse.Namespace,
     elif name == "stop":
         master.signal(signal.SIGTERM)
         began = time.monotonic()
-        await _until(lambda: not children(master.pid))
+        await _until(lambda: not _workers(master))
         gone.append(time.monotonic() - began)
         await asyncio.sleep(2)
     else:
@@ -222,28 +222,40 @@ async def _happen(name: str, servers: list[Server], options: argparse.Namespace,
 
 
 async def _signal(name: str, master: Server, gone: list[float]) -> None:
-    before, began = {*children(master.pid)}, time.monotonic()
+    before, began = _workers(master), time.monotonic()
     if name == "scale":
         master.signal(signal.SIGTTIN)
         await asyncio.sleep(3)
-        before, began = {*children(master.pid)}, time.monotonic()
+        before, began = _workers(master), time.monotonic()
         master.signal(signal.SIGTTOU)
-        await _until(lambda: len(before & {*children(master.pid)}) < len(before))
+        await _until(lambda: len(before & _workers(master)) < len(before))
     else:
         master.signal(signal.SIGHUP)
         if name == "kill":
             await asyncio.sleep(2)
-            for victim in sorted(before & {*children(master.pid)})[:1]:
+            for victim in sorted(before & _workers(master))[:1]:
                 os.kill(victim, signal.SIGKILL)
-        await _until(lambda: not before & {*children(master.pid)})
+        await _until(lambda: not before & _workers(master))
     gone.append(time.monotonic() - began)
+
+
+def _workers(master: Server) -> set[int]:
+    """Return the processes of a server's workers: its children but for the helper that multiprocessing starts."""
+    return {child for child in children(master.pid) if b"resource_tracker" not in _command_line(child)}
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 async def _note_departures(master: Server, seconds: float, gone: list[float]) -> None:
     """Count workers that have left by themselves; how long each drained is in no server's log but one."""
-    deadline, present = time.monotonic() + seconds, {*children(master.pid)}
+    deadline, present = time.monotonic() + seconds, _workers(master)
     while time.monotonic() < deadline:
-        now = {*children(master.pid)}
+        now = _workers(master)
         gone += [0.0] * len(present - now)
         present = now
         await asyncio.sleep(_POLL_SECONDS)
