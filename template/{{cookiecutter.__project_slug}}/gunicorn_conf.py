@@ -817,7 +817,7 @@ def _dotenv(path: str | Path | None) -> dict[str, str | None]:
 
 
 def _misspelt(names: Iterable[str], source: str) -> list[str]:
-    """One line for each name that is nearly one of ours. Any other ``PROXY_*`` or ``GUNICORN_*`` is somebody else's."""
+    """One line for each name that is nearly one of ours. Any other ``PROXY_*`` or ``GUNICORN_*`` belongs to others."""
     known = sorted({*_BY_VARIABLE, *_GUNICORNS_OWN})
     lines = []
     for name in sorted(set(names) - set(known)):
@@ -1023,7 +1023,9 @@ def _trust(server: Arbiter) -> None:
         server.cfg.set("forwarded_allow_ips", current)
     exposed = [item for item in addresses if not re.match(r"unix:|127\.|localhost:|\[::1\]", item)]
     if exposed and "*" in current:
-        server.log.warning("FORWARDED_ALLOW_IPS=* on %s: whoever reaches it can forge client addresses", exposed[0])
+        server.log.warning(
+            "FORWARDED_ALLOW_IPS=* on %s: any client that reaches it can forge client addresses", exposed[0]
+        )
 
 
 def _listening(server: Arbiter) -> list[str]:

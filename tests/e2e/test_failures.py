@@ -258,7 +258,7 @@ def test_signals_for_the_master_do_nothing_to_a_worker(tmp_path: Path, name: str
         [worker] = server.wait_for_workers(1)
         os.kill(worker, signal.Signals[name])
         assert server.ask() == worker
-        server.let_it_look()
+        server.wait_for_arbiter_pass()
         assert server.worker_pids() == [worker]
 
 

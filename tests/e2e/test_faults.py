@@ -76,7 +76,7 @@ def test_replacement_is_killed_when_it_is_ready(tmp_path: Path) -> None:
 
 
 def test_last_worker_is_killed_after_failed_boots(tmp_path: Path) -> None:
-    """When nobody serves any more, a worker boots again by itself, however many boots have failed before."""
+    """When no worker serves any more, one boots again by itself, however many boots have failed before."""
     with Gunicorn(tmp_path) as server:
         [old] = server.wait_for_workers(1)
         (tmp_path / "broken").touch()
@@ -139,7 +139,7 @@ def test_scale_during_a_recycle(tmp_path: Path) -> None:
 
 
 def test_scale_down_during_a_recycle(tmp_path: Path) -> None:
-    """SIGTTOU while a replacement boots still ends with the smaller number, and somebody accepts all the time."""
+    """SIGTTOU while a replacement boots still ends with the smaller number, and a worker accepts all the time."""
     with Gunicorn(tmp_path, workers=2, max_requests=3) as server:
         server.wait_for_workers(2)
         (tmp_path / "hold").touch()
@@ -260,7 +260,7 @@ def test_stop_right_after_a_fork(tmp_path: Path) -> None:
 
 
 def test_reload_right_after_a_fork(tmp_path: Path) -> None:
-    """A second reload reaches a worker of the first that did not handle signals yet; nobody has to kill it."""
+    """A second reload reaches a worker of the first that did not handle signals yet; it need not be killed."""
     with Gunicorn(tmp_path) as server:
         [first] = server.wait_for_workers(1)
         (tmp_path / "hold_fork").touch()

@@ -37,7 +37,7 @@ def test_replacement_is_ready_before_the_old_worker_leaves(tmp_path: Path) -> No
         assert server.ask() == old
         new = server.wait_for_lifespan("enters", count=2)
         assert [server.ask() for _ in range(5)] == [old] * 5
-        server.let_it_look()
+        server.wait_for_arbiter_pass()
         assert not server.found("may leave")
         (tmp_path / "hold").unlink()
         assert server.wait_for_workers(1, without=[old]) == [new]
@@ -98,13 +98,13 @@ def test_one_worker_at_a_time(tmp_path: Path) -> None:
         (tmp_path / "hold").touch()
         _use_up(server, 2)
         server.wait_for_lifespan("enters", count=3)
-        server.let_it_look()
+        server.wait_for_arbiter_pass()
         assert len(server.worker_pids()) == 3
         (tmp_path / "hold").unlink()
         first = int(server.wait_for_log(r"worker (\d+) drains").group(1))
         [second] = set(workers) - {first}
         server.wait_for_lifespan("startup", count=3)
-        server.let_it_look()
+        server.wait_for_arbiter_pass()
         assert len(server.worker_pids()) == 3
         assert not server.found(rf"worker {second} may leave")
         (tmp_path / f"open{first}").touch()

@@ -23,7 +23,7 @@ def test_old_generation_serves_until_the_new_one_is_ready(tmp_path: Path) -> Non
         server.send_signal(signal.SIGHUP)
         server.wait_for_lifespan("enters", count=4)
         assert {server.ask() for _ in range(20)} <= set(old)
-        server.let_it_look()
+        server.wait_for_arbiter_pass()
         assert not server.found("may leave")
         (tmp_path / "hold").unlink()
         new = server.wait_for_workers(2, without=old)

@@ -186,7 +186,7 @@ class Gunicorn(Running):
 
         return wait_until(settled, seconds=seconds, what=f"{count} ready workers, none of {list(without)}")
 
-    def let_it_look(self) -> None:
+    def wait_for_arbiter_pass(self) -> None:
         """Return after the arbiter has looked at its workers: it does so after every signal, and ignores SIGWINCH."""
         for _ in range(2):
             count = len(self.found("Handling signal: winch"))
