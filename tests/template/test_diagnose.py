@@ -350,7 +350,7 @@ _APP_LINES = [
     ("bad-settings", "gunicorn_conf: PROXY_READ_TIMEOUT=x (environment): must be a whole number from 10 to 86400"),
     ("bad-settings", "settings: APP_DOC: unknown variable; did you mean APP_DOCS?"),
     ("port-taken", "{local} [7] [ERROR] Connection in use: ('0.0.0.0', 8000)"),
-    ("forged-addresses", "{local} [7] [WARNING] FORWARDED_ALLOW_IPS=* on 0.0.0.0:8000: any client that reaches it can forge"),
+    ("forged-addresses", "{local} [7] [WARNING] FORWARDED_ALLOW_IPS=* on 0.0.0.0:8000: any client can forge"),
     ("no-handover", "{local} [7] [WARNING] uvicorn_worker.UvicornWorker loses requests when a worker leaves: x"),
     ("requests-cancelled", '{json}"handover: worker 9 leaves (stop) after 9.0 s: 1 requests served, 2 cancelled"}'),
     ("overloaded", '{json}"overload: requests are refused", "in_flight": 100}'),
