@@ -1,0 +1,33 @@
+"""The survey of repositories: what changed since the last run, and how many findings are right."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.doctor.report import write
+
+SURVEY = Path(__file__).parents[2] / "scripts" / "survey.py"
+
+
+def survey(directory: Path, *arguments: str) -> tuple[int, str]:
+    """Run the survey and return exit code and output."""
+    done = subprocess.run(
+        [sys.executable, str(SURVEY), str(directory), *arguments], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout
+
+
+def test_what_changed_and_what_is_right(tmp_path: Path) -> None:
+    """The first run finds something new, the second one nothing, and a fixed file makes a finding go."""
+    repositories = write(tmp_path / "r", {"shop/Procfile": "web: gunicorn shop:app -w 4 --max-requests 9\n"})
+    code, first = survey(repositories)
+    assert (code, first.count("+ shop S506")) == (0, 1)
+    [name] = json.loads((repositories / "survey.json").read_text(encoding="utf-8"))["findings"]
+    judged = tmp_path / "judged.json"
+    judged.write_text(json.dumps({name: False}), encoding="utf-8")
+    code, second = survey(repositories, "--judged", str(judged))
+    assert (code, second.strip()) == (1, "1 findings, 0 new, 0 gone; 0 of 1 judged ones are right")
+    write(repositories, {"shop/Procfile": "web: gunicorn shop:app -w 4\n"})
+    code, third = survey(repositories)
+    assert (code, third.startswith("- shop S506")) == (0, True)
