@@ -30,6 +30,8 @@ from fastapi.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 {%- endif %}
+
+_HOSTS = ["localhost", "testserver"]  # the second one is TestClient's own, for WebSockets
 {%- if cookiecutter.database == 'postgresql' %}
 
 
@@ -75,14 +77,14 @@ def database_url(empty_database: URL, migrations: alembic.config.Config) -> str:
 @pytest.fixture
 def settings(database_url: str) -> Settings:
     """Return the defaults and the tests' database, whatever the environment and ``.env`` say."""
-    return Settings.model_construct(allowed_hosts=["localhost"], database_url=SecretStr(database_url))
+    return Settings.model_construct(allowed_hosts=_HOSTS, database_url=SecretStr(database_url))
 {%- else %}
 
 
 @pytest.fixture
 def settings() -> Settings:
     """Return the defaults, whatever the environment and ``.env`` say."""
-    return Settings.model_construct(allowed_hosts=["localhost"])
+    return Settings.model_construct(allowed_hosts=_HOSTS)
 {%- endif %}
 
 

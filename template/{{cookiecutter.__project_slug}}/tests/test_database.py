@@ -72,7 +72,7 @@ def test_all_processes_together_stay_within_the_budget(connections: int, workers
 
 @given(proxy_read_timeout=st.integers(10, 86_400))
 def test_waiting_and_a_statement_fit_into_the_deadline(proxy_read_timeout: int) -> None:
-    """A request that waits for a connection and then for a statement is answered by the database's limits, not by the 504."""
+    """A request that waits for a connection and a statement is answered by the database's limits, not by the 504."""
     ladder = ServerSettings(_env_file=None, proxy_read_timeout=proxy_read_timeout)
     with_database = Database(_settings_for("postgresql://app@127.0.0.1/app"), ladder)
     pool = with_database._engine.pool  # noqa: SLF001  the engine's own opinion

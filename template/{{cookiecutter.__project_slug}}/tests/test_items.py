@@ -20,7 +20,7 @@ def _no_items(database_url: str) -> Iterator[None]:
     """Leave the table as empty as it was."""
     yield
     with psycopg.connect(database_url) as connection:
-        connection.execute("TRUNCATE items RESTART IDENTITY CASCADE"  # with the tables that refer to it)
+        connection.execute("TRUNCATE items RESTART IDENTITY CASCADE")  # with the tables that refer to it
 
 
 def test_what_is_created_can_be_got(client: TestClient) -> None:
