@@ -99,6 +99,14 @@ def test_what_a_named_compose_file_mounts_is_read(tmp_path: Path, monkeypatch: p
     assert {"A102", "A103"} <= report.found()
 
 
+def test_a_readme_in_a_mounted_folder_is_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is nginx's own is read from a folder that a container mounts."""
+    compose = LOOPBACK.replace("./edge.conf:/etc/nginx/conf.d/default.conf", "./conf.d:/etc/nginx/conf.d")
+    files = {"compose.yaml": compose, "conf.d/edge.conf": EDGE, "conf.d/README.md": f"Write\n\n{EDGE}"}
+    report = judge(tmp_path, files, monkeypatch)
+    assert "README" not in report.gaps() + " ".join(report.data["inputs"])
+
+
 def test_the_hosts_nginx_is_read_beside_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A site that no container has is the host's where something on the host serves."""
     files = {

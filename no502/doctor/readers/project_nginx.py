@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from no502.doctor.facts import in_container
 from no502.doctor.model import NginxConfig, NotChecked, Origin, Service
@@ -12,7 +12,7 @@ from no502.doctor.readers.compose import ComposeService
 from no502.doctor.readers.context import Context, known_environment
 from no502.doctor.readers.gaps import mark_gaps
 from no502.doctor.readers.inline import Inline
-from no502.doctor.readers.kinds import looks_like_nginx
+from no502.doctor.readers.kinds import kind_of_file, looks_like_nginx
 from no502.doctor.readers.kubernetes import read_config_maps
 from no502.doctor.readers.nginx import read_nginx
 from no502.doctor.readers.nginx_services import is_nginx, is_nginx_image, nginx_versions
@@ -74,7 +74,7 @@ def _follow_mounts(fronts: Sequence[ComposeService], context: Context) -> None:
             paths = reach.listing(here, _MOST_MOUNTED) if reach.holds(here) else [here]
             for path in paths:
                 new = context.options.reach.has(path) and path.resolve() not in known
-                if new and looks_like_nginx(_text(path, context)):
+                if new and kind_of_file(PurePath(path.name), _text(path, context), given=False) == "nginx":
                     known.add(path.resolve())
                     context.project.nginx.append(path)
 
