@@ -38,6 +38,7 @@ from no502.nginx.binary import find_nginx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 __all__ = ["main", "upper_bound"]
 
@@ -104,6 +105,7 @@ def _at_most(lost: int, total: int, rate: float) -> float:
 def main() -> int:
     """Measure the cells that are missing; write JSON, a table and a picture after each."""
     options = _options()
+    signal.signal(signal.SIGTERM, _leave)
     path = options.out / "matrix.json"
     cells: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for cell in _chosen(options.only):
@@ -122,6 +124,11 @@ def main() -> int:
         path.with_suffix(".svg").write_text(_picture(cells), encoding="utf-8")
     print(_table(cells))
     return 0
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """SIGTERM: end by an exception, so that every server is stopped on the way out."""
+    raise SystemExit(128 + number)
 
 
 def _options() -> argparse.Namespace:
