@@ -157,8 +157,8 @@ def _name_rest(left: Sequence[Path], context: Context) -> None:
     named: dict[str, list[str]] = {}
     for path in left:
         shown = shown_path(path, context.base)
-        if _EXAMPLE.search(shown) or shown in context.deployment.looked_at:
-            continue
+        if _EXAMPLE.search(shown) or shown in context.deployment.looked_at or path.suffix == ".md":
+            continue  # a page about nginx has lines of nginx, and is no part of the deployment
         text = _text(path, context)
         if "{%" in text and text.count("{") != text.count("}"):
             why = "its braces depend on a branch of the template"
