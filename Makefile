@@ -76,6 +76,7 @@ check: $(INSTALLED) ## lint, types, shell scripts, nginx variants, Compose, unit
 	$(BIN)/python scripts/check_nginx.py
 	$(BIN)/python scripts/check_deploy.py
 	$(BIN)/typos
+	$(BIN)/python scripts/check_words.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python scripts/check_compose.py
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: workflows not checked"; fi

@@ -125,7 +125,7 @@ async def _ask_expect(stream: _Stream) -> tuple[list[bool], bool]:
 
 
 async def _ask_pipelined(stream: _Stream) -> tuple[list[bool], bool]:
-    """Send three at once; those behind a ``Connection: close`` are lost, as there is nobody to repeat them."""
+    """Send three at once; those behind a ``Connection: close`` are lost, as no client repeats them."""
     stream.writer.write((_post(f"Content-Length: {len(_BODY)}\r\n") + _BODY) * _PIPELINED)
     answers: list[bool] = []
     last = False

@@ -25,7 +25,7 @@ nginx` renders them for a host, the official image loads them from `/etc/nginx/t
 INTRO_VARIABLES = """\
 What `gunicorn_conf` reads from the environment and from `.env` in the working directory. A name that
 is nearly one of these (`GUNICORN_TIMEOT`, `GUNICORN_WORKERS`) is an error; every other `PROXY_*` or
-`GUNICORN_*` variable is somebody else's and left alone, such as Kubernetes' service links
+`GUNICORN_*` variable belongs to another program and is left alone, such as Kubernetes' service links
 (`PROXY_PORT=tcp://…`). What each computed number is for: [the rungs](ladder.md). The variables of
 nginx are in [its reference](nginx.md#nginxexampleenv)."""
 INTRO_LADDER = """\

@@ -1,7 +1,7 @@
 """The bound on requests in flight: what a worker could only keep waiting is refused at once, with 503.
 
 Without it a worker takes every request, each one gets slower than the one before, and in the end all miss their
-deadline: the worker is busy with work that nobody waits for any more. With it, what is accepted is served in time.
+deadline: the worker is busy with work whose clients have gone. With it, what is accepted is served in time.
 
 Each worker counts for itself; nginx has a bound of its own before all of them (``NGINX_REQUESTS_IN_FLIGHT``).
 """

@@ -60,8 +60,8 @@ class Message:
     """One file of the catalogue."""
 
     id: str
-    """``L`` and three digits; never reused. 9: nginx and the application servers, 8: what runs them, 7: what stands in
-    front of them, 6: the handover (``gunicorn_handover``)."""
+    """``L`` and three digits; never reused. 9: nginx and the application servers, 8: what runs them, 7: the proxies in
+    front of nginx, 6: the handover (``gunicorn_handover``)."""
     slug: str
     """Name of the file and of the page."""
     programs: Sequence[str]

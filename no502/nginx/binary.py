@@ -67,7 +67,7 @@ def nginx_user(binary: str) -> str | None:
     """Return the user, and after a space the group, of an installed nginx's workers, as ``user`` takes them.
 
     Its own configuration file has the last word, then what it was built with. None: neither names a user, so workers
-    run as nobody. Debian's nginx is built without one and names www-data in its nginx.conf.
+    run as the user ``nobody``. Debian's nginx is built without one and names www-data in its nginx.conf.
     """
     done = subprocess.run(
         [binary, "-V"], capture_output=True, text=True, errors="replace", timeout=_CHECK_SECONDS, check=False

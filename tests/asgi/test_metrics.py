@@ -247,7 +247,7 @@ print(*{{subprocess.run([sys.executable, "-c", worker], capture_output=True, tex
 
 
 def test_a_directory_of_another_user_is_refused(run: Callable[[str], str]) -> None:
-    """What somebody else has put there is not used, and the message says what to do."""
+    """What another user has put there is not used, and the message says what to do."""
     code = (
         _UNDER_GUNICORN
         + """

@@ -29,7 +29,7 @@ def test_a_secret_that_may_be_meant(secret: str) -> None:
 
 
 def test_a_password_that_is_the_name_of_its_user() -> None:
-    """``app:app`` is a default, and ``app`` as somebody else's password is not known as one."""
+    """``app:app`` is a default, and ``app`` as another user's password is not known as one."""
     assert is_placeholder("billing", "billing")
     assert not is_placeholder("billing", "app")
 

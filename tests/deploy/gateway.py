@@ -28,7 +28,7 @@ class Gateway(Running):
     def __init__(self, directory: Path, port: int) -> None:
         self.address = ("127.0.0.1", port)
         command: list[str | Path] = [find_nginx(None), "-e", "stderr", "-p", directory, "-c", "nginx.conf"]
-        if os.geteuid() == 0:  # its workers would be the user nobody, who may not enter a test's directory
+        if os.geteuid() == 0:  # its workers would be a user that may not enter a test's directory
             command += ["-g", "user root root;"]
         super().__init__(command)
 

@@ -91,7 +91,7 @@ def test_access_log_of_another_format(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert b"no line of 2 is in a known format" in done.stdout
     assert b"no 499" not in done.stdout
-    assert b"access-log-format.conf" in done.stderr
+    assert b"snippets/http.conf" in done.stderr
 
 
 def test_combined_access_log_is_paired_by_time_and_path(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Lines of what runs the application and of what stands in front of it, as these programs write them."""
+"""Lines of what runs the application and of the proxies in front of it, as these programs write them."""
 
 import pytest
 

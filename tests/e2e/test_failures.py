@@ -334,7 +334,7 @@ def test_upgrade_that_cannot_be_started_twin(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["SIGTTIN", "SIGTTOU"])
 def test_hook_that_fails_when_the_number_changes(tmp_path: Path, name: str) -> None:
-    """A ``nworkers_changed`` hook that raises is logged; the workers serve on."""
+    """A ``nworkers_changed`` hook that raises is logged; the workers keep serving."""
     server = Gunicorn(tmp_path, workers=2)
     server.configure(
         "def nworkers_changed(server, new, old):",

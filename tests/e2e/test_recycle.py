@@ -45,13 +45,13 @@ def test_replacement_is_ready_before_the_old_worker_leaves(tmp_path: Path) -> No
 
 
 def test_replacement_twin(tmp_path: Path) -> None:
-    """With uvicorn-worker nobody answers while the only worker's replacement boots."""
+    """With uvicorn-worker nothing answers while the only worker's replacement boots."""
     with Gunicorn(tmp_path, worker_class=UVICORN, hooks=False, max_requests=1) as server:
         (tmp_path / "hold").touch()
         server.ask()
         server.wait_for_lifespan("enters", count=2)
-        with Connection(server.address, seconds=1) as nobody, pytest.raises(TimeoutError):
-            nobody.post()
+        with Connection(server.address, seconds=1) as client, pytest.raises(TimeoutError):
+            client.post()
         (tmp_path / "hold").unlink()
         server.wait_for_lifespan("startup", count=2)
 
@@ -147,7 +147,7 @@ def test_process_count_under_load(tmp_path: Path) -> None:
 
 
 def test_replacement_that_cannot_boot(tmp_path: Path) -> None:
-    """When a replacement's lifespan fails, the due worker serves on and the boot is tried until it succeeds."""
+    """When a replacement's lifespan fails, the due worker keeps serving and the boot is tried until it succeeds."""
     with Gunicorn(tmp_path, max_requests=1) as server:
         [old] = server.worker_pids()
         (tmp_path / "broken").touch()

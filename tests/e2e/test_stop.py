@@ -71,7 +71,7 @@ def test_stop_answers_an_idle_connection(tmp_path: Path) -> None:
 
 
 def test_stop_does_not_wait_for_an_idle_connection_forever(tmp_path: Path) -> None:
-    """A connection that nobody uses delays a stop by ``keepalive`` at most, whether or not it ever sent a request."""
+    """An unused connection delays a stop by ``keepalive`` at most, whether or not it ever sent a request."""
     with (
         Gunicorn(tmp_path, keepalive=1, graceful_timeout=120) as server,
         server.connect() as used,

@@ -224,7 +224,7 @@ def test_files_of_others_are_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_files_of_others_stay(tmp_path: Path) -> None:
-    """Beside ours, files with other names stay, and one of ours that somebody has replaced is not removed either."""
+    """Beside ours, files with other names stay, and one of ours that was replaced is not removed either."""
     render(tmp_path, {**VARIABLES, "NGINX_TRUSTED_PROXIES": "10.0.0.0/8"}, nginx_version=_NEW)
     for name in ("snippets/fastcgi-php.conf", "conf.d/trusted-proxies.conf", "sites-enabled/shop"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

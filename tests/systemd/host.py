@@ -117,7 +117,7 @@ class Host:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Power it off and remove its control groups."""
+        """Power it off and remove its cgroups."""
         if error is not None:
             error.add_note(self.console.read_text(errors="replace")[-4000:])
         self.try_run("systemctl", "poweroff")

@@ -72,7 +72,7 @@ def test_no_pod_is_missing_during_an_update(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("database", ["none", "postgresql"])
 def test_pods_meet_the_restricted_standard(tmp_path: Path, database: str) -> None:
-    """Every pod does what the "restricted" Pod Security Standard asks for, and can not talk to the API server."""
+    """Every pod does what the "restricted" Pod Security Standard asks for, and cannot talk to the API server."""
     project = bake(tmp_path, deploy="kubernetes", database=database)
     names = ["deployment", *(["migration"] if database == "postgresql" else [])]
     for pod in (_load(project, name)["spec"]["template"]["spec"] for name in names):

@@ -88,7 +88,7 @@ def test_every_service_has_a_password_of_its_own(tmp_path: Path) -> None:
 
 
 def test_make_replaces_the_placeholder_too(tmp_path: Path) -> None:
-    """In a fresh clone, without ``.env``, make writes one with a password that is nobody else's."""
+    """In a fresh clone, without ``.env``, make writes one with a password of its own."""
     project = bake(tmp_path, database="postgresql")
     example = (project / ".env.example").read_text(encoding="utf-8")
     (project / ".env").unlink()
@@ -107,7 +107,7 @@ def test_the_choice_is_asked_for_and_none_is_the_default() -> None:
 
 
 def test_compose_migrates_before_the_service_starts_and_keeps_the_password_out(tmp_path: Path) -> None:
-    """Database, one-shot migration and service start in this order; nginx can not reach the database."""
+    """Database, one-shot migration and service start in this order; nginx cannot reach the database."""
     project = bake(tmp_path, database="postgresql")
     compose = yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))
     services = compose["services"]

@@ -254,7 +254,7 @@ def test_a_reload_under_load_stays_within_the_budget(sleepy: Service, url: str) 
 
 
 def test_make_database_refuses_what_is_not_on_this_host(stored: Service) -> None:
-    """It never touches a server that somebody else runs."""
+    """It never touches a server of another user."""
     with _run(stored, "make", "database", DATABASE_URL="postgresql://app:secret-1@db.example.com:5432/app") as running:
         assert running.wait(60) != 0
         assert "DATABASE_URL names no throw-away database on this host" in running.output()

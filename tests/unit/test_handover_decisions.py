@@ -66,7 +66,7 @@ def _becomes(arbiter: _Arbiter, pid: int, status: Status) -> Callable[[], None]:
     ],
 )
 def test_replacement_that_gets_ready_during_the_look(age: int, first: Status, reason: Reason) -> None:
-    """A replacement that gets ready after stock was taken counts from the next look on: nobody leaves before."""
+    """A replacement that gets ready after stock was taken counts from the next look on: no worker drains before."""
     arbiter = _Arbiter(first, Status.BOOTING, num_workers=1)
     arbiter._old_age = age
     arbiter.between = _becomes(arbiter, 2, Status.SERVING)
@@ -87,8 +87,8 @@ def test_worker_that_is_due_before_it_was_seen_ready() -> None:
     assert (arbiter.spawned, arbiter.told) == (1, [])
 
 
-def test_pause_is_short_when_nobody_serves() -> None:
-    """After failed boots the wait grows to half a minute while somebody serves; it is a second when nobody does."""
+def test_pause_is_short_when_no_worker_serves() -> None:
+    """After failed boots the wait grows to half a minute while a worker serves; it is a second when none does."""
     arbiter = _Arbiter(Status.SERVING, num_workers=1)
     arbiter._boot_failures = 20
     assert arbiter._pause() == 30.0

@@ -156,7 +156,7 @@ def test_every_computed_rung_can_be_overridden_from_the_environment(monkeypatch:
 
 
 def test_an_environment_variable_with_a_fields_bare_name_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TIMEOUT, BACKLOG or PROC_NAME belong to somebody else."""
+    """TIMEOUT, BACKLOG or PROC_NAME belong to other programs."""
     monkeypatch.setenv("BACKLOG", "77")
     monkeypatch.setenv("TIMEOUT", "33")
     monkeypatch.setenv("proc_name", "other")

@@ -1,4 +1,4 @@
-"""Two instances that are away for a moment, and nginx that leaves both out for ten seconds."""
+"""Two instances that are away for a moment, and nginx that marks both as unavailable for ten seconds."""
 
 import time
 

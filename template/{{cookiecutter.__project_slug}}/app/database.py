@@ -147,7 +147,7 @@ Session = Annotated[AsyncSession, Depends(_session, scope="function")]
 """A session for a handler's argument: one transaction, committed when the handler returns, rolled back when it raises.
 
 It ends before the response is sent. So the client hears of a commit that failed, and a slow client holds no connection;
-a streaming response can not use it.
+a streaming response cannot use it.
 """
 
 

@@ -60,7 +60,7 @@ def running(url: URL) -> Iterator[None]:
         RuntimeError: It is not installed or does not start.
     """
     binaries = programs()
-    # Root's TMPDIR may be one where the server's user can not go.
+    # Root's TMPDIR may be one where the server's user cannot go.
     with tempfile.TemporaryDirectory(prefix="database-", dir="/tmp" if _is_root() else None) as name:  # noqa: S108
         private = Path(name)
         account = _account(private)

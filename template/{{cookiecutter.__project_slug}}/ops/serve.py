@@ -228,7 +228,7 @@ def serve(port: int, private: Path) -> int:
     upstream = private / "gunicorn.sock"
     binary = nginx_binary()
     render(private, nginx_variables(port, f"unix:{upstream}"), nginx_version(binary))
-    # As root the workers would run as nobody, who may not reach the socket.
+    # As root the workers would run as a user that may not reach the socket.
     main = f"daemon off; pid {private}/nginx.pid;{' user root root;' if os.geteuid() == 0 else ''}"
     nginx = [binary, "-e", "stderr", "-p", str(private), "-c", "nginx.conf", "-g", main]
     if subprocess.run([*nginx, "-t", "-q"], check=False).returncode != 0:

@@ -79,7 +79,7 @@ def test_a_pod_may_take_as_long_to_start_as_gunicorn_allows(
 
 
 def test_the_gateway_waits_as_long_as_the_ladder_says(ladder: ServerSettings) -> None:
-    """One try is the ladder's proxy timeout; all of them leave room for a second attempt to connect."""
+    """One try is the ladder's proxy timeout; all of them leave room for a retry of the connection."""
     [rule] = _load("httproute")["spec"]["rules"]
     one = ladder.proxy_read_timeout
     every = one + 2 * ladder.proxy_connect_timeout + 1

@@ -128,7 +128,7 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_defaults_are_those_of_production() -> None:
-    """Nothing set means: no docs, and lines for whoever reads them."""
+    """Nothing set means: no docs, and lines for a program."""
     settings = load()
     assert (settings.docs, settings.log_format, settings.log_level) == (False, "auto", "info")
 
