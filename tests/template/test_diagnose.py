@@ -182,7 +182,7 @@ def test_a_healthy_service(diagnose: Diagnose, stack: tuple[str, str, Path], *, 
 
 
 def test_without_curl(diagnose: Diagnose, stack: tuple[str, str, Path], tools: Path) -> None:
-    """wget does as well; what it can not do, a unix socket, is said and is no problem."""
+    """wget does as well; what it cannot do, a unix socket, is said and is no problem."""
     url, backend, _ = stack
     (tools / "curl").unlink()
     done = diagnose("--url", url, "--backend", backend)
@@ -236,7 +236,7 @@ def test_a_service_that_does_not_answer(diagnose: Diagnose) -> None:
 
 
 def test_only_the_way_between_is_broken(diagnose: Diagnose) -> None:
-    """Inside 200, outside 502: nginx can not use a service that is well."""
+    """Inside 200, outside 502: nginx cannot use a service that is well."""
     with Backend(lambda _request, _connection: response("502 Bad Gateway")) as outside, Backend() as inside:
         done = diagnose("--url", f"http://{outside.upstream}", "--backend", f"http://{inside.upstream}")
     assert (done.returncode, _likely(done.stdout)) == (1, "nginx-bypassed"), done.stdout
@@ -370,7 +370,7 @@ _APP_LINES = [
 
 
 def _log(path: Path, line: str, *, age: timedelta = timedelta()) -> Path:
-    """Write one line that is ``age`` old, in the form of whoever writes it, between two that mean nothing."""
+    """Write one line that is ``age`` old, in its program's form, between two that mean nothing."""
     now = datetime.now().astimezone() - age
     utc = f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
     start = f'{{"time": "{utc}.123+00:00", "level": "info", "logger": "app.x", "message": '
@@ -523,11 +523,11 @@ def test_wrong_usage(diagnose: Diagnose, options: list[str]) -> None:
 
 
 def test_it_says_when_it_could_not_look(diagnose: Diagnose, tools: Path) -> None:
-    """A log that can not be read makes 2 of a 0, and neither curl nor wget is 2 at once."""
+    """A log that cannot be read makes 2 of a 0, and neither curl nor wget is 2 at once."""
     with Backend() as backend:
         address = f"http://{backend.upstream}"
         done = diagnose("--url", address, "--backend", address, "--nginx-log", "/no/such.log")
-        assert (done.returncode, done.stderr) == (2, "diagnose: /no/such.log: can not be read\n")
+        assert (done.returncode, done.stderr) == (2, "diagnose: /no/such.log: cannot be read\n")
         (tools / "curl").unlink()
         (tools / "wget").unlink()
         assert diagnose("--url", address).returncode == 2
