@@ -172,6 +172,7 @@ def _proxy(options: argparse.Namespace, where: Path, ports: tuple[int, int], *, 
         "NGINX_UPSTREAM": f"127.0.0.1:{upstream}",
         "NGINX_CLIENT_MAX_BODY_SIZE": "1m",
         "NGINX_REQUESTS_IN_FLIGHT": str(options.nginx_bound if bounds else 65535),
+        "NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT": str(options.nginx_bound if bounds else 65535),
     }
     render(where / "nginx", variables, nginx_version=nginx_version(options.nginx), standalone=True)
     command = [options.nginx, "-e", "stderr", "-p", f"{where / 'nginx'}{os.sep}", "-c", "nginx.conf"]

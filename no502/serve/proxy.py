@@ -44,6 +44,8 @@ def prepare_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
         "NGINX_SERVER_NAME": " ".join(names),
         "NGINX_UPSTREAM": f"unix:{socket}",
     }
+    # Every client is this machine.
+    variables.setdefault("NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT", variables["NGINX_REQUESTS_IN_FLIGHT"])
     tree = private / "nginx"
     render(tree, variables, nginx_version=release, standalone=True)
     return foreground_command(binary, tree)

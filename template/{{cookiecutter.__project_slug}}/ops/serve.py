@@ -106,8 +106,11 @@ def nginx_variables(port: int, upstream: str) -> dict[str, str]:
     """Return what the files in ``nginx/`` need: defaults, ``.env`` and the environment, and the ladder."""
     given = environment()
     names = [*given.get("NGINX_SERVER_NAME", "").split(), *given.get("APP_ALLOWED_HOSTS", "").replace(",", " ").split()]
+    known = defaults()
+    bound = given.get("NGINX_REQUESTS_IN_FLIGHT", known["NGINX_REQUESTS_IN_FLIGHT"])
     return {
-        **defaults(),
+        **known,
+        "NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT": bound,  # every client is this machine
         "NGINX_CORS_ORIGINS": given.get("APP_CORS_ORIGINS", ""),
         **{name: value for name, value in given.items() if name.startswith("NGINX_")},
         "NGINX_ACCESS_LOG": "/dev/stdout",
