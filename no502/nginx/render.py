@@ -102,7 +102,8 @@ def render(  # noqa: PLR0913  keyword-only, and each is a different thing
     if out.exists() and not out.is_dir():
         problems.append(f"{out}: exists and is not a directory")
     elif not out.absolute().parent.is_dir():
-        problems.append(f"{out}: no directory {out.absolute().parent} to make it in")
+        parent = out.absolute().parent
+        problems.append(f"{out}: no directory {parent} to make it in; mkdir -p {parent} makes it")
     values = {name: settings[name] for name in VARIABLES if settings.get(name) or name in MAY_BE_EMPTY}
     if tls and nginx_version < HTTP2_DIRECTIVE:
         values["NGINX_TLS_LISTEN"] = f"{values.get('NGINX_TLS_LISTEN')} http2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -28,6 +29,8 @@ _NOT_FOUND = "404"
 _BOOT_FAILURE = "Exception in worker process"
 _BOOT_FAILURE_END = "Worker exiting"
 _GENERATED = "app/server.py"
+_NO_ATTRIBUTE = re.compile(r"Failed to find attribute '([^']+)' in '([^']+)'")
+_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([^'.]+)")
 
 
 class Pair:
@@ -140,7 +143,7 @@ class Pair:
             code = child.exit_code
             if code is not None:
                 message = f"{child.name} ended by itself with exit code {code}; its last lines:\n{_last_lines(child)}"
-                raise UserError(message)
+                raise UserError("\n".join([message, *_hints(child.lines(), self._application)]))
 
     def _not_ready(self, answer: str, seconds: int) -> str:
         direct = ask_worker(self._socket, self._ready_path)
@@ -170,6 +173,28 @@ def _last_lines(child: Child) -> str:
     runs = [(line, len(list(same))) for line, same in groupby(lines)]
     shown = [f"    {line}" if count == 1 else f"    {line} ({count} times)" for line, count in runs]
     return "\n".join(shown[-_SHOWN_LINES:]) or "    (it wrote nothing)"
+
+
+def _hints(lines: list[str], application: str) -> list[str]:
+    """Return what to do about an application that gunicorn cannot load: one line for each cause, in order.
+
+    Args:
+        lines: The output of gunicorn.
+        application: ``module:attribute``, or a module alone, in which gunicorn looks for ``application``.
+    """
+    module = application.partition(":")[0]
+    hints = []
+    for line in lines:
+        if found := _NO_ATTRIBUTE.search(line):
+            hints.append(
+                f"{found[2]} has no {found[1]}: name the variable with the application, such as {found[2]}:app"
+            )
+        elif (found := _NO_MODULE.search(line)) and found[1] != module.partition(".")[0]:
+            hints.append(
+                f"{found[1]} is not installed for {sys.executable}: "
+                "install no502 and what the application needs into one environment"
+            )
+    return list(dict.fromkeys(hints))
 
 
 def _configuration() -> str:

@@ -1,6 +1,7 @@
 """The README says what the code does."""
 
 import re
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -8,7 +9,7 @@ import typer.main
 from gunicorn_conf import ServerSettings
 from no502.cli import app
 from no502.ladder.rungs import RUNGS, value_of
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, clean_environment, no502
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
@@ -50,6 +51,23 @@ def test_make_targets_exist(command: str) -> None:
 def test_readme_shows_commands_at_all() -> None:
     """The two tests above have something to look at."""
     assert {"$ make demo", "$ make test", "$ no502 new"} <= set(COMMANDS)
+
+
+def test_the_finding_shown_is_the_one_printed(tmp_path: Path) -> None:
+    """The finding in the README is, line by line, what its command prints."""
+    (shown,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+    environment = {**clean_environment(tmp_path), "COLUMNS": "112"}
+    done = no502("doctor", "docs/examples/mismatch", cwd=ROOT, env=environment)
+    assert shown in done.stdout
+
+
+def test_nginx_command_works_in_a_project_that_has_nothing_yet(tmp_path: Path) -> None:
+    """The line that writes nginx's files needs no directory to exist."""
+    (line,) = [line for line in COMMANDS if line.startswith("$ no502 nginx ")]
+    project = tmp_path / "project"
+    project.mkdir()
+    done = no502(*line.split()[2:], cwd=project, env=clean_environment(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr
 
 
 def test_links_inside_the_repository_lead_somewhere() -> None:

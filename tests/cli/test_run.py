@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,12 +222,36 @@ def test_taken_port_is_named(project: Path, environment: dict[str, str]) -> None
 
 def test_import_error_shows_gunicorns_message(project: Path, environment: dict[str, str]) -> None:
     """An application that cannot be imported ends in gunicorn's own explanation."""
-    done = no502("run", "app.nothing:app", "--port", "0", cwd=project, env=environment)
+    (project / "app" / "main.py").write_text("import app.nothing\n", encoding="utf-8")
+    done = no502("run", "--port", "0", cwd=project, env=environment)
     assert done.returncode == 1
     # With several workers gunicorn 27 fails once more while it stops, and ends with 1 instead of 3.
     assert re.match(r"no502: gunicorn ended by itself with exit code [13]; its last lines:\n    ", done.stderr)
     assert done.stderr.rstrip().endswith("No module named 'app.nothing'")
     assert done.stderr.count("Traceback") == 1
+
+
+@pytest.mark.parametrize(("application", "missing"), [("app.main:nothing", "nothing"), ("app.main", "application")])
+def test_missing_attribute_ends_with_the_form_that_is_right(
+    application: str, missing: str, project: Path, environment: dict[str, str]
+) -> None:
+    """An attribute that the module does not have, or none at all, ends in one line that says what to write."""
+    done = no502("run", application, "--port", "0", cwd=project, env=environment)
+    assert done.returncode == 1
+    hint = f"app.main has no {missing}: name the variable with the application, such as app.main:app"
+    assert done.stderr.splitlines()[-1] == hint
+    assert done.stderr.count(hint) == 1
+
+
+def test_missing_package_ends_with_where_to_install_it(project: Path, environment: dict[str, str]) -> None:
+    """A package that the application imports and no502's environment lacks is named with that environment."""
+    (project / "app" / "main.py").write_text("import a_package_of_yours.part\n", encoding="utf-8")
+    done = no502("run", "--port", "0", cwd=project, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"a_package_of_yours is not installed for {sys.executable}: "
+        "install no502 and what the application needs into one environment"
+    )
 
 
 def test_missing_nginx_is_named(project: Path, environment: dict[str, str]) -> None:

@@ -119,6 +119,7 @@ def test_missing_parent_and_file_in_the_way(tmp_path: Path) -> None:
     """The output directory is made, its parents are not; a file of that name is not touched."""
     (problem,) = _problems(tmp_path / "no" / "out", {})
     assert f"no directory {tmp_path / 'no'}" in problem
+    assert problem.endswith(f"mkdir -p {tmp_path / 'no'} makes it")
     file = tmp_path / "file"
     file.write_text("mine")
     with pytest.raises(UserError, match="not a directory"):

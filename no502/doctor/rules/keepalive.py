@@ -91,7 +91,7 @@ def _race(deployment: Deployment, *, certain: bool) -> Iterator[Finding]:
             'closed connection" or "recv() failed (104"; GET is silently retried',
             fix=f"Keep connections longer than nginx: {flag} {value}; or shorten nginx's side: "
             "`keepalive_timeout` inside "
-            "of upstream{}.",
+            "upstream{}.",
             edits=set_option(server, "keepalive", flag, str(value)),
         )
 
