@@ -21,7 +21,7 @@ those of no502 serve about 5,000 each, until the replacement is up); gunicorn {v
 without):
 """
 TAIL = """\
-And at length: **{lost:,}** of {requests:,} POSTs lost at full speed over {handovers} handovers
+Over a long run: **{lost:,}** of {requests:,} POSTs lost at full speed over {handovers} handovers
 ([details](benchmarks/results/recycle-million-full.md)); **{reload_lost:,}** of {posts:,} over {reloads} SIGHUP reloads
 at {mode} ([details](benchmarks/results/reload.md))."""
 NAMES = {

@@ -60,7 +60,7 @@ def test_a_version_that_does_not_start_is_taken_back(stack: Stack, broken: Path)
         assert done.returncode == 1, f"{broken}: {done.stdout}"
     assert not load.failures, str(load)
     assert "this version is broken" in done.stdout
-    assert "the former version serves on" in done.stdout
+    assert "the previous version keeps serving" in done.stdout
     assert stack.container("backend") == old
     assert stack.upstream() == _BY_NAME
     stack.compose("up", "--detach", "--no-build", "--wait")

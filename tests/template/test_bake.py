@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -185,6 +186,16 @@ def test_written_numbers_are_those_of_the_ladder(tmp_path: Path, seconds: int) -
         ladder.graceful_timeout,
         ladder.stop_grace,
     ]
+
+
+def test_the_port_of_make_dev_can_be_chosen(tmp_path: Path) -> None:
+    """DEV_PORT is the port that uvicorn listens on and that is printed, 8000 without it."""
+    project = bake(tmp_path)
+    for arguments, port in (([], "8000"), (["DEV_PORT=8001"], "8001")):
+        command = ["make", "--dry-run", "dev", *arguments]
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+        assert f"uvicorn app.main:app --reload --port {port}\n" in done.stdout
+        assert f"http://127.0.0.1:{port}/docs" in done.stdout
 
 
 def test_compose_is_locked_down(tmp_path: Path) -> None:
