@@ -13,6 +13,7 @@ def test_missing_packages_are_named(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code]
     environment = clean_environment(tmp_path)
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    told = "no502: the command needs the packages of the extra cli (typer is missing): pip install '.[cli,nginx]' in a checkout\n"
+    told = "no502: the command needs the packages of the extra cli (typer is missing): "
+    told += "pip install '.[cli,nginx]' in a checkout\n"
     assert done.returncode == 1
     assert done.stderr == told

@@ -54,7 +54,8 @@ def files_in(directory: Path) -> dict[str, bytes]:
 def service_environment(temporary: Path, **extra: str) -> Mapping[str, str]:
     """Return an environment with nothing that would reach into the service, and with its own temporary directory.
 
-    Unlike ``clean_environment`` it keeps what package installers need. A uv beside this interpreter is found, too.
+    Unlike ``clean_environment`` it keeps what package installers need. The ``no502`` and uv beside this interpreter come
+    first: one that is installed elsewhere on the machine is not the one under test.
     """
     temporary.mkdir(parents=True, exist_ok=True)
     kept = {
@@ -62,5 +63,5 @@ def service_environment(temporary: Path, **extra: str) -> Mapping[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(_FOREIGN) and name not in {*_FOREIGN_NAMES, "VIRTUAL_ENV", "WEB_CONCURRENCY"}
     }
-    path = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return {**kept, "PATH": path, "TMPDIR": str(temporary), **extra}
