@@ -13,6 +13,7 @@ def main() -> None:
         if (error.name or "").partition(".")[0] == "no502":
             raise
         sys.exit(
-            f"no502: the command needs the packages of the extra cli ({error.name} is missing): pip install '.[cli,nginx]' in a checkout"
+            f"no502: the command needs the packages of the extra cli ({error.name} is missing): "
+            "pip install '.[cli,nginx]' in a checkout"
         )
     run()

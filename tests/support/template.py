@@ -54,8 +54,8 @@ def files_in(directory: Path) -> dict[str, bytes]:
 def service_environment(temporary: Path, **extra: str) -> Mapping[str, str]:
     """Return an environment with nothing that would reach into the service, and with its own temporary directory.
 
-    Unlike ``clean_environment`` it keeps what package installers need. The ``no502`` and uv beside this interpreter come
-    first: one that is installed elsewhere on the machine is not the one under test.
+    Unlike ``clean_environment`` it keeps what package installers need. The ``no502`` and uv beside this interpreter
+    come first: one that is installed elsewhere on the machine is not the one under test.
     """
     temporary.mkdir(parents=True, exist_ok=True)
     kept = {

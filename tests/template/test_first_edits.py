@@ -21,7 +21,7 @@ router = APIRouter(prefix="/orders", tags=["orders"])
 
 @router.get("/{number}")
 async def get_order(number: int, request: Request, tasks: BackgroundTasks) -> dict[str, object]:
-    """Return an order, and note in the background that a developer has asked."""
+    """Return an order, and note in the background that it was called."""
     tasks.add_task(request.app.state.noted.append, number)
     return {"number": number, "currency": request.app.state.settings.currency}
 
