@@ -1,6 +1,6 @@
 """${message}.
 
-While it runs, and until every worker is a new one, code of the former version works with the new tables.
+While it runs, and until every worker is a new one, code of the previous version works with the new tables.
 """
 
 from collections.abc import Sequence
