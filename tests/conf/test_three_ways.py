@@ -118,7 +118,8 @@ def test_in_code_the_settings_come_from_the_environment(project: Path, environme
         check=True,
     )
 
-    assert (done.stdout, done.stderr) == ("33 29\n", "")
+    assert done.stdout == "33 29\n"
+    assert done.stderr == ""
 
 
 def test_a_reload_reads_the_copied_file_and_dotenv_again(

@@ -96,7 +96,8 @@ def test_settings_in_code_can_be_read(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert (done.stdout.split(), done.stderr) == (["100", "90"], "")
+    assert done.stdout.split() == ["100", "90"]
+    assert done.stderr == ""
 
 
 def test_nginx_lines_load(tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ def _values(server: AppServer, *names: str) -> list[Any]:
 def test_commands_are_found_through_wrappers(text: str, shell: str) -> None:
     """Wrappers are stepped over; a shell stays in front unless exec, or bash at its last command, replaces it."""
     [(command, _)] = follow(shlex.split(text), Origin(file="x")).servers
-    assert (command.program, command.words[-1], command.shell) == ("gunicorn", "app:app", shell)
+    assert command.program == "gunicorn"
+    assert command.words[-1] == "app:app"
+    assert command.shell == shell
 
 
 def test_other_commands_are_none() -> None:
@@ -102,7 +104,8 @@ def test_unknown_option_is_named_with_the_closest_one(tmp_path: Path) -> None:
     """``--keepalive`` does not exist: gunicorn ends with exit code 2."""
     _, deployment = _server(tmp_path, "gunicorn --keepalive 75 a:b")
     [problem] = deployment.problems
-    assert (problem.rule, "did you mean --keep-alive?" in problem.message) == ("C003", True)
+    assert problem.rule == "C003"
+    assert "did you mean --keep-alive?" in problem.message
     _, deployment = _server(tmp_path / "dash", "gunicorn \u2013workers 4 a:b")
     assert "no hyphen" in deployment.problems[0].message
 
@@ -125,7 +128,8 @@ def test_configuration_is_run_only_when_asked(tmp_path: Path) -> None:
     [[read], [ran]] = [
         read_deployments([folder], Options(base=folder, exec_config=execute)) for execute in (False, True)
     ]
-    assert (read.servers[0].settings["timeout"].known, read.servers[0].settings["bind"].known) == (False, False)
+    assert read.servers[0].settings["timeout"].known is False
+    assert read.servers[0].settings["bind"].known is False
     assert ran.servers[0].settings["timeout"].value == 45
     assert ran.servers[0].settings["bind"].value == (Address(host="0.0.0.0", port=8000),)
     assert str(ran.servers[0].settings["keepalive"].origin) == "conf.py:3"
@@ -183,10 +187,14 @@ def test_configuration_is_read_without_running_it(tmp_path: Path) -> None:
         "if os.getenv('DEBUG'):\n    keepalive = 1\ngraceful_timeout = 3 * 10\n"
     )
     found = read_python_conf(text, "conf.py", {"PORT": "9000"}).settings
-    assert (found["bind"].value, found["timeout"].value) == (("0.0.0.0:9000",), 120)
-    assert (found["graceful_timeout"].value, found["timeout"].origin.line) == (30, 7)
-    assert (found["workers"].known, "cpu_count" in found["workers"].origin.note) == (False, True)
-    assert (found["keepalive"].known, found["keepalive"].origin.note) == (False, "inside an if")
+    assert found["bind"].value == ("0.0.0.0:9000",)
+    assert found["timeout"].value == 120
+    assert found["graceful_timeout"].value == 30
+    assert found["timeout"].origin.line == 7
+    assert found["workers"].known is False
+    assert "cpu_count" in found["workers"].origin.note
+    assert found["keepalive"].known is False
+    assert found["keepalive"].origin.note == "inside an if"
     assert not trap.exists()
 
 
@@ -200,7 +208,8 @@ def test_misspelt_names_are_reported() -> None:
 def test_broken_configuration_is_a_problem() -> None:
     """A syntax error is reported with its line."""
     found = read_python_conf("workers = 2\ntimeout = = 3\n", "conf.py", {})
-    assert (found.problems[0].rule, found.problems[0].origin) == ("C003", Origin(file="conf.py", line=2))
+    assert found.problems[0].rule == "C003"
+    assert found.problems[0].origin == Origin(file="conf.py", line=2)
 
 
 @settings(max_examples=50, deadline=None)
@@ -258,17 +267,24 @@ def test_compose_with_everything(tmp_path: Path) -> None:
     app = deployment.service("app")
     assert app is not None
     assert app.settings["stop_grace"].value == 90.0
-    assert (app.settings["cpus"].value, app.settings["memory"].value) == (0.5, 256 * 2**20)
-    assert (app.settings["replicas"].value, app.settings["restart"].value) == (2, "always")
+    assert app.settings["cpus"].value == 0.5
+    assert app.settings["memory"].value == 256 * 2**20
+    assert app.settings["replicas"].value == 2
+    assert app.settings["restart"].value == "always"
     assert app.environment["SECRET"].value == "${kept}"
     [check] = app.healthchecks
-    assert (check.interval.value, check.timeout.value) == (5.0, 30.0)
+    assert check.interval.value == 5.0
+    assert check.timeout.value == 30.0
     [server] = deployment.servers
-    assert (server.service, str(server.origin), server.shell) == ("app", "docker/Dockerfile:9", "sh -c without exec")
+    assert server.service == "app"
+    assert str(server.origin) == "docker/Dockerfile:9"
+    assert server.shell == "sh -c without exec"
     assert server.settings["bind"].value == (Address(host="0.0.0.0", port=8000),)
     assert server.settings["workers"].value == 4
     [nginx] = deployment.nginx
-    assert (nginx.service, nginx.versions, nginx.origin.file) == ("web", ((1, 27, 4),), "nginx/app.conf")
+    assert nginx.service == "web"
+    assert nginx.versions == ((1, 27, 4),)
+    assert nginx.origin.file == "nginx/app.conf"
     web = deployment.service("web")
     assert web is not None
     assert web.depends_on["app"].value == "service_healthy"
@@ -303,7 +319,8 @@ def test_fragments_of_one_container_belong_together(tmp_path: Path) -> None:
     [nginx] = _read(tmp_path, files).nginx
     [location] = nginx.locations
     assert location.upstream is not None
-    assert (location.upstream.explicit, str(location.upstream.origin)) == (True, "conf.d/a.conf:1")
+    assert location.upstream.explicit is True
+    assert str(location.upstream.origin) == "conf.d/a.conf:1"
 
 
 def test_override_file_is_merged(tmp_path: Path) -> None:
@@ -313,7 +330,8 @@ def test_override_file_is_merged(tmp_path: Path) -> None:
     files = {"compose.yaml": own, "compose.override.yaml": over}
     deployment = _read(tmp_path, {name: f"services:\n  app:\n{text}" for name, text in files.items()})
     [server] = deployment.servers
-    assert (server.settings["timeout"].value, str(server.origin)) == (20, "compose.override.yaml:3")
+    assert server.settings["timeout"].value == 20
+    assert str(server.origin) == "compose.override.yaml:3"
     [service] = deployment.services
     assert {name: fact.value for name, fact in service.environment.items()} == {"A": "1", "B": "2"}
 
@@ -326,8 +344,10 @@ def test_entrypoint_script_is_followed(tmp_path: Path) -> None:
         "start.sh": '#!/bin/sh\n: "${WORKERS:=2}"\nTIMEOUT=45\ngunicorn a:b --workers "$WORKERS" --timeout $TIMEOUT\n',
     }
     [server] = _read(tmp_path, files).servers
-    assert (_values(server, "workers", "timeout"), server.shell) == ([2, 45], "entrypoint script without exec")
-    assert (server.service, str(server.origin)) == ("app", "start.sh:4")
+    assert _values(server, "workers", "timeout") == [2, 45]
+    assert server.shell == "entrypoint script without exec"
+    assert server.service == "app"
+    assert str(server.origin) == "start.sh:4"
 
 
 def test_alpine_shell_replaces_itself() -> None:
@@ -353,7 +373,8 @@ def test_configuration_that_nothing_loads(tmp_path: Path) -> None:
     deployment = _read(tmp_path, files)
     assert [problem.rule for problem in deployment.problems] == ["C005"]
     loaded = _read(tmp_path / "two", {"Procfile": "web: gunicorn a:b\n", "gunicorn.conf.py": "timeout = 300\n"})
-    assert (loaded.problems, loaded.servers[0].settings["timeout"].value) == ([], 300)
+    assert loaded.problems == []
+    assert loaded.servers[0].settings["timeout"].value == 300
 
 
 # --- systemd and Kubernetes ----------------------------------------------------------------------------------------
@@ -372,8 +393,10 @@ def test_systemd_unit(tmp_path: Path) -> None:
     deployment = _read(tmp_path, files)
     [server], [service] = deployment.servers, deployment.services
     assert server.settings["bind"].value == (Address(socket="/run/app.sock"),)
-    assert (server.settings["workers"].value, str(server.origin)) == (3, "app.service:6")
-    assert (service.settings["stop_grace"].value, service.settings["private_tmp"].value) == (90.0, True)
+    assert server.settings["workers"].value == 3
+    assert str(server.origin) == "app.service:6"
+    assert service.settings["stop_grace"].value == 90.0
+    assert service.settings["private_tmp"].value is True
     assert service.settings["stop_signal"].value == "SIGQUIT"
 
 
@@ -425,16 +448,17 @@ def test_kubernetes_manifest(tmp_path: Path) -> None:
     """Container, probe, preStop, limits, the Service's name and the ConfigMap's value are read."""
     deployment = _read(tmp_path, {"k8s/api.yaml": _MANIFEST})
     [service], [server] = deployment.services, deployment.servers
-    assert (service.name, service.aliases[0]) == ("app", "api-service")
+    assert service.name == "app"
+    assert service.aliases[0] == "api-service"
     assert "api-service.default.svc.cluster.local" in service.aliases
     names = ("stop_grace", "pre_stop", "replicas", "cpus", "memory", "controller")
     assert [service.settings[name].value for name in names] == [45.0, 7.0, 3, 0.5, 2**30, "Deployment"]
     [probe] = service.healthchecks
-    assert (probe.kind, probe.test.value, probe.interval.value) == ("readinessProbe", ("GET", "/ready"), 5.0)
-    assert (server.settings["workers"].value, server.settings["bind"].value) == (
-        2,
-        (Address(host="0.0.0.0", port=8000),),
-    )
+    assert probe.kind == "readinessProbe"
+    assert probe.test.value == ("GET", "/ready")
+    assert probe.interval.value == 5.0
+    assert server.settings["workers"].value == 2
+    assert server.settings["bind"].value == (Address(host="0.0.0.0", port=8000),)
 
 
 _SIDECAR = """
@@ -470,7 +494,9 @@ def test_nginx_in_a_config_map(tmp_path: Path) -> None:
     deployment = _read(tmp_path, {"k8s/api.yaml": _SIDECAR})
     [nginx] = deployment.nginx
     [location] = nginx.locations
-    assert (nginx.service, nginx.versions, nginx.origin.file) == ("nginx", ((1, 27, 4),), "k8s/api.yaml")
+    assert nginx.service == "nginx"
+    assert nginx.versions == ((1, 27, 4),)
+    assert nginx.origin.file == "k8s/api.yaml"
     assert location.upstream is not None
     server = location.upstream.servers[0]
     line = server.origin.line

@@ -62,7 +62,8 @@ spec:
     report = judge(tmp_path, {"pod.yaml": text}, monkeypatch)
     assert report.servers() == [("gunicorn", ["127.0.0.1:8000"])]
     [finding] = [one for one in report.data["findings"] if one["rule"] == "C004"]
-    assert (finding["where"]["file"], finding["where"]["line"]) == ("pod.yaml", 7)
+    assert finding["where"]["file"] == "pod.yaml"
+    assert finding["where"]["line"] == 7
 
 
 UNIT = "[Service]\n{directory}TimeoutStopSec={stop}\nExecStart=/srv/venv/bin/gunicorn {options} shop:app\n"

@@ -46,12 +46,14 @@ def test_main_file_with_includes(tmp_path: Path) -> None:
     main = _conf(tmp_path, "http {\n    proxy_read_timeout 90s;\n    include conf.d/*.conf;\n}\n")
     config, deployment = _read(main)
     [location] = config.locations
-    assert (location.path, str(location.origin)) == ("/api", "conf.d/b.conf:2")
+    assert location.path == "/api"
+    assert str(location.origin) == "conf.d/b.conf:2"
     assert location.upstream is not None
     assert location.upstream.explicit
     assert location.upstream.servers[0].address.value == Address(host="app", port=8000)
     timeout = location.settings["proxy_read_timeout"]
-    assert (timeout.value, str(timeout.origin)) == (90.0, "nginx.conf:2")
+    assert timeout.value == 90.0
+    assert str(timeout.origin) == "nginx.conf:2"
     assert deployment.looked_at == ["nginx.conf", "conf.d/a.conf", "conf.d/b.conf"]
     assert not deployment.problems
 
@@ -92,7 +94,8 @@ def test_include_loop_ends(tmp_path: Path) -> None:
     _conf(tmp_path, "include nginx.conf;\n", "other.conf")
     _, deployment = _read(_conf(tmp_path, "include other.conf;\n"))
     [problem] = deployment.problems
-    assert (problem.rule, str(problem.origin)) == ("C001", "other.conf:1")
+    assert problem.rule == "C001"
+    assert str(problem.origin) == "other.conf:1"
 
 
 def test_symbolic_link_loop_ends(tmp_path: Path) -> None:

@@ -90,7 +90,8 @@ def test_what_nginx_refuses(tmp_path: Path, case: str, which: str) -> None:
     """Each mistake is a C001 with its words, and nginx does not load the same file."""
     text, ours, theirs = _REFUSED[case]
     [problem, *_] = _problems(tmp_path, text)
-    assert (problem.rule, problem.origin.file) == ("C001", "nginx.conf")
+    assert problem.rule == "C001"
+    assert problem.origin.file == "nginx.conf"
     assert problem.origin.line is not None
     assert ours in problem.message
     assert theirs in _refusal(program(which).path, tmp_path, text)

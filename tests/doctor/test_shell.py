@@ -75,7 +75,9 @@ def test_a_name_is_no_start(text: str) -> None:
 def test_a_server_is_found_behind_any_wrapper(text: str, likely: bool) -> None:
     """Known wrappers are certain; after an unknown word it is likely, if its arguments are a server's."""
     [command] = started(text)
-    assert (command.program, command.words, command.likely) == ("gunicorn", ("shop:app",), likely)
+    assert command.program == "gunicorn"
+    assert command.words == ("shop:app",)
+    assert command.likely == likely
 
 
 def test_an_empty_list_is_no_word() -> None:

@@ -33,6 +33,10 @@ def test_connection_that_closes_when_it_is_reused(  # noqa: PLR0913, PLR0917  fi
     findings = Findings(access)
     findings.read(lines)
     seen = findings.seen["L911"]
-    assert (seen.count, seen.failed, seen.saved) == (1, failed, saved)
-    assert (access.by_nginx, access.by_application, access.saved) == (failed, 0, saved)
+    assert seen.count == 1
+    assert seen.failed == failed
+    assert seen.saved == saved
+    assert access.by_nginx == failed
+    assert access.by_application == 0
+    assert access.saved == saved
     assert seen.harmless == bool(saved)

@@ -15,7 +15,9 @@ def test_missing_hook_is_named(tmp_path: Path) -> None:
         server.ask()
         server.wait_for_log(rf"worker {old} drains \(max_requests\)")
         answer = idle.post()
-        assert (answer.status, answer.closes, answer.pid) == (200, True, old)
+        assert answer.status == 200
+        assert answer.closes is True
+        assert answer.pid == old
         assert server.ask() != old
         assert server.stop() == 0
         assert not server.found("was sent SIG|exited with code")

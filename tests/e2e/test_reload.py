@@ -53,8 +53,11 @@ def test_idle_connection_survives_a_reload(tmp_path: Path) -> None:
         server.send_signal(signal.SIGHUP)
         server.wait_for_log(r"drains \(reload\)")
         answer = idle.post()
-        assert (answer.pid, answer.closes) == (old, True)
-        assert (answer.data["draining"], answer.data["stopping"], answer.data["reason"]) == (True, False, "reload")
+        assert answer.pid == old
+        assert answer.closes is True
+        assert answer.data["draining"] is True
+        assert answer.data["stopping"] is False
+        assert answer.data["reason"] == "reload"
 
 
 def test_lifespan_of_the_new_generation_fails(tmp_path: Path) -> None:

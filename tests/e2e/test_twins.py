@@ -35,8 +35,11 @@ def test_idle_connection_is_served(tmp_path: Path, worker_class: str) -> None:
         first = idle.post()
         _retire(server)
         second = idle.post()
-        assert (first.status, first.closes) == (200, False)
-        assert (second.status, second.closes, second.pid) == (200, True, first.pid)
+        assert first.status == 200
+        assert first.closes is False
+        assert second.status == 200
+        assert second.closes is True
+        assert second.pid == first.pid
         assert idle.has_ended()
 
 
@@ -57,7 +60,9 @@ def test_unread_connection_is_served(tmp_path: Path, worker_class: str) -> None:
         [old] = server.worker_pids()
         _retire(server)  # its connection stood behind the silent one in the queue, so that one was accepted
         answer = silent.post()
-        assert (answer.status, answer.closes, answer.pid) == (200, True, old)
+        assert answer.status == 200
+        assert answer.closes is True
+        assert answer.pid == old
 
 
 @each_twin
@@ -82,7 +87,9 @@ def test_half_sent_head_is_served(tmp_path: Path, worker_class: str) -> None:
         _retire(server)
         slow.send(bytes_[20:])
         answer = slow.response()
-        assert (answer.status, answer.closes, answer.pid) == (200, True, old)
+        assert answer.status == 200
+        assert answer.closes is True
+        assert answer.pid == old
         assert answer.data["body"] == "0123456789"
 
 
@@ -111,7 +118,9 @@ def test_half_sent_body_is_served_beyond_timeout(tmp_path: Path, worker_class: s
         assert clock.response().status == 200
         slow.send(bytes_[-5:])
         answer = slow.response()
-        assert (answer.status, answer.closes, answer.data["body"]) == (200, True, "0123456789")
+        assert answer.status == 200
+        assert answer.closes is True
+        assert answer.data["body"] == "0123456789"
 
 
 @each_twin
@@ -136,8 +145,11 @@ def test_pipelined_request_is_served(tmp_path: Path, worker_class: str) -> None:
         _retire(server)
         (tmp_path / "open").touch()
         first, second = pipe.response(), pipe.response()
-        assert (first.status, first.closes) == (200, False)
-        assert (second.status, second.closes, second.data["body"]) == (200, True, "second")
+        assert first.status == 200
+        assert first.closes is False
+        assert second.status == 200
+        assert second.closes is True
+        assert second.data["body"] == "second"
 
 
 def test_pipelined_request_twin(tmp_path: Path) -> None:
@@ -163,7 +175,9 @@ def test_long_request_survives(tmp_path: Path, worker_class: str) -> None:
         long.send(request("/sleep?seconds=14"))
         _retire(server)
         answer = long.response()
-        assert (answer.status, answer.closes, answer.pid) == (200, True, old)
+        assert answer.status == 200
+        assert answer.closes is True
+        assert answer.pid == old
         assert not server.found("WORKER TIMEOUT")
 
 

@@ -18,12 +18,18 @@ def test_a_line_has_every_field_as_a_string(start: ProxyFactory) -> None:
     assert line["method"] == "POST"
     assert line["uri"] == '/path?q="quoted"'
     assert line["user_agent"] == 'evil"agent\\'
-    assert (line["host"], line["scheme"], line["protocol"]) == (HOST, "http", "HTTP/1.1")
-    assert (line["status"], line["upstream_status"], line["body_bytes_sent"]) == ("200", "200", "2")
-    assert (line["remote_addr"], line["peer_addr"]) == ("127.0.0.1", "127.0.0.1")
+    assert line["host"] == HOST
+    assert line["scheme"] == "http"
+    assert line["protocol"] == "HTTP/1.1"
+    assert line["status"] == "200"
+    assert line["upstream_status"] == "200"
+    assert line["body_bytes_sent"] == "2"
+    assert line["remote_addr"] == "127.0.0.1"
+    assert line["peer_addr"] == "127.0.0.1"
     assert line["upstream_addr"] == backend.upstream
     assert line["request_completion"] == "OK"
-    assert (line["tls_protocol"], line["tls_cipher"]) == ("", "")
+    assert line["tls_protocol"] == ""
+    assert line["tls_cipher"] == ""
     for name in ("request_time", "upstream_connect_time", "upstream_header_time", "upstream_response_time"):
         assert float(line[name]) >= 0
     for name in (
@@ -48,7 +54,8 @@ def test_a_client_that_leaves_shows(start: ProxyFactory) -> None:
         with socket.create_connection(("127.0.0.1", proxy.port)) as client:
             client.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         (line,) = proxy.access_log()
-    assert (line["status"], line["request_completion"]) == ("499", "")
+    assert line["status"] == "499"
+    assert line["request_completion"] == ""
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])

@@ -31,7 +31,8 @@ def test_numbers_come_from_the_same_env_file_as_gunicorns(here: Path) -> None:
         "PROXY_READ_TIMEOUT=66\nGUNICORN_BIND=unix:/run/app/gunicorn.sock\nNGINX_SERVER_NAME=a.example b.example\n"
     )
     done = _run(here, "--out", "out", PROXY_CONNECT_TIMEOUT="3")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr == ""
     assert "out/nginx.conf" in done.stdout
     assert "proxy_read_timeout 66s;" in _text(here, "app/numbers.conf")
     assert "proxy_connect_timeout 3s;" in _text(here, "app/numbers.conf")
@@ -55,7 +56,8 @@ def test_options_win(here: Path) -> None:
     done = _run(
         here, "--out", "out", "--nginx-version", "1.22", *options.split(), NGINX_LISTEN="1", NGINX_UPSTREAM="x:1"
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr == ""
     assert "server app:8000 max_fails=1 fail_timeout=1s;" in _text(here, "upstream.conf")
     app = _text(here, "default.conf")
     assert "listen 443 http2 ssl;" in app

@@ -20,7 +20,9 @@ def test_head_has_no_body(start: ProxyFactory) -> None:
     """HEAD keeps the Content-Length of the GET and has no body."""
     with Backend(lambda _request, _connection: b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n") as backend:
         answer = start(backend.upstream).ask("HEAD")
-    assert (answer.status, answer.headers["Content-Length"], answer.body) == (200, "12345", b"")
+    assert answer.status == 200
+    assert answer.headers["Content-Length"] == "12345"
+    assert answer.body == b""
     assert backend.requests[0].method == "HEAD"
 
 
@@ -162,9 +164,12 @@ def test_compression(start: ProxyFactory) -> None:
         small = proxy.ask(path="/500", headers={"Accept-Encoding": "gzip"})
         plain = proxy.ask(path="/5000")
         proxied = proxy.ask(path="/5000", headers={"Accept-Encoding": "gzip", "Via": "1.1 cdn"})
-    assert (large.headers["Content-Encoding"], gzip.decompress(large.body)) == ("gzip", b"1" * 5000)
-    assert (small.headers["Content-Encoding"], small.body) == (None, b"1" * 500)
-    assert (plain.headers["Content-Encoding"], plain.headers["Vary"]) == (None, "Accept-Encoding")
+    assert large.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(large.body) == b"1" * 5000
+    assert small.headers["Content-Encoding"] is None
+    assert small.body == b"1" * 500
+    assert plain.headers["Content-Encoding"] is None
+    assert plain.headers["Vary"] == "Accept-Encoding"
     assert proxied.headers["Content-Encoding"] == "gzip"
 
 

@@ -124,9 +124,11 @@ def test_requests_over_http_2(start: ProxyFactory, authority: trustme.CA, certif
     status = answer[headers_at + 6 :].lstrip(b"\x20\x3f\xe1\x1f")[:1]  # after a change of the table size, if any
     assert status == b"\x88"  # the indexed form of ":status: 200"
     (request,) = backend.requests
-    assert (request.target, request.protocol) == ("/over/h2", "HTTP/1.1")
+    assert request.target == "/over/h2"
+    assert request.protocol == "HTTP/1.1"
     assert request.all("host") == request.all("x-forwarded-host") == [f"{HOST}:8443"]
-    assert (line["protocol"], line["status"]) == ("HTTP/2.0", "200")
+    assert line["protocol"] == "HTTP/2.0"
+    assert line["status"] == "200"
 
 
 def test_old_tls_is_refused(start: ProxyFactory, authority: trustme.CA, certificate: dict[str, str]) -> None:
@@ -168,7 +170,8 @@ def test_plain_http_is_sent_to_https(start: ProxyFactory, certificate: dict[str,
         proxy = start(backend.upstream, tls=True, **certificate)
         answer = proxy.ask("POST", "/path?x=1", body=b"x")
         assert proxy.raw("GET / HTTP/1.1\r\nHost: other.example\r\n\r\n") == b""
-    assert (answer.status, answer.headers["Location"]) == (308, f"https://{HOST}/path?x=1")
+    assert answer.status == 308
+    assert answer.headers["Location"] == f"https://{HOST}/path?x=1"
     assert backend.requests == []
 
 

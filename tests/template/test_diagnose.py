@@ -126,7 +126,8 @@ def test_it_is_clean_posix_shell() -> None:
         ["busybox", "sh", "-n"],
     ):
         done = subprocess.run([*command, str(SCRIPT)], capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout == "", done.stdout + done.stderr
 
 
 def test_every_cause_has_its_section_and_every_section_its_cause(diagnose: Diagnose) -> None:
@@ -172,7 +173,8 @@ def test_a_healthy_service(diagnose: Diagnose, stack: tuple[str, str, Path], *, 
     """Both endpoints and both logs are fine: exit code 0, no problem, plain text; from a file and from stdin alike."""
     url, backend, log = stack
     done = diagnose("--url", url, "--backend", backend, "--nginx-log", log, "--app-log", log, stdin=stdin)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.returncode == 0, done.stdout
+    assert done.stderr == "", done.stdout
     assert "FAIL" not in done.stdout
     assert re.search(r"\[ ok ] inside   unix:\S+: 200 in 0\.\d+ s", done.stdout)
     assert re.search(r"\[ ok ] outside  \S+/health/ready: 200 in 0\.\d+ s", done.stdout)
@@ -195,7 +197,8 @@ def test_without_curl(diagnose: Diagnose, stack: tuple[str, str, Path], tools: P
 def test_nginx_down(diagnose: Diagnose, stack: tuple[str, str, Path]) -> None:
     """Inside well, outside nothing."""
     done = diagnose("--backend", stack[1])
-    assert (done.returncode, _likely(done.stdout)) == (1, "nginx-down"), done.stdout
+    assert done.returncode == 1, done.stdout
+    assert _likely(done.stdout) == "nginx-down", done.stdout
     assert _causes(_section(done.stdout, "Endpoints")) == {"nginx-down"}
 
 
@@ -203,7 +206,8 @@ def test_a_host_that_nobody_knows(diagnose: Diagnose, stack: tuple[str, str, Pat
     """nginx closes the connection for an unknown Host; --host names a known one."""
     url, backend, _ = stack
     done = diagnose("--url", url, "--backend", backend, "--host", "unknown.example.net")
-    assert (done.returncode, _likely(done.stdout)) == (1, "wrong-host"), done.stdout
+    assert done.returncode == 1, done.stdout
+    assert _likely(done.stdout) == "wrong-host", done.stdout
     assert diagnose(f"--url={url}", f"--backend={backend}", "--host=example.com").returncode == 0
 
 
@@ -220,7 +224,8 @@ def test_not_ready(diagnose: Diagnose, status: str, body: bytes, cause: str) -> 
     with Backend(lambda _request, _connection: response(status, body)) as backend:
         address = f"http://{backend.upstream}"
         done = diagnose("--url", address, "--backend", address)
-    assert (done.returncode, _likely(done.stdout)) == (1, cause), done.stdout
+    assert done.returncode == 1, done.stdout
+    assert _likely(done.stdout) == cause, done.stdout
     assert _causes(_section(done.stdout, "Endpoints")) == {cause}
 
 
@@ -232,14 +237,16 @@ def test_a_service_that_does_not_answer(diagnose: Diagnose) -> None:
 
     with Backend(say_nothing) as silent, Backend() as outside:
         done = diagnose("--url", f"http://{outside.upstream}", "--backend", f"http://{silent.upstream}")
-    assert (done.returncode, _likely(done.stdout)) == (1, "backend-silent"), done.stdout
+    assert done.returncode == 1, done.stdout
+    assert _likely(done.stdout) == "backend-silent", done.stdout
 
 
 def test_only_the_way_between_is_broken(diagnose: Diagnose) -> None:
     """Inside 200, outside 502: nginx cannot use a service that is well."""
     with Backend(lambda _request, _connection: response("502 Bad Gateway")) as outside, Backend() as inside:
         done = diagnose("--url", f"http://{outside.upstream}", "--backend", f"http://{inside.upstream}")
-    assert (done.returncode, _likely(done.stdout)) == (1, "nginx-bypassed"), done.stdout
+    assert done.returncode == 1, done.stdout
+    assert _likely(done.stdout) == "nginx-bypassed", done.stdout
 
 
 # --------------------------------------------------------------------------------------------- lines of a real nginx
@@ -518,7 +525,8 @@ def test_secrets_in_addresses_are_not_shown(diagnose: Diagnose) -> None:
 def test_wrong_usage(diagnose: Diagnose, options: list[str]) -> None:
     """One line on standard error and exit code 2."""
     done = diagnose(*options)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2
+    assert done.stdout == ""
     assert re.fullmatch(r"diagnose: .*\n", done.stderr)
 
 
@@ -527,7 +535,8 @@ def test_it_says_when_it_could_not_look(diagnose: Diagnose, tools: Path) -> None
     with Backend() as backend:
         address = f"http://{backend.upstream}"
         done = diagnose("--url", address, "--backend", address, "--nginx-log", "/no/such.log")
-        assert (done.returncode, done.stderr) == (2, "diagnose: /no/such.log: cannot be read\n")
+        assert done.returncode == 2
+        assert done.stderr == "diagnose: /no/such.log: cannot be read\n"
         (tools / "curl").unlink()
         (tools / "wget").unlink()
         assert diagnose("--url", address).returncode == 2

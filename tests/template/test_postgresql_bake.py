@@ -117,7 +117,8 @@ def test_compose_migrates_before_the_service_starts_and_keeps_the_password_out(t
         "migrate": {"condition": "service_completed_successfully"},
     }
     assert migrate["depends_on"] == {"database": {"condition": "service_healthy"}}
-    assert (migrate["command"], migrate["restart"]) == (["alembic", "upgrade", "head"], "no")
+    assert migrate["command"] == ["alembic", "upgrade", "head"]
+    assert migrate["restart"] == "no"
     assert migrate["read_only"] is True
     assert compose["networks"]["data"] == {"internal": True}
     assert [name for name in services if "data" in services[name].get("networks", ["default"])] == [

@@ -201,7 +201,8 @@ def test_an_outage_of_the_database_needs_no_restart(stored: Service, url: str) -
             assert _status(f"{base}/api/items") == 200
         wait_until(lambda: _status(f"{base}/health/ready") == 503, what="503 after the database has gone")
         response = httpx.get(f"{base}/api/items")
-        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "1"
         assert _status(f"{base}/health/live") == 200
         running.send_signal(signal.SIGHUP)
         wait_until(lambda: running.output().count("is ready") == 2, what="a new worker, without a database", seconds=30)

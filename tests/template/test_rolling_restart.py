@@ -47,7 +47,9 @@ def test_it_is_clean_posix_shell() -> None:
     shellcheck = [str(Path(sys.executable).with_name("shellcheck")), "-s", "sh"]
     for command in (shellcheck, ["dash", "-n"], ["busybox", "sh", "-n"]):
         done = subprocess.run([*command, SCRIPT], capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert done.returncode == 0
+        assert done.stdout == ""
+        assert done.stderr == ""
 
 
 class _Fakes:
@@ -89,7 +91,8 @@ def test_one_after_the_other(shell: list[str], fakes: _Fakes) -> None:
     """Out, restart, in: all of it for one instance before anything happens to the next."""
     commands = ["--restart", fakes.note("restart"), "--out", fakes.note("out"), "--in", fakes.note("in")]
     done = _roll(shell, *fakes.arguments, *commands, *fakes.ports)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr == ""
     assert fakes.done() == [f"{step} {port}" for port in fakes.ports for step in ("out", "restart", "in")]
     assert done.stdout.splitlines()[-1] == f"rolling-restart: all restarted: {' '.join(fakes.ports)}"
 
@@ -98,7 +101,8 @@ def test_nothing_is_touched_while_one_is_not_ready(shell: list[str], fakes: _Fak
     """An instance that is down already means: no restart of any other."""
     fakes.unready.add(fakes.ports[2])
     done = _roll(shell, *fakes.arguments, "--restart", fakes.note("restart"), *fakes.ports)
-    assert (done.returncode, fakes.done()) == (1, [])
+    assert done.returncode == 1
+    assert fakes.done() == []
     assert done.stderr.startswith(f"rolling-restart: nothing is restarted: {fakes.ports[2]} is not ready (http://")
 
 
@@ -120,7 +124,8 @@ def test_an_instance_that_does_not_come_back_ends_it(shell: list[str], fakes: _F
     commands = ["--restart", restart, "--out", fakes.note("out"), "--in", fakes.note("in")]
     done = _roll(shell, *fakes.arguments, *commands, *fakes.ports)
     thread.join(_SECONDS)
-    assert (done.returncode, fakes.done()) == (1, [f"out {first}", f"restart {first}"])
+    assert done.returncode == 1
+    assert fakes.done() == [f"out {first}", f"restart {first}"]
     assert done.stderr == f"rolling-restart: {first}: not ready after 1 s; it is still out of the proxy\n"
 
 
@@ -131,7 +136,8 @@ def test_a_command_that_fails_ends_it(shell: list[str], fakes: _Fakes, step: str
     for name in ("restart", "out", "in"):
         commands += [f"--{name}", fakes.note(name, then="; exit 7" if name == step else "")]
     done = _roll(shell, *fakes.arguments, *commands, *fakes.ports)
-    assert (done.returncode, fakes.done()) == (1, [f"{name} {fakes.ports[0]}" for name in expected])
+    assert done.returncode == 1
+    assert fakes.done() == [f"{name} {fakes.ports[0]}" for name in expected]
     assert f"{fakes.ports[0]}: --{step} failed with exit code 7; " in done.stderr
 
 

@@ -212,11 +212,10 @@ def test_trust_follows_the_kind_of_socket(
     ],
 )
 def test_memory_is_shared_among_the_workers_and_one_replacement(
-    monkeypatch: pytest.MonkeyPatch, limit: int, workers: int, memory: int, surge: int
+    limit: int, workers: int, memory: int, surge: int
 ) -> None:
     """max_memory is the limit less a reserve of a tenth, at least 64 MiB, over workers + 1; a reload keeps to it."""
-    monkeypatch.setattr("gunicorn_conf.memory_limit", lambda: limit or None)
-    s = _settings(web_concurrency=workers)
+    s = compute({"WEB_CONCURRENCY": str(workers)}, facts={"cpus": 1, "M": limit})
     assert s.max_memory == memory
     assert s.reload_surge == surge
 
