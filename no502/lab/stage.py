@@ -135,6 +135,8 @@ class Stage:
             "NGINX_LISTEN": f"127.0.0.1:{port}",
             "NGINX_SERVER_NAME": "localhost 127.0.0.1",
             "NGINX_UPSTREAM": upstream,
+            # Every client of a scenario has the same address.
+            "NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT": examples["NGINX_REQUESTS_IN_FLIGHT"],
             "PROXY_READ_TIMEOUT": ladder["proxy_read_timeout"],
             "PROXY_KEEPALIVE_TIMEOUT": ladder["proxy_keepalive_timeout"],
             "PROXY_CONNECT_TIMEOUT": ladder["proxy_connect_timeout"],

@@ -53,8 +53,8 @@ def _findings(tree: Path) -> list[str]:
 def test_the_linter_finds_something_in_a_bad_file(tree: Path) -> None:
     """The twin: with server_tokens on, gixy reports it."""
     render(tree / "nginx", VARIABLES, nginx_version=(1, 31, 3), standalone=True)
-    main = tree / "nginx" / "nginx.conf"
-    main.write_text(
-        main.read_text(encoding="utf-8").replace("server_tokens off;", "server_tokens on;"), encoding="utf-8"
-    )
+    file = tree / "nginx" / "snippets" / "every-server.conf"
+    text = file.read_text(encoding="utf-8")
+    assert "server_tokens off;" in text
+    file.write_text(text.replace("server_tokens off;", "server_tokens on;"), encoding="utf-8")
     assert [finding for finding in _findings(tree / "nginx") if finding.startswith("version_disclosure")]

@@ -32,7 +32,7 @@ def _silent(host: str, port: int = 0) -> Iterator[int]:
 def _spread(proxy: Proxy, port: int, *last_octets: int) -> None:
     """Give the upstream these addresses with this port, as a name with several addresses would."""
     upstream = proxy.directory / "conf.d" / "upstream.conf"
-    before = f"server 127.0.0.{last_octets[0]}:{port} fail_timeout=0;"
+    before = f"server 127.0.0.{last_octets[0]}:{port} max_fails=1 fail_timeout=1s;"
     servers = [f"server 127.0.0.{last}:{port} max_fails=1 fail_timeout=1s;" for last in last_octets]
     text = upstream.read_text(encoding="utf-8")
     assert before in text

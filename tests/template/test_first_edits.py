@@ -65,7 +65,7 @@ class Order(Base):
     item_id: Mapped[int] = mapped_column(ForeignKey("items.id"))
 '''
 _MIGRATION = '''\
-"""orders
+"""orders.
 
 Revision ID: 0002
 Revises: {before}

@@ -293,7 +293,7 @@ def test_a_rolling_restart_loses_nothing(instances: tuple[list[str], str], tree:
     upstream = proxy.directory / "conf.d" / "upstream.conf"
     text = upstream.read_text(encoding="utf-8")
     servers = "\n".join(f"    server 127.0.0.1:{port} max_fails=1 fail_timeout=1s;" for port in ports)
-    changed = text.replace(f"    server 127.0.0.1:{ports[0]} fail_timeout=0;", servers)
+    changed = text.replace(f"    server 127.0.0.1:{ports[0]} max_fails=1 fail_timeout=1s;", servers)
     assert changed != text
     upstream.write_text(changed, encoding="utf-8")
     with proxy:

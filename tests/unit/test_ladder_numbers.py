@@ -220,10 +220,9 @@ def test_memory_is_shared_among_the_workers_and_one_replacement(
     assert s.reload_surge == surge
 
 
-def test_less_memory_for_a_worker_leaves_room_for_a_larger_surge(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_less_memory_for_a_worker_leaves_room_for_a_larger_surge() -> None:
     """With 100 MiB for each of two workers, 1 GiB has room for a whole second generation."""
-    monkeypatch.setattr("gunicorn_conf.memory_limit", lambda: 2**30)
-    s = _settings(web_concurrency=2, max_memory_override=100 * 2**20)
+    s = compute({"WEB_CONCURRENCY": "2", "GUNICORN_MAX_MEMORY": "100M"}, facts={"cpus": 1, "M": 2**30})
     assert s.reload_surge == 2
 
 
