@@ -9,7 +9,16 @@ import pytest
 from tests.support.template import TEMPLATE, bake, files_in
 from tests.template.conftest import UNUSUAL
 
-_VENDORED = ("app/asgi/", "ops/", "gunicorn_arbiter.py", "gunicorn_conf.py", "gunicorn_handover.py", "nginx/")
+_VENDORED = (
+    "app/asgi/",
+    "deploy/systemd/write-nginx",
+    "gunicorn_arbiter.py",
+    "gunicorn_conf.py",
+    "gunicorn_handover.py",
+    "nginx/",
+    "ops/",
+)
+"""Copied, not rendered."""
 _TARGETS = ["compose", "systemd", "kubernetes"]
 _KUBERNETES = {
     "deploy/kubernetes/base/autoscaler.yaml",
