@@ -4,12 +4,16 @@
 (``pytest-xdist``, ``--dist loadgroup``): tests of one group run one after the other in one process.
 """
 
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 _HERE = Path(__file__).resolve().parent
+
+# A shell without job control starts its background commands with SIGINT ignored, and so would be all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # An example that meets a busy machine is not a failure; what must be fast has a bound of its own.
 settings.register_profile("no502", deadline=None)

@@ -60,9 +60,7 @@ def test_command_explains_new_lines_and_reports_at_the_end(tmp_path: Path) -> No
     """Each new message is printed with its cause; Ctrl-C ends it with the report and the usual exit code."""
     log, output = tmp_path / "gunicorn.log", tmp_path / "output"
     log.touch()
-    # A shell without job control starts its background commands, these tests perhaps, with SIGINT ignored.
-    as_in_a_terminal = ["env", "--default-signal=INT"]
-    command = [*as_in_a_terminal, sys.executable, "-m", "no502", "doctor", "logs", "--follow", str(log)]
+    command = [sys.executable, "-m", "no502", "doctor", "logs", "--follow", str(log)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with output.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file, env=environment) as process:
         try:
