@@ -3,8 +3,10 @@
 import asyncio
 import fcntl
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from no502.asgi import Check, Metrics
 from tests.asgi.application import create_app
+from tests.support.cgroup import cpu_cgroup
 from tests.support.commands import ROOT
 
 
@@ -128,7 +131,9 @@ def test_a_request_is_in_flight_until_its_end() -> None:
 def test_a_worker_is_seen_leaving() -> None:
     """From the handover on it counts as draining, once, with the reason; a stopping instance is not ready."""
     leaving, ended = asyncio.Event(), asyncio.Event()
-    handover = SimpleNamespace(wait=leaving.wait, reason="max_requests", stopping=True)
+    reasons = ("max_requests", "reload")
+    counts = {"failed_boots": 2, "killed": 1}
+    handover = SimpleNamespace(wait=leaving.wait, reason="max_requests", reasons=reasons, stopping=True, **counts)
 
     async def inner(_scope: Scope, _receive: Receive, _send: Send) -> None:
         await ended.wait()
@@ -154,7 +159,93 @@ def test_a_worker_is_seen_leaving() -> None:
     assert [before[key] for key in keys] == [1, 0, 1, 0]
     assert [during[key] for key in keys] == [1, 1, 0, 1]
     assert during['app_handovers_total{reason="max_requests"}'] == 1
+    assert during['app_handovers_total{reason="reload"}'] == 0
+    assert during["app_failed_boots"] == 2
+    assert during["app_workers_killed_total"] == 1
     assert [after[key] for key in keys[:2]] == [0, 0]
+
+
+def test_missed_deadlines_are_counted() -> None:
+    """A request that gets 504 for its deadline counts, one that answers in time does not."""
+    application = create_app(seconds=0.05, metrics=True)
+
+    @application.get("/slow")
+    async def slow() -> None:
+        await asyncio.sleep(5)
+
+    with TestClient(application, base_url="http://localhost") as client:
+        client.post("/api/greetings", json={"text": "you"})
+        before = _numbers(client.get("/metrics").text)["app_deadline_passed_total"]
+        assert client.get("/slow").status_code == 504
+        assert _numbers(client.get("/metrics").text)["app_deadline_passed_total"] - before == 1
+
+
+def _compute(seconds: float) -> None:
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
+@pytest.mark.parametrize("block", [time.sleep, _compute], ids=["waits", "computes"])
+def test_a_blocked_event_loop_is_busy(block: Callable[[float], None]) -> None:
+    """What a handler keeps the event loop from doing anything else counts as busy; an idle loop is not."""
+    application = create_app(metrics=True)
+
+    @application.get("/block")
+    async def blocking() -> None:
+        block(0.6)
+
+    @application.get("/wait")
+    async def wait() -> None:
+        await asyncio.sleep(0.6)
+
+    with TestClient(application, base_url="http://localhost") as client:
+
+        def busy_after(path: str) -> float:
+            before = _numbers(client.get("/metrics").text)["app_event_loop_busy_seconds_total"]
+            client.get(path)
+            client.get("/wait")  # until the loop has looked at its clock again
+            return _numbers(client.get("/metrics").text)["app_event_loop_busy_seconds_total"] - before
+
+        assert busy_after("/wait") < 0.3
+        assert 0.3 < busy_after("/block") < 1.2
+
+
+@pytest.mark.parametrize("kind", ["tcp", "tcp6", "unix"])
+def test_the_accept_queue_has_a_depth(measured: TestClient, tmp_path: Path, kind: str) -> None:
+    """Connections that were not accepted yet are counted per address, and so is the room for them."""
+    family = {"tcp": socket.AF_INET, "tcp6": socket.AF_INET6, "unix": socket.AF_UNIX}[kind]
+    address: Any = {"tcp": ("127.0.0.1", 0), "tcp6": ("::1", 0), "unix": str(tmp_path / "app.sock")}[kind]
+    listener = socket.socket(family)
+    clients = [socket.socket(family) for _ in range(3)]
+    try:
+        listener.bind(address)
+        listener.listen(7)
+        name = listener.getsockname()
+        bind = {"tcp": "127.0.0.1:{}", "tcp6": "[::1]:{}", "unix": f"unix:{name}"}[kind].format(name[1])
+        for client in clients:
+            client.connect(name)
+        numbers = _numbers(measured.get("/metrics").text)
+        assert numbers[f'app_accept_queue{{bind="{bind}"}}'] == 3
+        assert numbers[f'app_accept_queue_limit{{bind="{bind}"}}'] == 7
+    finally:
+        for each in [listener, *clients]:
+            each.close()
+    assert f'app_accept_queue{{bind="{bind}"}}' not in _numbers(measured.get("/metrics").text)
+
+
+def test_cpu_throttling_is_counted() -> None:
+    """Under a CPU quota that is used up, the cgroup's throttled periods are numbers of this process."""
+    code = (
+        "import time; until = time.perf_counter() + 1\nwhile time.perf_counter() < until: pass\n"
+        "from no502.asgi import metrics; print(*metrics._cpu_periods())"
+    )
+    with cpu_cgroup(0.2) as cgroup:
+        command = [*cgroup.launcher, sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    periods, throttled = map(int, done.stdout.split())
+    assert 5 <= throttled <= periods
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ from typing import Literal
 import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
+from opentelemetry import trace
 from starlette.responses import StreamingResponse
 
+from no502.asgi import problem
 from tests.asgi.application import create_app
 
 _MEDIA_TYPE = "application/problem+json"
@@ -161,3 +163,19 @@ def test_a_client_cannot_forge_a_log_line(
     [line] = [line for line in capsys.readouterr().out.splitlines() if "app.access" in line]
     assert "forged" in line
     assert line.isprintable()
+
+
+def test_a_traced_request_has_its_trace_id(client: TestClient) -> None:
+    """A problem has the trace id where OpenTelemetry traces the request, and none elsewhere."""
+    application = client.app
+    assert isinstance(application, FastAPI)
+    span = trace.NonRecordingSpan(trace.SpanContext(trace_id=0xAB, span_id=1, is_remote=False))
+
+    @application.get("/traced")
+    async def traced() -> None:
+        raise HTTPException(status_code=418)
+
+    with trace.use_span(span):
+        body = bytes(problem({"type": "http"}, 404).body)
+    assert body.endswith(b'"trace_id":"' + b"0" * 30 + b'ab"}')
+    assert "trace_id" not in client.get("/traced").json()

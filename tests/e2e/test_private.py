@@ -30,7 +30,7 @@ _OVERRIDDEN = [
 _READ = ["WORKERS", "LISTENERS", "num_workers", "worker_age", "pidfile", "app"]
 _OWN = {"install", "Handover", "Arbiter", "Connection: close", "gunicorn_arbiter.py"}
 _PROVED = {
-    *("Worker.SIGNALS", ".wsgi", ".sock", "Server.server_state", ".servers", ".lifespan", "Config.encoded_headers"),
+    *("Worker.SIGNALS", ".wsgi", ".sock", "Server.server_state", ".servers", ".lifespan", "app", "pipeline"),
     *("Server.should_exit", "Config.ws_protocol_class", "handshake_complete", "handshake_completed_event"),
     *("connection.transport", ".writable", "cycle", "response_started", "default_headers", "conn.trailing_data"),
 }
@@ -125,7 +125,6 @@ async def _inspect(protocol: type[Any]) -> None:
     task = asyncio.create_task(server.serve(sockets=[listener]))
     await _until(lambda: server.started)
     assert config.http_protocol_class is protocol
-    assert isinstance(config.encoded_headers, list)
     assert isinstance(server.lifespan.state, dict)
     assert len(server.servers) == 1
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -135,8 +134,11 @@ async def _inspect(protocol: type[Any]) -> None:
     writer.write(b"GET / HTTP/1.1\r\nHost: e2e\r\n\r\n" * 2)
     await _until(lambda: connection.cycle)
     assert connection.cycle.response_started is False
+    assert callable(connection.app)
     if protocol is H11Protocol:
         assert connection.conn.trailing_data[0].startswith(b"GET")
+    else:
+        assert len(connection.pipeline) == 1
     connection.cycle.default_headers = [*connection.cycle.default_headers, (b"x-added", b"1")]
     release.set()
     assert b"x-added: 1" in await reader.readuntil(b"x-added: 1")

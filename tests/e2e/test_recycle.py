@@ -91,11 +91,11 @@ def test_one_worker_at_a_time(tmp_path: Path) -> None:
     """Of two workers that are due, the second waits until the first is gone: one extra process at most."""
     with Gunicorn(tmp_path, workers=2, max_requests=3) as server:
         workers = server.wait_for_workers(2)
+        (tmp_path / "hold").touch()  # before the requests: to reach each worker may take as many as one of them serves
         connections = [server.connect_to(pid) for pid in workers]
         for pid, busy in zip(workers, connections, strict=True):
             busy.send(request(f"/gate?file=open{pid}"))
         server.wait_for_lifespan("waits", count=2)
-        (tmp_path / "hold").touch()
         _use_up(server, 2)
         server.wait_for_lifespan("enters", count=3)
         server.wait_for_arbiter_pass()

@@ -152,6 +152,19 @@ def test_pipelined_request_is_served(tmp_path: Path, worker_class: str) -> None:
         assert second.data["body"] == "second"
 
 
+@each_variant
+def test_requests_that_are_sent_together_during_a_drain_are_served(tmp_path: Path, worker_class: str) -> None:
+    """Three requests in one segment, on a connection that was idle when the drain began: the last answer says close."""
+    with Gunicorn(tmp_path, worker_class=worker_class, max_requests=2) as server, server.connect() as pipe:
+        pipe.send(request("/"))
+        assert pipe.response().closes is False
+        _retire(server)
+        pipe.send(request("/", body=b"first") + request("/", body=b"second") + request("/", body=b"third"))
+        answers = [pipe.response() for _ in range(3)]
+    assert [answer.data["body"] for answer in answers] == ["first", "second", "third"]
+    assert [answer.closes for answer in answers] == [False, False, True]
+
+
 def test_pipelined_request_twin(tmp_path: Path) -> None:
     """uvicorn-worker with h11 drops a request that waits behind another one when it retires."""
     with (
