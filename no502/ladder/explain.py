@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from no502.errors import USAGE, UserError
-from no502.ladder import proxies, uvicorn_flags
+from no502.ladder import platforms, proxies, uvicorn_flags
 from no502.ladder.picture import draw
 from no502.ladder.rungs import GROUPS, RUNGS, Rung, is_overridden, value_of
 from no502.ladder.settings import load_settings
@@ -47,13 +47,24 @@ def explain(
     proxy: Annotated[
         proxies.Proxy | None, typer.Option(help="The lines for a proxy of your own.", show_default=False)
     ] = None,
+    platform: Annotated[
+        platforms.Platform | None,
+        typer.Option(help="What to set on a hosting platform.", show_default=False, case_sensitive=False),
+    ] = None,
 ) -> None:
     """Print the ladder that the environment and .env give here: formula, value, who enforces it, why."""
-    if proxy is not None:
+    if proxy is not None or platform is not None:
+        option, kind = (f"--proxy {proxy}", "proxy") if proxy is not None else (f"--platform {platform}", "platform")
         if output_format is not Format.TEXT or server is not Server.GUNICORN:
-            message = f"--proxy {proxy} prints the lines of one proxy; leave out --format and --server"
+            message = f"{option} prints the lines of one {kind}; leave out --format and --server"
             raise UserError(message, USAGE)
-        typer.echo(_proxy_text(proxy, load_settings()), nl=False)
+        if proxy is not None and platform is not None:
+            message = f"{option} prints the lines of one proxy; leave out --platform"
+            raise UserError(message, USAGE)
+        if platform is not None:
+            _print_platform(platform)
+        elif proxy is not None:
+            typer.echo(_proxy_text(proxy, load_settings()), nl=False)
         return
     if server is Server.UVICORN:
         if output_format not in {Format.TEXT, Format.JSON}:
@@ -74,6 +85,20 @@ def _proxy_text(proxy: proxies.Proxy, current: ServerSettings) -> str:
     return head + proxies.to_text(proxy, numbers)
 
 
+def _print_platform(platform: platforms.Platform) -> None:
+    """Print the file to standard output and, so that it can be redirected, what it rests on to standard error."""
+    hosting, current = platforms.PLATFORMS[platform], platforms.settings_for(platform)
+    most = "" if hosting.grace_limit is None else f" of {hosting.grace_limit} s at most"
+    typer.echo(
+        f"Not run on {hosting.title}: its documentation as of {platforms.AS_OF}, {hosting.source}\n"
+        f"It waits for a response: {hosting.waits}; keeps an idle connection: {hosting.idle}.",
+        err=True,
+    )
+    if hosting.gunicorn:
+        typer.echo(f"From the stop signal to SIGKILL: {current.stop_grace} s{most}.", err=True)
+    typer.echo(platforms.to_text(platform, current), nl=False)
+
+
 def to_text(current: ServerSettings) -> str:
     """Return the ladder for reading, 100 columns wide at most (links excepted)."""
     lines: list[str] = []
@@ -86,14 +111,18 @@ def to_text(current: ServerSettings) -> str:
 
 
 def _rung_text(rung: Rung, current: ServerSettings) -> list[str]:
-    value = value_of(rung, current)
-    shown = rung.show(value)
+    names = max(len(_label(one)) for one in RUNGS)
+    values = max(len(_shown(one, current)) for one in RUNGS)
     return [
-        f"{_label(rung):32} {shown:>8}   {_origin(rung, current)}",
+        f"{_label(rung):{names}}  {_shown(rung, current):>{values}}   {_origin(rung, current)}",
         f"    enforced by {rung.enforced_by}",
         *textwrap.wrap(rung.why, 100, initial_indent="    ", subsequent_indent="    "),
         f"    {rung.source}",
     ]
+
+
+def _shown(rung: Rung, current: ServerSettings) -> str:
+    return rung.show(value_of(rung, current))
 
 
 def _label(rung: Rung) -> str:

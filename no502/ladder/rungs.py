@@ -9,7 +9,19 @@ from gunicorn_conf import GROUPS, RUNGS, Rung
 if TYPE_CHECKING:
     from gunicorn_conf import ServerSettings
 
-__all__ = ["GROUPS", "RUNGS", "Rung", "is_overridden", "symbols", "value_of"]
+__all__ = ["GROUPS", "RUNGS", "Rung", "is_overridden", "rung_of", "symbols", "value_of"]
+
+
+def rung_of(variable: str) -> Rung:
+    """Return the rung that a variable sets.
+
+    Raises:
+        KeyError: There is none.
+    """
+    for rung in RUNGS:
+        if rung.variable == variable:
+            return rung
+    raise KeyError(variable)
 
 
 def value_of(rung: Rung, settings: ServerSettings) -> int | None:

@@ -1,13 +1,15 @@
-"""The numbers in force in the working directory."""
+"""The numbers in force in the working directory, and those that given variables make."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gunicorn_conf import ServerSettings
 
-__all__ = ["load_settings"]
+__all__ = ["load_settings", "values_from"]
 
 
 def load_settings() -> ServerSettings:
@@ -19,3 +21,15 @@ def load_settings() -> ServerSettings:
     from gunicorn_conf import load  # noqa: PLC0415  it computes when it is imported
 
     return load()
+
+
+def values_from(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return ``worker_class`` and every rung's value by name, computed from these variables alone.
+
+    Raises:
+        gunicorn_conf.LadderError: Bad variables; ``problems`` has a line for each.
+    """
+    from gunicorn_conf import RUNGS, compute  # noqa: PLC0415  it computes when it is imported
+
+    settings = compute(variables)
+    return {"worker_class": settings.worker_class, **{rung.name: getattr(settings, rung.name) for rung in RUNGS}}

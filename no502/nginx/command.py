@@ -16,9 +16,10 @@ from no502.data import data_path
 from no502.errors import USAGE, UserError
 from no502.ladder.fronts import FRONTS
 from no502.ladder.settings import load_settings
+from no502.near import did_you_mean
 from no502.nginx.binary import nginx_user
 from no502.nginx.binary import nginx_version as version_of
-from no502.nginx.render import render
+from no502.nginx.render import CLIENT_IDLE, render
 
 if TYPE_CHECKING:
     from gunicorn_conf import ServerSettings
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["collect_variables", "nginx_command", "render"]
 
 _STABLE = "1.30"
-_IDLE_CLIENTS = 75
 _MARGIN = 20
 _ONLY_HERE = "localhost"
 
@@ -108,9 +108,11 @@ def _client_keepalive(front: str) -> int:
     """Return how long nginx keeps an idle connection of a named front proxy: longer than that proxy does."""
     vendor = FRONTS.get(front.lower())
     if vendor is None or vendor.idle is None:
-        message = f"--front {front}: unknown; one of {', '.join(sorted(FRONTS))}, or set NGINX_KEEPALIVE_TIMEOUT"
+        names = sorted(FRONTS)
+        allowed = f"one of {', '.join(names)}, or set NGINX_KEEPALIVE_TIMEOUT"
+        message = f"--front {front}: unknown; {allowed}{did_you_mean(front, names)}"
         raise UserError(message, USAGE)
-    return max(_IDLE_CLIENTS, math.ceil(vendor.idle) + _MARGIN)
+    return max(CLIENT_IDLE, math.ceil(vendor.idle) + _MARGIN)
 
 
 def _user(stated: str | None) -> str | None:

@@ -19,36 +19,32 @@ from no502.nginx.variables import (
     problems_of,
     unknown_names,
 )
+from no502.nginx.versions import HTTP2_DIRECTIVE, OLDEST, UPSTREAM_RESOLVER, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
     "CLIENTS_SHARE",
-    "HTTP2_DIRECTIVE",
-    "KEEPALIVE_MIN_TIMEOUT",
-    "OLDEST",
-    "RESOLVE",
+    "CLIENT_IDLE",
     "for_version",
     "render",
     "substitute",
 ]
-
-OLDEST = (1, 22, 0)
-"""The oldest nginx that the files are written for."""
-HTTP2_DIRECTIVE = (1, 25, 1)
-"""``http2 on`` instead of a parameter of ``listen``. https://nginx.org/en/docs/http/ngx_http_v2_module.html#http2"""
-RESOLVE = (1, 27, 3)
-"""``server NAME resolve``. https://nginx.org/en/docs/http/ngx_http_upstream_module.html#resolve"""
-KEEPALIVE_MIN_TIMEOUT = (1, 27, 4)
-"""Idle clients and reloads. https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_min_timeout"""
 
 CLIENTS_SHARE = 4
 """One client may have this part of the requests in flight."""
 CLIENT_NEEDS = 32
 """But not fewer: a browser has dozens of requests in flight over HTTP/2."""
 
-_DEFAULTS = {"NGINX_KEEPALIVE_TIMEOUT": "75", "NGINX_ACCESS_LOG": "/var/log/nginx/access.log"}
+CLIENT_IDLE = 75
+"""Seconds that idle client connections are kept unless something says otherwise; nginx's own default, too."""
+
+_DEFAULTS = {
+    "NGINX_KEEPALIVE_TIMEOUT": str(CLIENT_IDLE),
+    "NGINX_ACCESS_LOG": "/var/log/nginx/access.log",
+    "NGINX_TLS_PORT": "443",
+}
 _USER = Path("conf.d/main/user.conf")
 _USER_REASON = """\
 # The user of nginx's workers, as the installed nginx has it: a socket's mode may let in that group only.
@@ -93,7 +89,7 @@ def render(  # noqa: PLR0913  keyword-only, and each is a different thing
     """
     problems = list(unknown_names(settings))
     if nginx_version < OLDEST:
-        problems.append(f"nginx {_dotted(nginx_version)}: too old; the files need {_dotted(OLDEST)} or newer")
+        problems.append(f"nginx {dotted(nginx_version)}: too old; the files need {dotted(OLDEST)} or newer")
     settings = _complete(settings, standalone=standalone)
     variants = _variants(settings, nginx_version=nginx_version, tls=tls, standalone=standalone)
     texts = {name: for_version(text, nginx_version) for name, text in _texts(variants).items()}
@@ -164,7 +160,7 @@ def _variants(
 ) -> list[str]:
     """Name the directories below ``variants`` whose files replace the ones of the same name in ``templates``."""
     chosen = []
-    if is_one_address(settings.get(UPSTREAM, "")) or nginx_version < RESOLVE:
+    if is_one_address(settings.get(UPSTREAM, "")) or nginx_version < UPSTREAM_RESOLVER:
         chosen.append("static-upstream")
     if tls:
         chosen.append("tls")
@@ -232,7 +228,3 @@ def _write(out: Path, files: Mapping[Path, str]) -> list[Path]:
         message = f"the nginx configuration cannot be written: {error}"
         raise UserError(message, FAILED) from None
     return [out / name for name in files]
-
-
-def _dotted(version: tuple[int, int, int]) -> str:
-    return ".".join(map(str, version))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 from typing import TYPE_CHECKING, NamedTuple
+
+from no502.near import closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +40,7 @@ _HOST = rf"(?:\*\.)?{_NAME}|{_IPV4}|{_IPV6}"
 _OF_THE_IMAGE = re.compile(r"NGINX_(?:VERSION|ENVSUBST_\w+|ENTRYPOINT_\w+|LOCAL_RESOLVERS)")
 
 
-MAY_BE_EMPTY = {"NGINX_CORS_ORIGINS"}
+MAY_BE_EMPTY = {"NGINX_CORS_ORIGINS", "NGINX_HSTS"}
 """Variables whose empty value has a meaning."""
 
 
@@ -68,6 +69,7 @@ VARIABLES = {
     "NGINX_CORS_ORIGINS": Variable(
         rf"\*|{_ORIGIN}(?: *, *{_ORIGIN})*", "origins such as https://app.example.com, separated by commas, or *"
     ),
+    "NGINX_HSTS": Variable(r"\d{1,9}", "seconds, digits only; 0 or empty: the header is not sent"),
     "NGINX_ACCESS_LOG": Variable(
         r"/[^\s;{}'\"$\\#]+", "an absolute path without spaces, quotes or any of ; { } $ # \\"
     ),
@@ -75,6 +77,7 @@ VARIABLES = {
         rf"(?:{_IPV4}|{_IPV6})(?::{_PORT})?", "the address of a DNS server, with :port if not 53"
     ),
     "NGINX_TLS_LISTEN": Variable(_LISTEN, _LISTEN_TEXT),
+    "NGINX_TLS_PORT": Variable(_PORT, "a port, 1 to 65535"),
     "NGINX_TLS_CERTIFICATE": Variable(_PATH, "an absolute path without spaces, quotes or any of ; { } $ # : \\"),
     "NGINX_TLS_CERTIFICATE_KEY": Variable(_PATH, "an absolute path without spaces, quotes or any of ; { } $ # : \\"),
     TRUSTED_PROXIES: Variable(r".+", "a comma list of addresses and networks (10.0.0.0/8, without host bits)"),
@@ -104,8 +107,8 @@ def unknown_names(settings: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(settings):
         if name in VARIABLES or not name.startswith(("NGINX_", "PROXY_")) or _OF_THE_IMAGE.fullmatch(name):
             continue
-        closest = difflib.get_close_matches(name, VARIABLES, n=1)
-        hint = f"did you mean {closest[0]}?" if closest else f"known: {', '.join(VARIABLES)}"
+        near = closest(name, VARIABLES)
+        hint = f"did you mean {near}?" if near else f"known: {', '.join(VARIABLES)}"
         yield f"{name}: unknown variable; {hint}"
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Self
 
 from no502.errors import UserError
 from no502.serve.children import Child
+from no502.serve.named import meant
 from no502.serve.readiness import ask_nginx, ask_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from no502.serve.stop_request import StopRequest
 
@@ -26,11 +27,14 @@ _POLL_SECONDS = 0.1
 _NGINX_QUIT_SECONDS = 5
 _SHOWN_LINES = 40
 _NOT_FOUND = "404"
+_SERVER_ERROR = 500
 _BOOT_FAILURE = "Exception in worker process"
 _BOOT_FAILURE_END = "Worker exiting"
 _GENERATED = "app/server.py"
 _NO_ATTRIBUTE = re.compile(r"Failed to find attribute '([^']+)' in '([^']+)'")
-_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([^'.]+)")
+_NOT_CALLABLE = "Application object must be callable."
+_EXCEPTION = re.compile(r"^\s*[\w.]*(?:Error|Exception)\b|: No module named ")
+_NO_MODULE = re.compile(r"(?:ModuleNotFoundError|^/\S+): No module named '?([^'.\s]+)")
 
 
 class Pair:
@@ -40,11 +44,16 @@ class Pair:
         application: ``module:attribute``.
         socket: Where gunicorn listens; it is told by ``GUNICORN_BIND``.
         nginx: The command that runs nginx in the foreground.
-        port: The port that this configuration listens on.
+        port: The port that this configuration listens on for the application.
+        tls: Whether it ends TLS there.
         stop: When to stop.
         stop_grace: Seconds that gunicorn may take to leave.
         ready_path: The path that answers 200 when the application is ready.
         configuration: gunicorn's configuration file; None: the one of the working directory, else the installed module.
+        arguments: More options of gunicorn.
+        python: The interpreter that runs gunicorn; None: this one.
+        advice: What to do about a package that is not installed; it is then said without a traceback.
+        any_answer: Whether each answer of the application below 500 says that it is ready, not only 200.
     """
 
     def __init__(  # noqa: PLR0913  keyword-only, and each is a different thing
@@ -54,16 +63,26 @@ class Pair:
         socket: Path,
         nginx: list[str],
         port: int,
+        tls: bool = False,
         stop: StopRequest,
         stop_grace: int,
         ready_path: str,
         configuration: Path | None = None,
+        arguments: Sequence[str] = (),
+        python: Path | None = None,
+        any_answer: bool = False,
+        advice: str | None = None,
     ) -> None:
         self._application = application
         self._configuration = configuration
+        self._arguments = list(arguments)
+        self._python = sys.executable if python is None else str(python)
+        self._any_answer = any_answer
+        self._advice = advice
         self._socket = socket
         self._nginx_command = nginx
         self._port = port
+        self._tls = tls
         self._stop = stop
         self._stop_grace = stop_grace
         self._ready_path = ready_path
@@ -73,7 +92,7 @@ class Pair:
     def __enter__(self) -> Self:
         """Start gunicorn; nginx follows when there is something to pass requests to."""
         configuration = str(self._configuration or _configuration())
-        command = [sys.executable, "-m", "gunicorn", "-c", configuration, self._application]
+        command = [self._python, "-m", "gunicorn", "-c", configuration, *self._arguments, self._application]
         environment = {**os.environ, "GUNICORN_BIND": f"unix:{self._socket}", "PYTHONUNBUFFERED": "1"}
         if configuration == _GENERATED and sys.stdout.isatty():
             environment.setdefault("APP_LOG_FORMAT", "console")  # the servers write into a pipe
@@ -102,8 +121,8 @@ class Pair:
                 message says which side it was.
         """
         deadline = time.monotonic() + seconds
-        while (answer := self._answer()) != "200":
-            self._require_both()
+        while not self._is_ready(answer := self._answer()):
+            self.require_both()
             if answer == _NOT_FOUND and ask_worker(self._socket, self._ready_path) == _NOT_FOUND:
                 hint = "name a path that answers 200 when it is ready, such as --ready-path /"
                 message = f"the application answers 404 at {self._ready_path}; {hint}"
@@ -114,13 +133,50 @@ class Pair:
                 return False
         return True
 
+    def reload(self) -> None:
+        """Have gunicorn replace its workers: SIGHUP."""
+        self._gunicorn.signal(signal.SIGHUP)
+
+    def workers(self) -> set[int]:
+        """Return the process ids of gunicorn's workers: the children of its main process."""
+        path = Path(f"/proc/{self._gunicorn.pid}/task/{self._gunicorn.pid}/children")
+        try:
+            return {int(word) for word in path.read_text(encoding="ascii").split()}
+        except OSError:
+            return set()
+
+    def require_both(self) -> None:
+        """Do nothing while both run.
+
+        Raises:
+            UserError: One of them ended by itself.
+        """
+        for child in self._children:
+            code = child.exit_code
+            if code is not None:
+                lines = child.lines()
+                missing = _missing(lines, self._application)
+                last = next((line for line in reversed(lines) if _EXCEPTION.search(line)), "")
+                if missing and self._advice is not None and _NO_MODULE.search(last):
+                    message = f"{missing[-1]} is not installed for {self._python}: {self._advice}"
+                    raise UserError(message)
+                if wrong := _wrong_name(lines, self._application):
+                    raise UserError(wrong)
+                message = f"{child.name} ended by itself with exit code {code}; its last lines:\n{_last_lines(child)}"
+                raise UserError("\n".join([message, *_hints(lines, self._application, self._python)]))
+
+    def _is_ready(self, answer: str) -> bool:
+        if self._any_answer and self._nginx is not None:
+            return answer.isdecimal() and int(answer) < _SERVER_ERROR
+        return answer == "200"
+
     def _answer(self) -> str:
         """Ask through nginx; before that, start nginx as soon as gunicorn listens."""
         if self._nginx is None:
             if not self._socket.exists():
                 return "not started"
             self._nginx = self._start("nginx", self._nginx_command)
-        return ask_nginx(self._port, self._ready_path)
+        return ask_nginx(self._port, self._ready_path, tls=self._tls)
 
     def serve(self, write: Callable[[str], None]) -> None:
         """Pass on the output of both until a request to stop comes.
@@ -131,25 +187,19 @@ class Pair:
         for child in self._children:
             child.show_output(write)
         while not self._stop.within(_POLL_SECONDS):
-            self._require_both()
+            self.require_both()
 
     def _start(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Child:
         child = Child(name, command, environment)
         self._children.append(child)
         return child
 
-    def _require_both(self) -> None:
-        for child in self._children:
-            code = child.exit_code
-            if code is not None:
-                message = f"{child.name} ended by itself with exit code {code}; its last lines:\n{_last_lines(child)}"
-                raise UserError("\n".join([message, *_hints(child.lines(), self._application)]))
-
     def _not_ready(self, answer: str, seconds: int) -> str:
         direct = ask_worker(self._socket, self._ready_path)
+        wanted = "below 500" if self._any_answer else "200"
         side = self._nginx if direct == "200" and self._nginx is not None else self._gunicorn
         return (
-            f"not ready after {seconds} s: {self._ready_path} must answer 200. "
+            f"not ready after {seconds} s: {self._ready_path} must answer {wanted}. "
             f"Through nginx: {answer}. gunicorn itself: {direct}. Last lines of {side.name}:\n{_last_lines(side)}"
         )
 
@@ -175,26 +225,37 @@ def _last_lines(child: Child) -> str:
     return "\n".join(shown[-_SHOWN_LINES:]) or "    (it wrote nothing)"
 
 
-def _hints(lines: list[str], application: str) -> list[str]:
-    """Return what to do about an application that gunicorn cannot load: one line for each cause, in order.
+def _missing(lines: list[str], application: str) -> list[str]:
+    """Return the packages that gunicorn, or the application, imports and that are not installed."""
+    own = application.partition(":")[0].partition(".")[0]
+    found = [match[1] for line in lines if (match := _NO_MODULE.search(line))]
+    return [name for name in dict.fromkeys(found) if name != own]
+
+
+def _wrong_name(lines: list[str], application: str) -> str:
+    """Return one line about a name behind which gunicorn finds no application; empty where it is another fault."""
+    module, _, attribute = application.partition(":")
+    for line in lines:
+        if found := _NO_ATTRIBUTE.search(line):
+            right = meant(found[2], found[1])
+            return f"{found[2]} has no {found[1]}: name the variable with the application, such as {found[2]}:{right}"
+        if _NOT_CALLABLE in line:
+            name, right = attribute or "application", meant(module, attribute)
+            problem = f"{name} in {module} is no application: it cannot be called"
+            return f"{problem}; name the variable with the application, such as {module}:{right}"
+    return ""
+
+
+def _hints(lines: list[str], application: str, python: str) -> list[str]:
+    """Return what to do about packages that are not installed: one line for each.
 
     Args:
         lines: The output of gunicorn.
         application: ``module:attribute``, or a module alone, in which gunicorn looks for ``application``.
+        python: The interpreter that runs gunicorn.
     """
-    module = application.partition(":")[0]
-    hints = []
-    for line in lines:
-        if found := _NO_ATTRIBUTE.search(line):
-            hints.append(
-                f"{found[2]} has no {found[1]}: name the variable with the application, such as {found[2]}:app"
-            )
-        elif (found := _NO_MODULE.search(line)) and found[1] != module.partition(".")[0]:
-            hints.append(
-                f"{found[1]} is not installed for {sys.executable}: "
-                "install no502 and what the application needs into one environment"
-            )
-    return list(dict.fromkeys(hints))
+    advice = "install no502 and what the application needs into one environment"
+    return [f"{name} is not installed for {python}: {advice}" for name in _missing(lines, application)]
 
 
 def _configuration() -> str:

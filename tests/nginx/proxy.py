@@ -34,6 +34,7 @@ VARIABLES = {
     "NGINX_REQUESTS_IN_FLIGHT": "256",
     "NGINX_KEEPALIVE_TIMEOUT": "75",
     "NGINX_CORS_ORIGINS": "",
+    "NGINX_HSTS": "",
     "NGINX_ACCESS_LOG": "/var/log/nginx/access.log",
     "NGINX_RESOLVER": "127.0.0.1",
     "NGINX_TLS_LISTEN": "443",
@@ -214,6 +215,23 @@ class Proxy:
         before = set(self.workers())
         self.hangup()
         wait_until(lambda: self.workers() and not before & set(self.workers()), what="the new worker processes")
+
+    def shorten(self, directive: str) -> None:
+        """Set one of the times for clients to a second: the shipped ones would make the test wait for as long."""
+        places = [self.directory / "snippets" / "every-server.conf", self.directory / "conf.d" / "app" / "numbers.conf"]
+        (file,) = [file for file in places if f"\n{directive} " in file.read_text(encoding="utf-8")]
+        self._replace(file, rf"(?m)^{directive} \d+s;$", f"{directive} 1s;")
+
+    def use_one_worker(self) -> None:
+        """Use one worker process, so that all requests share one pool of connections."""
+        self._replace(self.directory / "nginx.conf", r"worker_processes auto;", "worker_processes 1;")
+        wait_until(lambda: len(self.workers()) == 1, what="one worker process")
+
+    def _replace(self, file: Path, pattern: str, replacement: str) -> None:
+        text, count = re.subn(pattern, replacement, file.read_text(encoding="utf-8"))
+        assert count == 1, f"{count} times {pattern} in {file}"
+        file.write_text(text, encoding="utf-8")
+        self.reload()
 
     def workers(self) -> list[int]:
         """Return the process ids of the worker processes."""

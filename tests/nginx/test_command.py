@@ -105,7 +105,7 @@ def test_default_version_is_the_installed_nginxs(here: Path, tmp_path: Path) -> 
         assert ("\nkeepalive_min_timeout" in _text(here, "app/numbers.conf")) == knows
 
 
-def test_a_name_that_nobody_will_ask_for_is_told(here: Path) -> None:
+def test_a_name_that_no_client_will_ask_for_is_told(here: Path) -> None:
     """The example's server name answers here only, and the command says so."""
     assert "answers to localhost only" in _run(here, "--out", "out").stdout
     assert "answers to" not in _run(here, "--out", "out", "--server-name", "a.example").stdout

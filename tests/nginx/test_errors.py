@@ -23,7 +23,7 @@ def _is_problem(answer: Answer, status: int) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_application_down(start: ProxyFactory, method: str) -> None:
-    """Nobody listens: 502 at once, as a problem with the request id, and a line in the error log."""
+    """No process listens: 502 at once, as a problem with the request id, and a line in the error log."""
     proxy = start(f"127.0.0.1:{free_port()}")
     answer = proxy.ask(method, headers={"X-Request-ID": _ID})
     _is_problem(answer, 502)
@@ -106,27 +106,42 @@ def test_only_public_health_paths_pass(start: ProxyFactory) -> None:
 
 
 def test_security_headers(start: ProxyFactory) -> None:
-    """Every answer has them; the application's own value stands; HSTS only where the client came by HTTPS."""
+    """Every answer has them; the application's own value stands."""
     own = ["X-Frame-Options: DENY", "Referrer-Policy: no-referrer", "X-Content-Type-Options: nosniff"]
 
     def answer(request: Request, _connection: socket.socket) -> bytes:
         return response("200 OK", b"", *own) if request.target == "/own" else OK
 
-    names = ("X-Frame-Options", "Referrer-Policy", "X-Content-Type-Options", "Strict-Transport-Security")
+    names = ("X-Frame-Options", "Referrer-Policy", "X-Content-Type-Options")
     with Backend(answer) as backend:
-        proxy = start(backend.upstream, NGINX_TRUSTED_PROXIES="127.0.0.1")
+        proxy = start(backend.upstream)
         ours = proxy.ask().headers
         theirs = proxy.ask(path="/own").headers
-        over_tls = proxy.ask(headers={"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}).headers
     assert [ours.get_all(name) for name in names] == [
         ["SAMEORIGIN"],
         ["strict-origin-when-cross-origin"],
         ["nosniff"],
-        None,
     ]
-    assert [theirs.get_all(name) for name in names] == [["DENY"], ["no-referrer"], ["nosniff"], None]
-    assert over_tls.get_all("Strict-Transport-Security") == ["max-age=31536000"]
+    assert [theirs.get_all(name) for name in names] == [["DENY"], ["no-referrer"], ["nosniff"]]
     assert ours.get_all("Server") == ["nginx"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [("31536000", ["max-age=31536000"]), ("300", ["max-age=300"]), ("0", None), ("", None)]
+)
+def test_hsts_is_sent_where_it_is_asked_for(start: ProxyFactory, seconds: str, expected: list[str] | None) -> None:
+    """Only to a client that came by HTTPS, with the seconds of NGINX_HSTS; the application's own value stands."""
+
+    def answer(request: Request, _connection: socket.socket) -> bytes:
+        return response("200 OK", b"", "Strict-Transport-Security: max-age=7") if request.target == "/own" else OK
+
+    by_https = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+    with Backend(answer) as backend:
+        proxy = start(backend.upstream, NGINX_TRUSTED_PROXIES="127.0.0.1", NGINX_HSTS=seconds)
+        answers = [
+            proxy.ask(path=path, headers=headers) for path, headers in (("/", {}), ("/", by_https), ("/own", by_https))
+        ]
+    assert [a.headers.get_all("Strict-Transport-Security") for a in answers] == [None, expected, ["max-age=7"]]
 
 
 def test_errors_of_nginx_before_the_application_hide_the_version(start: ProxyFactory) -> None:

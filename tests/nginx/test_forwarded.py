@@ -96,7 +96,7 @@ def test_unknown_host_gets_no_answer(start: ProxyFactory, host: str) -> None:
 
 
 def test_request_without_host_gets_no_answer(start: ProxyFactory) -> None:
-    """An HTTP/1.0 request without a Host header is nobody's."""
+    """An HTTP/1.0 request without a Host header names no site: nginx closes the connection."""
     with Backend() as backend:
         assert start(backend.upstream).raw("GET / HTTP/1.0\r\n\r\n") == b""
     assert backend.requests == []

@@ -11,7 +11,8 @@ from no502.data import data_path
 from no502.errors import UserError
 from no502.nginx.binary import check_configuration
 from no502.nginx.command import render
-from no502.nginx.render import RESOLVE, for_version
+from no502.nginx.render import for_version
+from no502.nginx.versions import UPSTREAM_RESOLVER
 from tests.nginx.proxy import VARIABLES, Nginx, command
 
 _CONTAINER = {
@@ -37,6 +38,7 @@ _REQUIRED = [
     "NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT",
     "NGINX_KEEPALIVE_TIMEOUT",
     "NGINX_CORS_ORIGINS",
+    "NGINX_HSTS",
     "NGINX_ACCESS_LOG",
     "PROXY_CONNECT_TIMEOUT",
     "PROXY_READ_TIMEOUT",
@@ -75,7 +77,7 @@ def _mount(nginx: Nginx, target: Path, environment: dict[str, str], *variants: s
 
 def _variants(nginx: Nginx, upstream: str) -> list[str]:
     """Return what README.md tells to mount besides."""
-    return [] if nginx.version >= RESOLVE and not upstream.startswith("127.") else ["static-upstream"]
+    return [] if nginx.version >= UPSTREAM_RESOLVER and not upstream.startswith("127.") else ["static-upstream"]
 
 
 @pytest.mark.parametrize("upstream", ["127.0.0.1:8000", "app:8000"])
@@ -106,7 +108,7 @@ def test_image_loads(nginx: Nginx, tree: Path) -> None:
 def test_a_variable_that_is_not_set_is_named(nginx: Nginx, tree: Path, missing: str) -> None:
     """nginx does not start while a variable is missing; its message has the name, or the line where it stands."""
     environment = {name: value for name, value in {**_CONTAINER, **_ALL}.items() if name != missing}
-    variants = _variants(nginx, "127.0.0.1:8000") if nginx.version < RESOLVE else []
+    variants = _variants(nginx, "127.0.0.1:8000") if nginx.version < UPSTREAM_RESOLVER else []
     _mount(nginx, tree, environment, *variants, "standalone")
     with pytest.raises(UserError) as caught:
         check_configuration(nginx.path, command(nginx, tree)[1:])

@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from tests.nginx.proxy import HOST, ProxyFactory
-from tests.nginx.test_limits import one_worker
 from tests.support.backend import OK, Backend, Request
 from tests.support.polling import wait_until
 
@@ -36,7 +35,7 @@ def test_a_burst_finds_all_connections_of_the_one_before(start: ProxyFactory) ->
     with Backend(answer) as backend, contextlib.ExitStack() as stack:
         stack.callback(opened.set)
         proxy = start(backend.upstream, PROXY_KEEPALIVE_TIMEOUT="120", PROXY_READ_TIMEOUT="120")
-        one_worker(proxy)
+        proxy.use_one_worker()
         clients = [stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port), 60.0)) for _ in range(count)]
         for total in (count, 2 * count):
             opened.clear()
@@ -52,7 +51,7 @@ def test_a_connection_serves_thousands_of_requests(start: ProxyFactory) -> None:
     """It is not renewed after nginx's default of 1,000 requests."""
     with Backend() as backend:
         proxy = start(backend.upstream, PROXY_KEEPALIVE_TIMEOUT="120")
-        one_worker(proxy)
+        proxy.use_one_worker()
         connection = proxy.connect()
         for _ in range(1100):
             assert proxy.ask("POST", body=b"x", connection=connection).status == 200

@@ -9,12 +9,9 @@ from pathlib import Path
 from no502.data import data_path
 from no502.nginx.binary import check_configuration
 from no502.nginx.command import render
-from tests.nginx.proxy import HOST, VARIABLES, Nginx, Proxy, ProxyFactory, command
-from tests.nginx.test_slow_clients import shorten
+from tests.nginx.proxy import HOST, VARIABLES, Nginx, ProxyFactory, command
 from tests.support.backend import OK, Backend, Request
 from tests.support.polling import wait_until
-
-__all__ = ["one_worker"]
 
 _SECONDS = 60.0
 _IN_FLIGHT = 300  # each is two connections, more than nginx's default of 512 for a worker process
@@ -31,7 +28,7 @@ def test_more_requests_in_flight_than_nginx_has_connections_for_by_default(start
     with Backend(answer) as backend, contextlib.ExitStack() as stack:
         stack.callback(opened.set)
         proxy = start(backend.upstream, NGINX_REQUESTS_IN_FLIGHT="1000", PROXY_READ_TIMEOUT="120")
-        one_worker(proxy)
+        proxy.use_one_worker()
         clients = []
         for number in range(_IN_FLIGHT):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port), _SECONDS))
@@ -40,16 +37,6 @@ def test_more_requests_in_flight_than_nginx_has_connections_for_by_default(start
         wait_until(lambda: len(backend.requests) == _IN_FLIGHT, seconds=_SECONDS, what="all requests at the backend")
         opened.set()
         assert {client.recv(4096)[:13] for client in clients} == {b"HTTP/1.1 200 "}
-
-
-def one_worker(proxy: Proxy) -> None:
-    """Reload it with one worker process, so that all requests share one pool of connections."""
-    main = proxy.directory / "nginx.conf"
-    text, count = re.subn(r"worker_processes auto;", "worker_processes 1;", main.read_text(encoding="utf-8"))
-    assert count == 1
-    main.write_text(text, encoding="utf-8")
-    proxy.reload()
-    wait_until(lambda: len(proxy.workers()) == 1, seconds=_SECONDS, what="one worker process")
 
 
 def test_a_long_chunked_download_arrives_whole(start: ProxyFactory) -> None:
@@ -74,7 +61,7 @@ def test_a_client_that_takes_nothing(start: ProxyFactory) -> None:
     large = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     with Backend(lambda _request, _connection: large) as backend:
         proxy = start(backend.upstream)
-        shorten(proxy, "send_timeout")
+        proxy.shorten("send_timeout")
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", proxy.port))

@@ -12,7 +12,7 @@ import trustme
 
 from no502.nginx.binary import check_configuration
 from no502.nginx.command import render
-from no502.nginx.render import RESOLVE
+from no502.nginx.versions import UPSTREAM_RESOLVER
 from tests.nginx.proxy import VARIABLES, Nginx, ask_the_machine, command
 
 _UPSTREAMS = {"unix": "unix:/run/app/gunicorn.sock", "address": "127.0.0.1:8000", "name": "app.test:8000"}
@@ -36,7 +36,7 @@ def test_variant(nginx: Nginx, tree: Path, certificate: dict[str, str], choice: 
     upstream, tls, trusted = choice
     variables = {**VARIABLES, **certificate, "NGINX_UPSTREAM": _UPSTREAMS[upstream], "NGINX_TRUSTED_PROXIES": trusted}
     render(out, variables, nginx_version=nginx.version, tls=tls, standalone=True)
-    if upstream == "name" and nginx.version < RESOLVE:
+    if upstream == "name" and nginx.version < UPSTREAM_RESOLVER:
         ask_the_machine(out, "app.test")
     check_configuration(nginx.path, command(nginx, out)[1:])
     done = subprocess.run([*command(nginx, out), "-t"], capture_output=True, text=True, check=True)

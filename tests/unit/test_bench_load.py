@@ -195,7 +195,7 @@ def test_a_connection_closed_between_requests_loses_nothing() -> None:
     _assert_each_sent_once(server, outcome)
 
 
-def test_nobody_listening_is_a_loss_for_every_request() -> None:
+def test_a_port_without_a_listener_is_a_loss_for_every_request() -> None:
     """A refused connection loses the request that wanted it."""
     outcome = run(Plan(free_port(), seconds=20.0, requests=7, connections=2))
     assert outcome.lost_by_reason == {"connect: ConnectionRefusedError": 7}

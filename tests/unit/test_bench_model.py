@@ -50,7 +50,7 @@ def test_missing_capacity() -> None:
 
 
 def test_losses_are_a_share_of_what_is_in_flight() -> None:
-    """Of 24 requests in flight on 8 workers, the one that leaves takes 3: 2.4 a second at 0.8 replacements."""
+    """Of 24 requests in flight on 8 workers, the draining one takes 3: 2.4 a second at 0.8 replacements."""
     assert _AFTER.lost_per_replacement == pytest.approx(3)
     assert _AFTER.lost_per_second == pytest.approx(2.4)
     assert _FIRST.lost_per_second == 0

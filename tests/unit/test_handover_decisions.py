@@ -1,5 +1,6 @@
 """What the arbiter's half decides, with workers that are not processes and a clock that no machine can slow down."""
 
+import asyncio
 import logging
 import signal
 import time
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from gunicorn_arbiter import HandoverArbiter
-from gunicorn_handover import Board, HandoverWorker, Options, Reason, Status
+from gunicorn_handover import Board, HandoverWorker, Options, Reason, Status, _Server
 
 
 class _Arbiter(HandoverArbiter):
@@ -24,7 +25,7 @@ class _Arbiter(HandoverArbiter):
         self.told: list[int] = []
         self.spawned = 0
         self.WORKERS: dict[int, Any] = {}
-        self._crew, self._leaving = {}, {}
+        self._crew, self._leaving, self._killed = {}, {}, set()
         for pid, status in enumerate(statuses, start=1):
             board = Board()
             board.status, board.limit = status, Reason.max_requests
@@ -71,9 +72,11 @@ def test_replacement_that_gets_ready_during_the_look(age: int, first: Status, re
     arbiter._old_age = age
     arbiter.between = _becomes(arbiter, 2, Status.SERVING)
     arbiter.manage_workers()
-    assert (arbiter.told, arbiter.WORKERS[2].booted) == ([], False)
+    assert arbiter.told == []
+    assert not arbiter.WORKERS[2].booted
     arbiter.manage_workers()
-    assert (arbiter.told, arbiter.WORKERS[2].booted) == ([1], True)
+    assert arbiter.told == [1]
+    assert arbiter.WORKERS[2].booted
     assert arbiter.WORKERS[1].board.order is reason
 
 
@@ -84,7 +87,8 @@ def test_worker_that_is_due_before_it_was_seen_ready() -> None:
     arbiter.manage_workers()
     assert arbiter.spawned == 0
     arbiter.manage_workers()
-    assert (arbiter.spawned, arbiter.told) == (1, [])
+    assert arbiter.spawned == 1
+    assert arbiter.told == []
 
 
 def test_pause_is_short_when_no_worker_serves() -> None:
@@ -126,3 +130,21 @@ def test_old_workers_leave_when_they_are_not_needed(
     arbiter._old_age = 2
     arbiter.manage_workers()
     assert arbiter.told == told
+
+
+def test_connection_that_is_accepted_while_the_listener_closes_is_drained_too() -> None:
+    """uvloop accepts until the listener is closed and makes the connection in the turn after: the drain sees it."""
+    connections: list[str] = []
+
+    class _Listener:
+        def close(self) -> None:
+            asyncio.get_running_loop().call_soon(connections.append, "accepted last")
+
+    server = _Server.__new__(_Server)
+    server.servers = [_Listener()]  # type: ignore[list-item]  # as far as it is used
+
+    async def seen() -> list[str]:
+        await server._stop_accepting([])
+        return [*connections]
+
+    assert asyncio.run(seen()) == ["accepted last"]

@@ -50,7 +50,7 @@ class _Arbiter(HandoverArbiter):
         self.WORKERS = {}
         self.worker_age = 0
         self._num_workers = 2
-        self._crew, self._leaving = {}, {}
+        self._crew, self._leaving, self._killed = {}, {}, set()
         self.forks_fail = False
         self.refuses = False
         self.told: set[int] = set()

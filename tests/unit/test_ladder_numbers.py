@@ -227,14 +227,15 @@ def test_less_memory_for_a_worker_leaves_room_for_a_larger_surge() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("0", 0), ("1000000", 10**6), ("512K", 2**19), ("512m", 2**29), ("2G", 2**31)]
+    ("text", "value"),
+    [("0", 0), ("1000000", 10**6), ("512K", 2**19), ("512m", 2**29), ("2G", 2**31), ("1T", 2**40), ("1024t", 2**50)],
 )
 def test_memory_in_units(text: str, value: int) -> None:
-    """Bytes, or K, M and G in powers of 1024."""
+    """Bytes, or K, M, G and T in powers of 1024."""
     assert compute({"GUNICORN_MAX_MEMORY": text}).max_memory == value
 
 
-@pytest.mark.parametrize("text", ["1.5G", "1T", "-1", "M", "2000000G"])
+@pytest.mark.parametrize("text", ["1.5G", "1025T", "-1", "M", "1P", "2000000G"])
 def test_memory_that_is_none(text: str) -> None:
     """Anything else is refused, with what is allowed."""
     with pytest.raises(LadderError, match=r"GUNICORN_MAX_MEMORY=.* \(environment\): must be bytes, or a number with K"):

@@ -58,7 +58,7 @@ def _run(checkout: Path, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
-        (["-m", "no502", "explain"], "dummy_wait dummy                    127 s   = T + 7"),
+        (["-m", "no502", "explain"], "= T + 7"),
         (["-m", "no502", "explain", "--format", "json"], '"name": "dummy_wait"'),
         (["-m", "no502", "explain", "--format", "env"], "GUNICORN_DUMMY_WAIT=200"),
         (["-m", "no502", "explain", "--format", "svg"], "dummy_wait"),
