@@ -5,6 +5,19 @@ are made from it.
 """
 
 from no502.messages.catalogue import GROUPS, SYMPTOMS, by_name, messages, search
-from no502.messages.model import Message, Severity, Shape
+from no502.messages.causes import Cause, causes
+from no502.messages.model import Message, Service, Severity, Shape
 
-__all__ = ["GROUPS", "SYMPTOMS", "Message", "Severity", "Shape", "by_name", "messages", "search"]
+__all__ = [
+    "GROUPS",
+    "SYMPTOMS",
+    "Cause",
+    "Message",
+    "Service",
+    "Severity",
+    "Shape",
+    "by_name",
+    "causes",
+    "messages",
+    "search",
+]

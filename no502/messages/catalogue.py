@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from no502.messages.model import Message, Severity, Shape
+from no502.messages.model import Message, Service, Severity, Shape
+from no502.messages.phrases import phrase_of
 
-__all__ = ["GROUPS", "SYMPTOMS", "by_name", "messages", "read", "search"]
+__all__ = ["GROUPS", "STOP_WORDS", "SYMPTOMS", "by_name", "messages", "read", "search"]
 
 GROUPS: Mapping[str, str] = {
     "nginx": "nginx",
@@ -42,17 +43,24 @@ SYMPTOMS: Mapping[str, str] = {
 SECTIONS = ("Causes", "Check", "Immediate fix", "Permanent fix")
 """Headings that a message may have."""
 
+SERVICE = "In a generated service"
+"""One more heading, for a message with ``service`` in its front matter; its items begin with ``**Means:**`` ..."""
+
+STOP_WORDS = frozenset({"a", "an", "and", "at", "by", "failed", "from", "in", "is", "of", "on", "the", "to", "while"})
+"""Words of a phrase that decide nothing."""
+
 _FOLDER = Path(__file__).parent
 _FRONT = re.compile(r"---\n(.*?\n)---\n\n(.*)", re.DOTALL)
 _HEADING = re.compile(r"^## (.+)\n", re.MULTILINE)
 _ITEM = re.compile(r"^(?:- |\d+\. )", re.MULTILINE)
 _KEYS = {
     *("id", "program", "level", "severity", "title", "text", "match", "symptom", "get", "post"),
-    *("rules", "scenario", "versions", "source", "frequent", "also", "last"),
+    *("rules", "scenario", "versions", "source", "frequent", "also", "last", "service", "decided"),
 }
+_SERVICE_KEYS = {"cause", "says", "mild"}
+_SERVICE_ITEM = re.compile(r"\*\*(Means|Do|Verify):\*\* (.+)")
 _SHAPE_KEYS = {"starts", "contains", "ends", "without", "errno", "phase", "level", "raw"}
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_WORDS_THAT_SAY_NOTHING = {"a", "an", "and", "at", "by", "failed", "from", "in", "is", "of", "on", "the", "to", "while"}
 
 
 @cache
@@ -72,16 +80,23 @@ def by_name(wanted: str) -> Message | None:
 
 
 def search(phrase: str) -> list[Message]:
-    """Return the messages whose text has every word of a phrase, those with it as it stands first; at most 10."""
+    """Return the messages that a phrase means, at most 10.
+
+    First those of a status code or another error that people name without a line of a log, then those whose text has
+    every word: the ones with the phrase as it stands before the others.
+    """
+    meant = phrase_of(phrase)
+    first = [one for one in map(by_name, meant.messages if meant else ()) if one is not None]
     wanted = phrase.lower().strip()
-    words = [word for word in re.findall(r"\w+", wanted) if word not in _WORDS_THAT_SAY_NOTHING]
+    words = [word for word in re.findall(r"\w+", wanted) if word not in STOP_WORDS]
     ranked: list[tuple[int, Message]] = []
     for message in messages():
         texts = " ".join((message.title, *message.names, *message.texts)).lower()
         known = set(re.findall(r"\w+", texts))
         if words and all(word in known for word in words):
             ranked.append((0 if wanted in texts else 1, message))
-    return [message for _rank, message in sorted(ranked, key=lambda pair: (pair[0], pair[1].id))][:10]
+    others = [message for _rank, message in sorted(ranked, key=lambda pair: (pair[0], pair[1].id))]
+    return [*first, *(message for message in others if message not in first)][:10]
 
 
 def read(file: Path) -> Message:
@@ -100,6 +115,7 @@ def read(file: Path) -> Message:
     if wrong:
         raise _problem(file, f"unknown or missing in the front matter: {', '.join(wrong)}")
     cause, sections = _body(file, parts[2])
+    service = _service(file, front.get("service"), sections.pop(SERVICE, ()))
     unknown = sorted(set(map(str, _listed(front.get("symptom")))) - set(SYMPTOMS))
     if unknown:
         raise _problem(file, f"unknown symptom: {', '.join(unknown)}; there are: {', '.join(SYMPTOMS)}")
@@ -125,6 +141,8 @@ def read(file: Path) -> Message:
         names=_texts(front.get("also")),
         frequent=bool(front.get("frequent", False)),
         last=bool(front.get("last", False)),
+        service=service,
+        decided=_decided(file, front.get("decided"), sections),
     )
 
 
@@ -132,18 +150,49 @@ def _problem(file: Path, what: str) -> ValueError:
     return ValueError(f"{file}: {what}")
 
 
-def _body(file: Path, text: str) -> tuple[str, Mapping[str, Sequence[str]]]:
+def _body(file: Path, text: str) -> tuple[str, dict[str, Sequence[str]]]:
     cause, *rest = _HEADING.split(text)
     headings = rest[::2]
-    if not cause.strip() or set(headings) - set(SECTIONS) or len(set(headings)) != len(headings):
+    if not cause.strip() or set(headings) - {*SECTIONS, SERVICE} or len(set(headings)) != len(headings):
         raise _problem(file, f"needs a text and then any of the headings {', '.join(SECTIONS)}, each once")
-    sections = {}
+    sections: dict[str, Sequence[str]] = {}
     for heading, body in zip(headings, rest[1::2], strict=True):
         lead, *items = _ITEM.split(body)
         if lead.strip() or not items:
             raise _problem(file, f"{heading}: needs a list and nothing else")
         sections[heading] = tuple(_joined(item) for item in items)
     return _joined(cause), sections
+
+
+def _service(file: Path, found: Any, items: Sequence[str]) -> Service | None:  # noqa: ANN401  what YAML gives
+    said = [_SERVICE_ITEM.fullmatch(item) for item in items]
+    if not all(said):
+        raise _problem(file, f"{SERVICE}: each item needs **Means:**, **Do:** or **Verify:** and a text")
+    if found is None and not items:
+        return None
+    if not isinstance(found, dict) or "cause" not in found or set(found) - _SERVICE_KEYS:
+        raise _problem(file, f"service: needs a mapping with cause and perhaps {', '.join(sorted(_SERVICE_KEYS))}")
+    return Service(
+        cause=str(found["cause"]),
+        says=str(found.get("says", "")),
+        mild=bool(found.get("mild", False)),
+        section={one[1]: one[2] for one in said if one is not None},
+    )
+
+
+def _decided(
+    file: Path,
+    found: Any,  # noqa: ANN401  what YAML gives
+    sections: Mapping[str, Sequence[str]],
+) -> Mapping[str, Mapping[str, Sequence[int]]]:
+    decided = {
+        str(reason): {str(h): tuple(_listed(n)) for h, n in left.items()} for reason, left in (found or {}).items()
+    }
+    for reason, left in decided.items():
+        for heading, numbers in left.items():
+            if not set(numbers) <= set(range(1, len(sections.get(heading, ())) + 1)):
+                raise _problem(file, f"decided: {reason}: {heading} has no items {numbers}")
+    return decided
 
 
 def _joined(text: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["Message", "Severity", "Shape"]
+__all__ = ["Message", "Service", "Severity", "Shape"]
 
 
 class Severity(StrEnum):
@@ -56,12 +56,26 @@ class Shape:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Service:
+    """What a message means in a service that ``no502 new`` generated: one of the causes that ``ops/diagnose`` names."""
+
+    cause: str
+    """Its name, also the anchor of its section in ``ops/runbook.md``; several messages may share one."""
+    says: str = ""
+    """The cause in one line; empty: another message of the same cause says it."""
+    mild: bool = False
+    """Whether it is a warning of ``ops/diagnose`` and no problem."""
+    section: Mapping[str, str]
+    """``Means``, ``Do`` and ``Verify``, as Markdown; what is missing is taken from the message."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Message:
     """One file of the catalogue."""
 
     id: str
     """``L`` and three digits; never reused. 9: nginx and the application servers, 8: what runs them, 7: the proxies in
-    front of nginx, 6: the handover (``gunicorn_handover``)."""
+    front of nginx, 6: no502's own parts."""
     slug: str
     """Name of the file and of the page."""
     programs: Sequence[str]
@@ -100,11 +114,36 @@ class Message:
     """Whether it is one of those that most people search for: the site's search puts it first."""
     last: bool = False
     """Whether it is a general form that is tried after all others."""
+    decided: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict)
+    """What other lines can decide -> heading -> numbers of the items that then remain, from 1."""
+    service: Service | None = None
+    """Its cause in a generated service; None: ``ops/diagnose`` does not look for it."""
+
+    def remaining(self, reasons: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Return the sections, of the causes and fixes only those that are left when other lines decide.
+
+        Args:
+            reasons: What other lines say about each occurrence; one that is not in ``decided`` leaves every item.
+        """
+        if not reasons or not set(reasons) <= set(self.decided):
+            return self.sections
+        left: dict[str, Sequence[str]] = {}
+        for heading, items in self.sections.items():
+            kept = {number for reason in reasons for number in self.decided[reason].get(heading, ())}
+            left[heading] = (
+                items if heading == "Check" else [item for number, item in enumerate(items, 1) if number in kept]
+            )
+        return left
 
     @property
     def page(self) -> str:
         """Path of its page below the documentation."""
         return f"errors/{self.slug}.md"
+
+    @property
+    def source_path(self) -> str:
+        """Path of its file in a checkout."""
+        return f"no502/messages/{self.file.parent.name}/{self.file.name}"
 
     @property
     def nginx(self) -> bool:
