@@ -25,10 +25,13 @@ def read_baseline(path: Path) -> frozenset[str]:
         known = frozenset(entry["fingerprint"] for entry in content["findings"])
         version = content["baseline_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{path}: not a baseline of no502 doctor ({error}); --write-baseline makes one"
+        message = f"{path}: not a baseline of no502 doctor ({error}); create one with --write-baseline"
         raise UserError(message, USAGE) from None
     if version != _VERSION:
-        message = f"{path}: baseline version {version!r}, this program knows {_VERSION}; write it again"
+        message = (
+            f"{path}: baseline version {version!r} is not supported ({_VERSION} is); write it again with "
+            "--write-baseline"
+        )
         raise UserError(message, USAGE)
     return known
 

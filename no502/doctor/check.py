@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from no502.doctor.coverage import compared
 from no502.doctor.finding import Confidence, Finding, Severity
 from no502.doctor.links import unlinked
-from no502.doctor.model import Deployment, NotChecked, Origin
+from no502.doctor.model import Deployment, Gap, NotChecked, Origin
 from no502.doctor.registry import AREAS, Rule
 from no502.doctor.secrets import mask
 from no502.doctor.suppress import apply, read_suppressions
@@ -16,9 +16,8 @@ from no502.doctor.unknown import unknown
 
 __all__ = ["Result", "check", "findings_of", "merge"]
 
-
-_CONNECTS = "what nginx connects to at location "
-_CORRECT = "Correct the file as the message says."
+_SERVES = {Gap.CHART, Gap.COMMAND, Gap.PROGRAM, Gap.SERVER}
+"""What may be the application server that was not found."""
 
 
 @dataclass(kw_only=True)
@@ -46,14 +45,7 @@ class Result:
 def findings_of(deployment: Deployment, selected: Iterable[Rule]) -> list[Finding]:
     """Return what the selected rules find, the readers' own problems included, in the order of the report."""
     chosen = {rule.id: rule for rule in selected}
-    found: list[Finding] = []
-    for rule in chosen.values():
-        if rule.check is not None:
-            found += rule.check(deployment)
-    for problem in deployment.problems:
-        rule_of = chosen.get(problem.rule)
-        if rule_of is not None:
-            found.append(rule_of.finding(problem.message, problem.origin, fix=problem.fix or _CORRECT))
+    found = [finding for rule in chosen.values() for finding in rule.run(deployment)]
     likely = {(one.origin.file, one.origin.line) for one in deployment.servers if one.likely}
     return _in_order(_likely(finding, likely) for finding in found)
 
@@ -86,9 +78,10 @@ def merge(results: Sequence[Result]) -> Result:
         whole.unreadable += [file for file in part.unreadable if file not in whole.unreadable]
         whole.looked_at += [file for file in part.looked_at if file not in whole.looked_at]
     gaps = list(dict.fromkeys(gap for result in results for gap in result.not_checked))
-    if not whole.servers and whole.looked_at and not gaps:
-        why = "no command that starts gunicorn or uvicorn is among these files"
-        gaps.append(NotChecked(what="what serves the application", why=why, origin=Origin(file=whole.looked_at[0])))
+    if not whole.servers and whole.looked_at and not any(gap.kind in _SERVES for gap in gaps):
+        why = "no command in these files starts gunicorn or uvicorn"
+        origin = Origin(file=whole.looked_at[0])
+        gaps.append(NotChecked(what="the application server", why=why, origin=origin, kind=Gap.SERVER))
     return Result(
         deployment=whole,
         findings=_in_order(finding for result in results for finding in result.findings),
@@ -102,8 +95,8 @@ def _one_side(deployment: Deployment) -> list[NotChecked]:
     """Return what is missing where there is only nginx or only an application."""
     proxies = [nginx for nginx in deployment.nginx if nginx.locations]
     if deployment.servers and not proxies and not deployment.proxies and deployment.front is None:
-        why = "no nginx configuration with proxy_pass is among these files"
-        return [NotChecked(what="what nginx does", why=why, origin=deployment.servers[0].origin)]
+        why = "no nginx configuration in these files has proxy_pass"
+        return [NotChecked(what="nginx", why=why, origin=deployment.servers[0].origin)]
     return []
 
 
@@ -131,7 +124,7 @@ def check(
     gaps_of = [*deployment.not_checked, *_one_side(deployment)]
     unserved = [gap for gap in unlinked(deployment) if (gap.origin.file, gap.origin.line) not in said]
     for gap in [*gaps_of, *unserved, *unknown(deployment)]:
-        gaps.setdefault((gap.origin.file, gap.origin.line, gap.what.split(" of location ")[0]), gap)
+        gaps.setdefault((gap.origin.file, gap.origin.line, gap.name if gap.kind is Gap.DIRECTIVE else gap.what), gap)
     return Result(
         deployment=deployment,
         findings=[_clean(finding) for finding in left],
@@ -143,28 +136,19 @@ def check(
 
 def _folded(gaps: Iterable[NotChecked]) -> list[NotChecked]:
     """Return one line for each cause: what depends on the same thing is named together."""
-    groups: dict[tuple[str, str, str, str], list[NotChecked]] = {}
+    groups: dict[tuple[object, ...], list[NotChecked]] = {}
     for gap in gaps:
-        head, word, tail = gap.what.partition(" of ")
-        places = gap.what.partition(_CONNECTS)
-        if places[1]:
-            key = ("", _CONNECTS, gap.why, gap.origin.file)
-        elif word and " " not in head:
-            key = (tail, " of ", gap.why, gap.origin.file)
-        else:
-            key = (gap.what, "", gap.why, f"{gap.origin.file}:{gap.origin.line}")
+        alone = (gap.what, gap.why, gap.origin.file, gap.origin.line)
+        key = (gap.kind, gap.whose, gap.why, gap.origin.file) if gap.name else alone
         groups.setdefault(key, []).append(gap)
     found = []
-    for (tail, word, _, _), same in groups.items():
-        first = same[0]
-        if word == _CONNECTS:
-            names = list(dict.fromkeys(one.what.removeprefix(_CONNECTS) for one in same))
-            found.append(replace(first, what=_CONNECTS + ", ".join(names)))
-        elif word:
-            names = list(dict.fromkeys(one.what.partition(" of ")[0] for one in same))
-            found.append(replace(first, what=f"{', '.join(names)} of {tail}"))
-        else:
-            found.append(first)
+    for same in groups.values():
+        first, names = same[0], ", ".join(dict.fromkeys(one.name for one in same))
+        if first.kind is Gap.TARGET:
+            first = replace(first, what=f"the address to which nginx connects at location {names}")
+        elif first.name:
+            first = replace(first, what=f"{names} of {first.whose}")
+        found.append(first)
     return found
 
 

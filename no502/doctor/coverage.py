@@ -22,17 +22,17 @@ def _faces(deployment: Deployment) -> list[AppServer]:
 
 def _address(deployment: Deployment) -> bool:
     pairs = [server for _, _, servers in proxied(deployment) for server in servers]
-    return bool(links(deployment)) or any(value(server.settings, "bind") for server in pairs)
+    return bool(links(deployment)) or any(value(server.settings.bind) for server in pairs)
 
 
 def _keepalive(deployment: Deployment) -> bool:
-    return any(kind_of(one) is not None and number(one.settings, "keepalive") is not None for one in _faces(deployment))
+    return any(kind_of(one) is not None and number(one.settings.keepalive) is not None for one in _faces(deployment))
 
 
 def _timeouts(deployment: Deployment) -> bool:
     waits = any(
-        number(link.location.settings, "proxy_read_timeout") is not None
-        and (link.server.program == "uvicorn" or number(link.server.settings, "timeout") is not None)
+        number(link.location.settings.proxy_read_timeout) is not None
+        and (link.server.program == "uvicorn" or number(link.server.settings.timeout) is not None)
         for link in links(deployment)
     )
     front = deployment.front is not None and any(nginx.locations for nginx in deployment.nginx)
@@ -40,16 +40,16 @@ def _timeouts(deployment: Deployment) -> bool:
 
 
 def _retries(deployment: Deployment) -> bool:
-    return any(value(link.location.settings, "proxy_next_upstream") is not None for link in links(deployment))
+    return any(value(link.location.settings.proxy_next_upstream) is not None for link in links(deployment))
 
 
 def _stop(deployment: Deployment) -> bool:
     for server in deployment.servers:
         runner = server.manager or deployment.runner(server)
-        stops = runner is not None and runner.kind in _STOPPED and number(runner.settings, "stop_grace") is not None
-        if stops and (server.program == "uvicorn" or number(server.settings, "graceful_timeout") is not None):
+        stops = runner is not None and runner.kind in _STOPPED and number(runner.settings.stop_grace) is not None
+        if stops and (server.program == "uvicorn" or number(server.settings.graceful_timeout) is not None):
             return True
-        if number(server.settings, "max_requests") and number(server.settings, "workers") is not None:
+        if number(server.settings.max_requests) and number(server.settings.workers) is not None:
             return True
     return False
 
@@ -65,7 +65,7 @@ def _probes(deployment: Deployment) -> bool:
 
 
 def _limits(deployment: Deployment) -> bool:
-    return any(number(server.settings, "timeout") is not None for server in deployment.servers)
+    return any(number(server.settings.timeout) is not None for server in deployment.servers)
 
 
 def _headers(deployment: Deployment) -> bool:

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from no502.doctor.finding import Finding
-from no502.doctor.model import AppServer, Deployment, Fact, Origin
+from no502.doctor.model import AppServer, Deployment, Fact, Origin, Problem
 from no502.doctor.readers.app_server import add_server
 from no502.doctor.readers.server_words import Place
 from no502.doctor.readers.shell.commands import follow
-from no502.doctor.rules.live import E908, E909, E910, E911
 from no502.errors import FAILED, UserError
 
 __all__ = ["Container", "ask_docker", "examine"]
@@ -60,38 +58,41 @@ def ask_docker(project: str) -> list[Container]:
     return [_container(one) for one in json.loads(_docker("inspect", *names))]
 
 
-def examine(containers: Sequence[Container], deployment: Deployment) -> list[Finding]:
+def examine(containers: Sequence[Container], deployment: Deployment) -> list[Problem]:
     """Return what is wrong with the containers, and where they are not what the files say."""
-    found: list[Finding] = []
+    found: list[Problem] = []
     for one in containers:
         place = Origin(file=f"container {one.name}")
         if one.oom_killed:
             found.append(
-                E908.finding(
-                    f"{one.name} was OOM-killed",
-                    place,
-                    consequence="every request in flight at that moment: 502",
-                    fix="Fewer workers or a higher limit; see the out-of-memory runbook.",
+                Problem(
+                    rule="E908",
+                    message=f"{one.name} was OOM-killed",
+                    origin=place,
+                    consequence="every in-flight request of the killed process gets 502",
+                    fix="Run fewer workers or raise the memory limit; see the out-of-memory runbook.",
                 )
             )
         if one.restarts:
             found.append(
-                E909.finding(
-                    f"{one.name} was restarted {one.restarts} times (last exit code {one.exit_code})",
-                    place,
-                    consequence="502 while nothing listens",
-                    fix="The container's log says why it ended: docker logs.",
+                Problem(
+                    rule="E909",
+                    message=f"{one.name} was restarted {one.restarts} times (last exit code {one.exit_code})",
+                    origin=place,
+                    consequence="requests get 502 while nothing is listening",
+                    fix="Run docker logs to find why the process exited.",
                 )
             )
         ended = one.status in {"restarting", "exited", "dead"} and one.exit_code not in _STOPPED
         if one.health == "unhealthy" or ended:
             state = one.health if one.status == "running" else f"{one.status}, exit code {one.exit_code}"
             found.append(
-                E910.finding(
-                    f"{one.name} is {state}",
-                    place,
-                    consequence="502 for what nginx sends there",
-                    fix="docker logs, then the 502 runbook.",
+                Problem(
+                    rule="E910",
+                    message=f"{one.name} is {state}",
+                    origin=place,
+                    consequence="requests that nginx proxies to it get 502",
+                    fix="Read docker logs, then follow the 502 runbook.",
                 )
             )
         found += _differences(one, deployment, place)
@@ -109,7 +110,7 @@ def _docker(*arguments: str) -> str:
             check=False,
         )
     except FileNotFoundError:
-        message = "--docker: there is no docker command here"
+        message = "--docker: the docker command is not installed here"
         raise UserError(message, FAILED) from None
     except subprocess.TimeoutExpired:
         message = f"--docker: docker {arguments[0]} did not answer within {_SECONDS} s"
@@ -138,7 +139,7 @@ def _container(data: Mapping[str, Any]) -> Container:
     )
 
 
-def _differences(one: Container, deployment: Deployment, place: Origin) -> list[Finding]:
+def _differences(one: Container, deployment: Deployment, place: Origin) -> list[Problem]:
     """Compare the server that runs with the one that the files would start."""
     written = next((server for server in deployment.servers if server.service == one.service), None)
     running = _server(one, place, written)
@@ -146,19 +147,20 @@ def _differences(one: Container, deployment: Deployment, place: Origin) -> list[
     pairs: list[tuple[str, object, Fact[Any]]] = []
     if written is not None and running is not None and running.program == written.program:
         for name in _COMPARED:
-            here, there = running.settings.get(name), written.settings.get(name)
+            here, there = running.settings.fact(name), written.settings.fact(name)
             if here is not None and there is not None and here.known and there.known and here.value != there.value:
                 pairs.append((name, here.value, there))
-    grace = service.settings.get("stop_grace") if service is not None else None
+    grace = service.settings.stop_grace if service is not None else None
     if grace is not None and grace.known and one.stop_timeout is not None and one.stop_timeout != grace.value:
         pairs.append(("stop grace", one.stop_timeout, grace))
     return [
-        E911.finding(
-            f"{one.name} runs with {name} {_shown(value)}, the files say {_shown(fact.value)}",
-            fact.origin if fact.origin.line is not None else place,
-            related=[(place, f"runs with {name} {_shown(value)}")],
-            consequence="what the files are judged by is not what serves",
-            fix="Recreate the container, or write down what was changed.",
+        Problem(
+            rule="E911",
+            message=f"{one.name} runs with {name} {_shown(value)}, the files say {_shown(fact.value)}",
+            origin=fact.origin if fact.origin.line is not None else place,
+            related=((place, f"runs with {name} {_shown(value)}"),),
+            consequence="the findings about the files do not apply to the running container",
+            fix="Recreate the container, or write the change into the files.",
         )
         for name, value, fact in pairs
     ]

@@ -40,4 +40,4 @@ def directly_behind(deployment: Deployment) -> Iterator[tuple[AppServer, str, Ti
             if id(server) not in linked and id(server) not in seen:
                 seen.add(id(server))
                 times = Times(read=proxy.read.value, idle=proxy.idle.value)
-                yield server, proxy.name, times, proxy.origin, f"{proxy.name} stands in front"
+                yield server, proxy.name, times, proxy.origin, f"{proxy.name} is in front of it"

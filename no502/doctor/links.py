@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,7 @@ from no502.doctor.model import (
     AppServer,
     Deployment,
     Fact,
+    Gap,
     Location,
     NginxConfig,
     NotChecked,
@@ -63,7 +65,7 @@ def is_loopback(host: str | None) -> bool:
 
 def binds_of(server: AppServer) -> Sequence[Address] | None:
     """Return where a server listens, or None if any part of that is not known."""
-    found = value(server.settings, "bind")
+    found = value(server.settings.bind)
     if found is None or any(a.socket is None and a.port is None for a in found):
         return None
     return tuple(found)
@@ -116,10 +118,10 @@ def _same_network(one: Service | None, other: Service | None) -> bool:
         return False
     if one is other or one.name == other.name:
         return True
-    modes = {str(value(one.settings, "network_mode")), str(value(other.settings, "network_mode"))}
+    modes = {str(value(one.settings.network_mode)), str(value(other.settings.network_mode))}
     if f"service:{one.name}" in modes or f"service:{other.name}" in modes:
         return True
-    pods = [value(s.settings, "pod") for s in (one, other)]
+    pods = [value(s.settings.pod) for s in (one, other)]
     return pods[0] is not None and pods[0] == pods[1]
 
 
@@ -133,12 +135,13 @@ def same_socket(deployment: Deployment, nginx: NginxConfig, server: AppServer, o
 
 
 def _on_volume(service: Service | None, path: str) -> tuple[str, str]:
-    """Return the volume and the path on it: equal for the same file of two containers."""
+    """Return the volume and the path on it: equal for the same file of two containers, however it is written."""
+    path = posixpath.normpath(path)
     if service is None or not in_container(service):
         return "", path
     best: tuple[int, tuple[str, str]] | None = None
     for source, target in service.volumes:
-        root = target.rstrip("/") or "/"
+        root = posixpath.normpath(target).rstrip("/")
         if path.startswith(root + "/") and source.known and (best is None or len(root) > best[0]):
             name, rest = str(source.value).rstrip("/"), path[len(root) :]
             best = len(root), ("", name + rest) if name.startswith("/") else (name, rest)
@@ -177,10 +180,10 @@ def links(deployment: Deployment) -> tuple[Link, ...]:
 def _only_in_pod(deployment: Deployment, nginx: NginxConfig, address: Address, servers: Sequence[AppServer]) -> bool:
     """Whether a loopback address in a pod can only be meant for its one server, whatever port that has."""
     here = deployment.runner(nginx)
-    pod = value(here.settings, "pod") if here is not None else None
+    pod = value(here.settings.pod) if here is not None else None
     if pod is None or not is_loopback(address.host) or len(servers) != 1:
         return False
-    beside = [one for one in deployment.services if value(one.settings, "pod") == pod]
+    beside = [one for one in deployment.services if value(one.settings.pod) == pod]
     return len(beside) == 2 and binds_of(servers[0]) is not None  # noqa: PLR2004  nginx and the application
 
 
@@ -197,7 +200,7 @@ def _answers(deployment: Deployment, nginx: NginxConfig, server: AppServer, addr
 def inside_port(deployment: Deployment, server: AppServer, address: Address) -> int | None:
     """Return the container's port behind an address: a Kubernetes Service's port is not its targetPort."""
     service = deployment.runner(server)
-    ports = value(service.settings, "service_ports") if service is not None else None
+    ports = value(service.settings.service_ports) if service is not None else None
     for host, port, inside in ports or ():
         if host == address.host and port == address.port:
             return inside if isinstance(inside, int) else None
@@ -217,7 +220,14 @@ def _likely(deployment: Deployment, nginx: NginxConfig, address: Address, *, res
         apart = in_container(deployment.runner(nginx))
         elsewhere = service is not None and service.kind is not ServiceKind.DOCKERFILE
         if address.socket is not None:
-            return [server] if not apart and any(bind.socket == address.socket for bind in _known(server)) else []
+            return (
+                [server]
+                if not apart
+                and any(
+                    _on_volume(None, bind.socket or "") == _on_volume(None, address.socket) for bind in _known(server)
+                )
+                else []
+            )
         if not elsewhere and not (apart and is_loopback(address.host)):
             return [server] if any(bind.port == address.port is not None for bind in _known(server)) else []
     return _published(deployment, nginx, address)
@@ -230,8 +240,8 @@ def _published(deployment: Deployment, nginx: NginxConfig, address: Address) -> 
     found = []
     for server in deployment.servers:
         service = deployment.runner(server)
-        ports = value(service.settings, "published") if service is not None else None
-        inside = dict(ports or ()).get(address.port)
+        ports = value(service.settings.published) if service is not None else None
+        inside = dict(ports or ()).get(address.port) if address.port is not None else None
         if inside is not None and any(bind.port == inside for bind in _known(server)):
             found.append(server)
     return found
@@ -261,9 +271,10 @@ def unlinked(deployment: Deployment) -> Iterator[NotChecked]:
             continue
         seen.add(name)
         yield NotChecked(
-            what=f"what serves {name}",
-            why="no gunicorn or uvicorn that listens there was found in these files",
+            what=f"the application at {name}",
+            why="no gunicorn or uvicorn in these files listens there",
             origin=peer.origin,
+            kind=Gap.SERVER,
         )
     for nginx in deployment.nginx:
         for location in nginx.locations:
@@ -271,7 +282,7 @@ def unlinked(deployment: Deployment) -> Iterator[NotChecked]:
             if location.upstream is None and pass_to.origin.source is Source.WRITTEN and str(pass_to.value) not in seen:
                 seen.add(str(pass_to.value))
                 yield NotChecked(
-                    what=f"where {pass_to.value} leads",
-                    why="a variable decides it when a request comes",
+                    what=f"the target of proxy_pass {pass_to.value}",
+                    why="a variable determines it for each request",
                     origin=pass_to.origin,
                 )

@@ -11,12 +11,16 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from no502.doctor.finding import Finding
-from no502.doctor.live_wire import Answer, Endpoint, exchange, idle_lifetime
-from no502.doctor.model import NotChecked, Origin
-from no502.doctor.rules.live import E901, E902, E903, E904, E905, E906, E907
+from no502.doctor.live_wire import AGENT, Answer, Endpoint, exchange, idle_lifetime
+from no502.doctor.model import NotChecked, Origin, Problem
 
-__all__ = ["Probed", "probe"]
+__all__ = ["ANNOUNCED", "Probed", "probe"]
+
+ANNOUNCED = (
+    f"--live sends GET requests with the User-Agent {AGENT}. Where nginx limits bodies to 100 MiB or less, it logs one "
+    'line of level error for the probe of that limit: "client intended to send too large body"'
+)
+"""What the operator of the server should know before."""
 
 _READY = ("/ready", "/readyz", "/health/ready", "/healthz", "/health")
 _MIB = 1024 * 1024
@@ -37,7 +41,9 @@ class Probed:
 
     rows: list[tuple[str, str, str]] = field(default_factory=list)
     """Name of the probe, through nginx, at the application."""
-    findings: list[Finding] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """Lines of level error that the probes have left in nginx's log, without time and connection."""
     not_checked: list[NotChecked] = field(default_factory=list)
 
 
@@ -58,7 +64,7 @@ def probe(url: str, upstream: str | None, *, pool_idle: float = 60.0) -> Probed:
     through = exchange(outer)
     direct = exchange(inner, outer.path) if inner is not None else None
     result.rows.append((f"GET {outer.path}", str(through), "-" if direct is None else str(direct)))
-    result.findings += _answers(outer, through, inner, direct)
+    result.problems += _answers(outer, through, inner, direct)
     if through.status is None:
         return result
     _readiness(result, outer, inner)
@@ -70,7 +76,7 @@ def probe(url: str, upstream: str | None, *, pool_idle: float = 60.0) -> Probed:
         _keep_alive(result, inner, pool_idle)
     elif inner is None:
         result.not_checked.append(
-            NotChecked(what="the application itself", why="give its address with --upstream", origin=_at(outer))
+            NotChecked(what="the application itself", why="pass its address with --upstream", origin=_at(outer))
         )
     return result
 
@@ -79,26 +85,29 @@ def _at(endpoint: Endpoint) -> Origin:
     return Origin(file=str(endpoint))
 
 
-def _answers(outer: Endpoint, through: Answer, inner: Endpoint | None, direct: Answer | None) -> Iterator[Finding]:
+def _answers(outer: Endpoint, through: Answer, inner: Endpoint | None, direct: Answer | None) -> Iterator[Problem]:
     if through.status is None or through.status in _BAD_GATEWAY:
-        related = [(_at(inner), f"the application: {direct}")] if inner is not None and direct is not None else []
+        related = ((_at(inner), f"the application: {direct}"),) if inner is not None and direct is not None else ()
         alive = direct is not None and direct.status is not None and direct.status not in _BAD_GATEWAY
-        yield E901.finding(
-            f"nginx: {through}" + ("; the application itself answers" if alive else ""),
-            _at(outer),
+        yield Problem(
+            rule="E901",
+            message=f"nginx: {through}" + ("; the application itself answers" if alive else ""),
+            origin=_at(outer),
             related=related,
-            consequence="what users see is this answer",
-            fix="The path between both is at fault: address (A), timeouts (T), name (A103)."
+            consequence="users see this response",
+            fix="Check what is between nginx and the application: address (A rules), timeouts (T rules), name "
+            "resolution (A103)."
             if alive
-            else "See nginx's error log: `no502 doctor logs FILE`.",
+            else "Run `no502 doctor logs FILE` on nginx's error log.",
         )
     if inner is not None and direct is not None and (direct.status is None or direct.status in _BAD_GATEWAY):
-        yield E902.finding(
-            f"the application: {direct}",
-            _at(inner),
-            related=[(_at(outer), f"through nginx: {through}")],
-            consequence="502 or 504 through nginx",
-            fix="Its own log says why; until then nothing in nginx helps.",
+        yield Problem(
+            rule="E902",
+            message=f"the application: {direct}",
+            origin=_at(inner),
+            related=((_at(outer), f"through nginx: {through}"),),
+            consequence="requests through nginx get 502 or 504",
+            fix="Read the application's log; no change in nginx helps.",
         )
 
 
@@ -111,17 +120,18 @@ def _readiness(result: Probed, outer: Endpoint, inner: Endpoint | None) -> None:
         shown = (str(exchange(outer, path)), str(answer)) if inner is not None else (str(answer), "-")
         result.rows.append((f"GET {path}", *shown))
         if (answer.status or 0) >= 500:  # noqa: PLR2004 server errors
-            result.findings.append(
-                E905.finding(
-                    f"{path}: {answer}",
-                    _at(asked),
-                    consequence="a load balancer takes the application out",
-                    fix="See what the answer's body says.",
+            result.problems.append(
+                Problem(
+                    rule="E905",
+                    message=f"{path}: {answer}",
+                    origin=_at(asked),
+                    consequence="a load balancer removes the application from rotation",
+                    fix="Read the body of the response: it names the check that fails.",
                 )
             )
         return
     result.not_checked.append(
-        NotChecked(what="readiness", why=f"none of {', '.join(_READY)} is there", origin=_at(asked))
+        NotChecked(what="readiness", why=f"none of {', '.join(_READY)} exists", origin=_at(asked))
     )
 
 
@@ -131,20 +141,23 @@ def _spoofing(result: Probed, outer: Endpoint) -> None:
     location = spoofed.headers.get("location", "")
     seen = [v for v in values if (v.encode() in spoofed.body or v in location) and v.encode() not in plain.body]
     if seen:
-        result.findings.append(
-            E904.finding(
-                f"a client's own X-Forwarded-* header comes back in the answer: {', '.join(seen)}",
-                _at(outer),
-                consequence="anybody can choose the address that limits and logs see, or where redirects lead",
-                fix="Replace the headers in nginx (`proxy_set_header X-Forwarded-For $remote_addr;`) unless a "
-                "trusted proxy "
-                "stands before it, and remove the others.",
+        result.problems.append(
+            Problem(
+                rule="E904",
+                message=f"the response contains an X-Forwarded-* value that the client sent: {', '.join(seen)}",
+                origin=_at(outer),
+                consequence="a client can choose the IP address that rate limits and logs use, or the target of "
+                "redirects",
+                fix="Replace the headers in nginx (`proxy_set_header X-Forwarded-For $remote_addr;`) unless a trusted "
+                "proxy is in front of nginx, and clear the others.",
             )
         )
     else:
         result.not_checked.append(
             NotChecked(
-                what="forwarded headers", why="nothing in the answer shows what became of them", origin=_at(outer)
+                what="forwarded headers",
+                why="the response does not show how the application uses them",
+                origin=_at(outer),
             )
         )
 
@@ -152,18 +165,21 @@ def _spoofing(result: Probed, outer: Endpoint) -> None:
 def _body_limit(result: Probed, outer: Endpoint) -> None:
     refused = None
     for size in (1, 10, 100):
-        answer = exchange(outer, headers={"Content-Length": str(size * _MIB + 1), "Expect": "100-continue"})
+        length = size * _MIB + 1
+        answer = exchange(outer, headers={"Content-Length": str(length), "Expect": "100-continue"})
         if answer.status == 413:  # noqa: PLR2004 Content Too Large
             refused = size
+            result.left.append(f"client intended to send too large body: {length} bytes")
             break
     result.rows.append(("largest body", f"up to {refused} MiB" if refused else "more than 100 MiB", "-"))
     if refused == 1:
-        result.findings.append(
-            E906.finding(
-                "nginx refuses a body of more than 1 MiB with 413",
-                _at(outer),
-                consequence="uploads end in 413, which the application never sees",
-                fix="`client_max_body_size` where uploads are accepted.",
+        result.problems.append(
+            Problem(
+                rule="E906",
+                message="nginx refuses a body of more than 1 MiB with 413",
+                origin=_at(outer),
+                consequence="uploads get 413 and do not reach the application",
+                fix="Set `client_max_body_size` in the locations that accept uploads.",
             )
         )
 
@@ -178,14 +194,26 @@ def _certificate(result: Probed, outer: Endpoint) -> None:
             certificate = connection.getpeercert() or {}
     except (OSError, ssl.SSLError) as error:
         reason = getattr(error, "verify_message", "") or str(error)
-        result.findings.append(
-            E907.finding(f"the certificate is not trusted here: {reason}", _at(outer), fix="Send the whole chain.")
+        result.problems.append(
+            Problem(
+                rule="E907",
+                message=f"the certificate is not trusted here: {reason}",
+                origin=_at(outer),
+                fix="Configure nginx to send the full certificate chain.",
+            )
         )
         return
     end = dt.datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), dt.UTC)
     result.rows.append(("certificate until", f"{end:%Y-%m-%d}", "-"))
     if end - dt.datetime.now(dt.UTC) < _SOON:
-        result.findings.append(E907.finding(f"the certificate ends on {end:%Y-%m-%d}", _at(outer), fix="Renew it."))
+        result.problems.append(
+            Problem(
+                rule="E907",
+                message=f"the certificate ends on {end:%Y-%m-%d}",
+                origin=_at(outer),
+                fix="Renew the certificate.",
+            )
+        )
 
 
 def _keep_alive(result: Probed, inner: Endpoint, pool_idle: float) -> None:
@@ -197,12 +225,14 @@ def _keep_alive(result: Probed, inner: Endpoint, pool_idle: float) -> None:
     shown = f"{lasted:.1f} s" if lasted is not None else f"more than {pool_idle:g} s"
     result.rows.append(("idle connection kept", f"{pool_idle:g} s towards the application", shown))
     if lasted is not None and lasted > _AT_ONCE:
-        result.findings.append(
-            E903.finding(
-                f"the application closed an idle connection after {lasted:.1f} s; nginx keeps them for {pool_idle:g} s",
-                _at(inner),
-                consequence='POST gets 502 now and then, "upstream prematurely closed connection" (K201)',
-                fix="Raise the application's keep-alive above nginx's.",
+        result.problems.append(
+            Problem(
+                rule="E903",
+                message=f"the application closed an idle connection after {lasted:.0f} s; "
+                f"nginx keeps them for {pool_idle:g} s",
+                origin=_at(inner),
+                consequence='some POST requests get 502, "upstream prematurely closed connection" (K201)',
+                fix="Raise the application's keep-alive above nginx's keepalive_timeout.",
             )
         )
 

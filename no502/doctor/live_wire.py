@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
+from no502 import __version__
 from no502.errors import USAGE, UserError
 
-__all__ = ["Answer", "Endpoint", "exchange", "idle_lifetime"]
+__all__ = ["AGENT", "Answer", "Endpoint", "exchange", "idle_lifetime"]
 
+AGENT = f"no502-doctor/{__version__}"
+"""What the access log shows of the probes."""
 _PATIENCE = 10.0
 _LARGEST = 65536
 
@@ -80,7 +83,7 @@ def _connect(endpoint: Endpoint) -> socket.socket:
 
 
 def _head(endpoint: Endpoint, path: str | None, headers: dict[str, str]) -> bytes:
-    lines = [f"GET {path or endpoint.path} HTTP/1.1", f"Host: {endpoint.host}", "User-Agent: no502-doctor"]
+    lines = [f"GET {path or endpoint.path} HTTP/1.1", f"Host: {endpoint.host}", f"User-Agent: {AGENT}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from no502.doctor.reach import Reach
+from no502.doctor.settings import LocationFacts, MainFacts, ServerFacts, ServiceFacts, UpstreamFacts
 
 __all__ = [
     "Address",
@@ -19,6 +20,7 @@ __all__ = [
     "Deployment",
     "Fact",
     "Front",
+    "Gap",
     "Healthcheck",
     "Location",
     "NginxConfig",
@@ -34,7 +36,7 @@ __all__ = [
     "Version",
 ]
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Version = tuple[int, int, int]
 
 
@@ -62,6 +64,10 @@ class Origin:
     source: Source = Source.WRITTEN
     note: str = ""
     """What a reader should know: ``default of nginx 1.31``, ``GUNICORN_CMD_ARGS``, ``inside an if``."""
+    variable: str = ""
+    """The environment variable that holds it, where a server takes it from one."""
+    expression: str = ""
+    """What computes it, in the language of the file, where only running it would tell."""
 
     def __str__(self) -> str:
         """``file:line (note)``."""
@@ -70,10 +76,10 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Fact(Generic[T]):
+class Fact(Generic[T_co]):
     """A value and its origin; ``value`` is None when it is unset or not known (source ``template`` or ``unknown``)."""
 
-    value: T | None
+    value: T_co | None
     origin: Origin
 
     @property
@@ -120,9 +126,7 @@ class Upstream:
     name: str
     origin: Origin
     servers: Sequence[UpstreamServer]
-    settings: Mapping[str, Fact[Any]] = field(default_factory=dict)
-    """Effective, defaults of the version included: ``keepalive`` (connections, 0 = none), ``keepalive_timeout`` (s),
-    ``keepalive_requests``, ``zone``, ``resolver``."""
+    settings: UpstreamFacts = field(default_factory=UpstreamFacts)
     explicit: bool = True
 
 
@@ -138,13 +142,7 @@ class Location:
     proxy_pass: Fact[str]
     upstream: Upstream | None
     """None when ``proxy_pass`` has a variable that leads nowhere known."""
-    settings: Mapping[str, Fact[Any]]
-    """Effective scalars by directive name: ``proxy_read_timeout`` (s), ``proxy_connect_timeout`` (s),
-    ``proxy_send_timeout``, ``proxy_http_version``, ``proxy_next_upstream`` (tuple of words),
-    ``proxy_next_upstream_tries``,
-    ``proxy_next_upstream_timeout`` (s), ``proxy_buffer_size`` (bytes), ``proxy_buffers`` (count, bytes),
-    ``proxy_busy_buffers_size``, ``proxy_buffering`` (bool), ``proxy_request_buffering`` (bool),
-    ``client_max_body_size``, ``proxy_intercept_errors`` ..."""
+    settings: LocationFacts
     headers: Mapping[str, Fact[str]]
     """Effective ``proxy_set_header`` by lower-case name, nginx's own defaults (Host, Connection) included."""
     dropped_headers: Mapping[str, Fact[str]] = field(default_factory=dict)
@@ -170,8 +168,8 @@ class NginxConfig:
     """Name of the ``Service`` that runs it."""
     runner: Service | None = None
     """What runs it; ``service`` is its name."""
-    main: Mapping[str, Fact[Any]] = field(default_factory=dict)
-    """Main and events level: ``worker_connections``, ``worker_rlimit_nofile``, ``worker_processes``."""
+    main: MainFacts = field(default_factory=MainFacts)
+    """Main and events level."""
 
 
 # --- what serves the application -----------------------------------------------------------------------------------
@@ -186,12 +184,7 @@ class AppServer:
     origin: Origin
     """The line of the command."""
     command: Fact[tuple[str, ...]]
-    settings: Mapping[str, Fact[Any]]
-    """Effective values by gunicorn's setting names, defaults included: ``bind`` (tuple of Address), ``workers``,
-    ``threads``, ``worker_class``, ``timeout``, ``graceful_timeout``, ``keepalive``, ``max_requests``,
-    ``max_requests_jitter``, ``backlog``, ``forwarded_allow_ips``, ``preload_app``, ``worker_tmp_dir`` ... For uvicorn:
-    ``bind``, ``workers``, ``keepalive``
-    (``timeout_keep_alive``), ``graceful_timeout``, ``max_requests``, ``forwarded_allow_ips``, ``proxy_headers``."""
+    settings: ServerFacts
     service: str | None = None
     """Name of the ``Service`` that runs it."""
     conf_file: Fact[str] | None = None
@@ -247,10 +240,7 @@ class Service:
     kind: ServiceKind
     name: str
     origin: Origin
-    settings: Mapping[str, Fact[Any]] = field(default_factory=dict)
-    """``image``, ``stop_grace`` (s, default included), ``stop_signal``, ``replicas``, ``cpus`` (float),
-    ``memory`` (bytes), ``restart``, ``init`` (bool), ``network_mode``, ``pre_stop`` (s), ``somaxconn``, ``user``,
-    ``kill_mode``, ``exec_reload``, ``type`` ..."""
+    settings: ServiceFacts = field(default_factory=ServiceFacts)
     depends_on: Mapping[str, Fact[str]] = field(default_factory=dict)
     """Other service -> condition (``service_started`` by default)."""
     healthchecks: Sequence[Healthcheck] = ()
@@ -266,6 +256,30 @@ class Service:
 # --- all of it -----------------------------------------------------------------------------------------------------
 
 
+class Gap(StrEnum):
+    """What kind of thing the files do not tell."""
+
+    OTHER = "other"
+    SERVER = "server"
+    """What serves: a file of a kind that is not read, or a server that was not found."""
+    PROGRAM = "program"
+    """A program that serves the application, or starts what does, and is not judged; ``name`` is the program's."""
+    COMMAND = "command"
+    """A command, and it is not known whether it starts a server."""
+    CHART = "chart"
+    """A Helm chart, which has to be rendered."""
+    TEMPLATE = "template"
+    """A file with places that something else fills in."""
+    INCLUDE = "include"
+    """A file that nginx includes."""
+    SETTING = "setting"
+    """A value of a server, a service or an upstream."""
+    DIRECTIVE = "directive"
+    """A value of a location, which several locations may inherit from one line."""
+    TARGET = "target"
+    """What nginx connects to."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NotChecked:
     """Something that the files do not tell, and why."""
@@ -273,19 +287,26 @@ class NotChecked:
     what: str
     why: str
     origin: Origin
+    kind: Gap = Gap.OTHER
+    name: str = ""
+    """The setting; for a target, the location; for a program, its name."""
+    whose: str = ""
+    """Whose setting it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Something that is wrong with a file itself: it does not parse, an option does not exist, a file is never loaded.
+    """Something that a reader reports itself: a file does not parse, a container was killed, nginx answers 502.
 
-    Readers give the id of the rule in the C family that reports it.
+    Readers give the id of the rule, of the families C (files) and E (what runs).
     """
 
     rule: str
     message: str
     origin: Origin
     fix: str = ""
+    related: tuple[tuple[Origin, str], ...] = ()
+    consequence: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -337,6 +358,11 @@ class Deployment:
     """Which files may be opened."""
     unreadable: list[str] = field(default_factory=list)
     """Files that belong to the deployment and could not be read."""
+
+    def leave_out(self, gap: NotChecked) -> None:
+        """Take note of something that the files do not tell, once."""
+        if gap not in self.not_checked:
+            self.not_checked.append(gap)
 
     def service(self, name: str | None) -> Service | None:
         """Return the service of that name, else of that alias."""

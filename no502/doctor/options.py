@@ -1,108 +1,109 @@
-"""What the user wants of a run: command line over ``doctor.toml`` or ``[tool.no502.doctor]`` of ``pyproject.toml``."""
+"""What the user wants of a run: one object from the command line to the readers."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from no502.doctor.registry import Rule, find_rules, rules
-from no502.errors import USAGE, UserError
+import typer
 
-__all__ = ["FAIL_ON", "Configured", "fails", "read_configured", "select_rules"]
+from no502.doctor.reach import Reach, reach_of
 
-FAIL_ON = ("error", "warning", "info", "never")
-_KEYS: dict[str, type] = {
-    "select": list,
-    "ignore": list,
-    "fail-on": str,
-    "front": str,
-    "nginx-version": str,
-    "baseline": str,
-}
-_LARGEST = 1_000_000
+__all__ = ["FailOn", "Format", "Options", "Show", "takes_options"]
+
+
+class Format(StrEnum):
+    """How findings are printed."""
+
+    TEXT = "text"
+    CONCISE = "concise"
+    JSON = "json"
+    SARIF = "sarif"
+    GITHUB = "github"
+
+
+class FailOn(StrEnum):
+    """From which severity on the exit code is 1; the most severe first."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+    NEVER = "never"
+
+
+class Show(StrEnum):
+    """What is printed instead of findings."""
+
+    EFFECTIVE = "effective"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Configured:
-    """What the configuration file says; None where it says nothing."""
+class Options:
+    """Everything that a user can say; None and empty where nothing was said.
 
-    select: Sequence[str] | None = None
-    ignore: Sequence[str] | None = None
-    fail_on: str | None = None
-    front: str | None = None
-    nginx_version: str | None = None
-    baseline: str | None = None
-    file: str = ""
-
-
-def read_configured(directory: Path) -> Configured:
-    """Return the settings of ``doctor.toml``, else of ``pyproject.toml``, in a directory.
-
-    Raises:
-        UserError: The file is not TOML, or a key or value is not allowed; every problem is named.
+    A field whose type is ``Annotated`` is an option of the command line, or its argument.
     """
-    for name in ("doctor.toml", "pyproject.toml"):
-        path = directory / name
-        if not path.is_file() or path.stat().st_size > _LARGEST:
-            continue
-        try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            if name == "pyproject.toml":
-                continue  # not the doctor's file to judge
-            message = f"{path}: {error}"
-            raise UserError(message, USAGE) from None
-        table = content if name == "doctor.toml" else content.get("tool", {}).get("no502", {}).get("doctor")
-        if isinstance(table, Mapping):
-            return _checked(table, str(path))
-    return Configured()
+
+    paths: Annotated[tuple[Path, ...], typer.Argument(metavar="[PATH]...", help="Files or directories.")] = ()
+    output_format: Annotated[Format, typer.Option("--format", help="How findings are printed.")] = Format.TEXT
+    select: Annotated[tuple[str, ...], typer.Option(help="Check only these rules (K201,T ...).")] = ()
+    ignore: Annotated[tuple[str, ...], typer.Option(help="Skip these rules (ids, slugs, area letters).")] = ()
+    fail_on: Annotated[FailOn | None, typer.Option(help="Lowest severity that exits with 1 (error).")] = None
+    front: Annotated[str | None, typer.Option(help="Front proxy (alb, gcp ...) or its timeout in s.")] = None
+    nginx_version: Annotated[str | None, typer.Option(help="Assume this nginx version, such as 1.28.0.")] = None
+    diff: Annotated[bool, typer.Option("--diff", help="Print the proposed changes as a patch.")] = False
+    fix: Annotated[bool, typer.Option("--fix", help="Apply the fixes of certain findings.")] = False
+    unsafe_fixes: Annotated[bool, typer.Option("--unsafe-fixes", help="With --fix: also of likely findings.")] = False
+    baseline: Annotated[Path | None, typer.Option(help="Hide findings that are in this file.")] = None
+    write_baseline: Annotated[Path | None, typer.Option(help="Write the findings to this file.")] = None
+    live: Annotated[str | None, typer.Option(help="URL of a running nginx: probe it with GET.")] = None
+    upstream: Annotated[str | None, typer.Option(help="With --live: URL of the application itself.")] = None
+    docker: Annotated[str | None, typer.Option(metavar="PROJECT", help="Running Compose project to compare with.")] = (
+        None
+    )
+    exec_config: Annotated[bool, typer.Option("--exec-config", help="Execute gunicorn's configuration files.")] = False
+    outside: Annotated[bool, typer.Option("--outside", help="Follow links and includes out of PATH.")] = False
+    show: Annotated[Show | None, typer.Option(help="Print the effective values instead.")] = None
+    location: Annotated[str | None, typer.Option(help="With --show: only this location.")] = None
+    watch: Annotated[bool, typer.Option("--watch", help="Check again when a file changes.")] = False
+    base: Path | None = None
+    """Paths are shown relative to it; by default the working directory."""
+
+    @cached_property
+    def reach(self) -> Reach:
+        """Which files may be opened: those below the paths, unless ``outside`` allows all or there are no paths."""
+        return Reach() if self.outside or not self.paths else reach_of(self.paths)
 
 
-def _checked(table: Mapping[str, Any], file: str) -> Configured:
-    problems = []
-    given: dict[str, Any] = {}
-    for key, value in table.items():
-        kind = _KEYS.get(key)
-        if kind is None:
-            problems.append(f"{file}: unknown key {key!r}; known: {', '.join(_KEYS)}")
-        elif not _is(value, kind):
-            problems.append(f"{file}: {key} must be a {'list of strings' if kind is list else 'string'}, not {value!r}")
-        else:
-            given[key.replace("-", "_")] = value
-    if given.get("fail_on", "error") not in FAIL_ON:
-        problems.append(f"{file}: fail-on must be one of {', '.join(FAIL_ON)}, not {given['fail_on']!r}")
-    if problems:
-        raise UserError("\n".join(problems), USAGE)
-    return Configured(file=file, **given)
+def takes_options(command: Callable[[Options], None]) -> Callable[..., None]:
+    """Return a command for typer with one parameter for each annotated field of ``Options``."""
+    hints = get_type_hints(Options, include_extras=True)
+    given = {one.name: one for one in fields(Options) if get_origin(hints[one.name]) is Annotated}
+
+    def run(**said: Any) -> None:  # noqa: ANN401  what typer makes of the words
+        values: dict[str, Any] = {
+            name: tuple(value or ()) if _is_several(hints[name]) else value for name, value in said.items()
+        }
+        command(Options(**values))
+
+    def parameter(name: str) -> inspect.Parameter:
+        kind, extra = get_args(hints[name])
+        several = _is_several(hints[name])
+        default = None if several or given[name].default is MISSING else given[name].default
+        # typer knows lists, and no tuple without a length
+        annotation = Annotated[list[get_args(kind)[0]] | None, extra] if several else hints[name]  # type: ignore[misc]
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__annotations__ = {}
+    run.__signature__ = inspect.Signature([parameter(name) for name in given])  # type: ignore[attr-defined]
+    return run
 
 
-def _is(value: object, kind: type) -> bool:
-    if isinstance(value, list):
-        return kind is list and all(isinstance(item, str) for item in value)
-    return isinstance(value, kind)
-
-
-def _split(words: Sequence[str]) -> list[str]:
-    return [part.strip() for word in words for part in word.split(",") if part.strip()]
-
-
-def select_rules(select: Sequence[str], ignore: Sequence[str]) -> list[Rule]:
-    """Return the rules that are selected (all if none is) and not ignored.
-
-    Raises:
-        UserError: A word is no id, slug, letter of an area or ``all``.
-    """
-    try:
-        chosen = list(find_rules(_split(select))) if _split(select) else list(rules().values())
-        left_out = {rule.id for rule in find_rules(_split(ignore))}
-    except ValueError as error:
-        raise UserError(str(error), USAGE) from None
-    return list({rule.id: rule for rule in chosen if rule.id not in left_out}.values())
-
-
-def fails(worst: object, fail_on: str) -> bool:
-    """Whether a run with that worst severity ends with exit code 1."""
-    return worst is not None and fail_on != "never" and FAIL_ON.index(str(worst)) <= FAIL_ON.index(fail_on)
+def _is_several(hint: Any) -> bool:  # noqa: ANN401  a type
+    return get_origin(get_args(hint)[0]) is tuple

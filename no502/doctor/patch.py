@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from no502.doctor.finding import Edit, Finding
+from no502.doctor.parse import breaks
 from no502.doctor.secrets import holds_secret, mask, printable
 
-__all__ = ["Patch", "make_patch"]
+__all__ = ["Patch", "diff_of", "make_patch"]
 
 _CONTEXT = 3
 _Opcode = tuple[str, int, int, int, int]
@@ -25,6 +26,8 @@ class Patch:
     """Findings whose edits are in it."""
     left: list[Finding] = field(default_factory=list)
     """Findings that need a person."""
+    refused: list[str] = field(default_factory=list)
+    """Changes that fit and are not offered: the file could not be read any more; one line each."""
     texts: dict[str, str] = field(default_factory=dict)
     """Changed files, whole, by the names that origins use."""
 
@@ -34,7 +37,9 @@ def make_patch(
     text_of: Callable[[str], str | None],
     name_of: Callable[[str], str] = lambda file: file,
 ) -> Patch:
-    """Return the edits of all findings as one patch; a finding counts as fixed only if all of its edits fit.
+    """Return the edits of all findings as one patch.
+
+    A finding counts as fixed only if all of its edits fit, and every file can still be read after them.
 
     Args:
         findings: What was found.
@@ -56,7 +61,9 @@ def make_patch(
                 before[edit.file] = text.split("\n")
                 trial[edit.file] = text.split("\n")
             fits = fits and _apply(edit, trial[edit.file])
-        if fits:
+        refused = list(_refused(finding, before, trial)) if fits else []
+        patch.refused += refused
+        if fits and not refused:
             after = trial
             patch.fixed.append(finding)
         else:
@@ -64,6 +71,16 @@ def make_patch(
     patch.texts = {file: "\n".join(lines) for file, lines in after.items() if lines != before[file]}
     patch.text = "".join(_diff(name_of(file), before[file], after[file]) for file in sorted(after))
     return patch
+
+
+def _refused(finding: Finding, before: dict[str, list[str]], trial: dict[str, list[str]]) -> Iterator[str]:
+    """Yield a line for each file that could be read before, and could not after the edits of a finding."""
+    for file in dict.fromkeys(edit.file for edit in finding.edits):
+        found = breaks(file, "\n".join(before[file]), "\n".join(trial[file]))
+        if found is not None:
+            place = f"line {found.line}: " if found.line is not None else ""
+            why = f"the changed file would not parse ({place}{found.why})"
+            yield f"{finding.where}: {finding.rule}: no change is offered, because {why}"
 
 
 def _apply(edit: Edit, lines: list[str]) -> bool:
@@ -103,10 +120,13 @@ def _insert(edit: Edit, lines: list[str]) -> bool:
     following = next((text for text in lines[index + 1 :] if text.strip() and not text.lstrip().startswith("#")), "")
     deeper = following[: len(following) - len(following.lstrip())]
     step = deeper[len(indent) :] if deeper.startswith(indent) and len(deeper) > len(indent) else "  "
-    if line.rstrip().endswith("}"):
-        return False  # a mapping in braces
     lines[index] += "\n" + edit.insert.replace("{indent}", indent).replace("{step}", step)
     return True
+
+
+def diff_of(file: str, before: str, after: str) -> str:
+    """Return the unified diff of one file, for ``patch -p1`` or ``git apply``; empty where nothing differs."""
+    return _diff(file, before.split("\n"), after.split("\n"))
 
 
 def _diff(file: str, old: list[str], new: list[str]) -> str:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from no502.doctor.facts import number, text, written
 from no502.doctor.model import Fact, Location, Source, Upstream, Version
+from no502.nginx.versions import POOL_BY_DEFAULT, default_seconds
 
-__all__ = ["POOL_BY_DEFAULT", "Pooling", "pooling"]
-
-POOL_BY_DEFAULT: Version = (1, 29, 7)
-"""nginx pools the connections of every ``upstream`` block from here on, and speaks HTTP/1.1 without being told.
-
-https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive
-"""
-_IDLE = 60.0
+__all__ = ["Pooling", "pooling"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +20,8 @@ class Pooling:
     reason: str = ""
     """Why it does not pool although ``keepalive`` is written."""
     by_default: bool = False
-    """Nobody wrote ``keepalive``."""
-    idle: float | None = _IDLE
+    """No file sets ``keepalive``."""
+    idle: float | None = field(default_factory=lambda: default_seconds("keepalive_timeout", "upstream"))
     """Seconds that it keeps an idle connection; None if that is not known."""
 
 
@@ -35,29 +29,27 @@ def pooling(location: Location, upstream: Upstream, version: Version) -> Pooling
     """Return what an nginx of that version does at a location."""
     if not upstream.explicit:
         return Pooling(pools=False, reason="only upstream{} blocks pool")
-    keepalive = upstream.settings.get("keepalive")
+    keepalive = upstream.settings.keepalive
     new = version >= POOL_BY_DEFAULT
     stated = keepalive is not None and keepalive.origin.source is not Source.DEFAULT
     if keepalive is not None and stated and not keepalive.known:
         return Pooling(pools=None)
-    size = (number(upstream.settings, "keepalive") if stated else 32 if new else 0) or 0
+    size = (number(upstream.settings.keepalive) if stated else 32 if new else 0) or 0
     if size == 0:
         return Pooling(pools=False, reason="keepalive 0" if stated else "no keepalive")
-    idle = number(upstream.settings, "keepalive_timeout")
-    if idle is None and "keepalive_timeout" not in upstream.settings:
-        idle = _IDLE
+    idle = number(upstream.settings.keepalive_timeout)
+    if idle is None and upstream.settings.keepalive_timeout is None:
+        idle = default_seconds("keepalive_timeout", "upstream")
     pools, reason = _headers_allow(location, new=new)
     return Pooling(pools=pools, reason=reason, by_default=not stated, idle=idle)
 
 
 def _headers_allow(location: Location, *, new: bool) -> tuple[bool | None, str]:
     """Return whether version and Connection header leave the connection open, else why not."""
-    http = location.settings.get("proxy_http_version")
+    http = location.settings.proxy_http_version
     if http is not None and http.origin.source is not Source.DEFAULT and not http.known:
         return None, ""
-    version = (
-        text(location.settings, "proxy_http_version") if written(location.settings, "proxy_http_version") else None
-    )
+    version = text(location.settings.proxy_http_version) if written(location.settings.proxy_http_version) else None
     if version == "1.0" or (version is None and not new):
         return False, "HTTP/1.0"
     header = location.headers.get("connection")

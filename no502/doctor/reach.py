@@ -61,9 +61,9 @@ class Reach:
         try:
             found = path.stat()
             if not stat.S_ISREG(found.st_mode):
-                return None, "is no regular file"
+                return None, "is not a regular file"
             if not self.allows(path):
-                return None, "lies outside of the given paths (--outside reads it, too)"
+                return None, "is outside the given paths (pass --outside to read it)"
             if found.st_size > largest:
                 return None, f"{found.st_size} bytes: too large to be a deployment's file (at most {largest})"
             return path.read_bytes(), ""

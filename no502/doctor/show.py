@@ -45,8 +45,8 @@ def _location(one: Location) -> Iterator[str]:
     if one.upstream is not None:
         yield from _upstream(one.upstream)
     elif one.proxy_pass.value is not None:
-        yield f"  {'upstream':<{_WIDTH}} not known: a variable decides"
-    yield from _settings(one.settings)
+        yield f"  {'upstream':<{_WIDTH}} unknown: a variable determines it"
+    yield from _settings(one.settings.named())
     for name, fact in sorted(one.headers.items()):
         yield _row(f"header {name}", fact, '""' if fact.value == "" else _hidden(name, fact.value))
     for name, fact in sorted(one.dropped_headers.items()):
@@ -66,7 +66,7 @@ def _upstream(one: Upstream) -> Iterator[str]:
         flags = " ".join(name if value == "" else f"{name}={value}" for name, value in server.parameters.items())
         yield _row("  server", server.address, f"{server.address.value or server.address.origin.note} {flags}".rstrip())
     if one.explicit:
-        yield from _settings(one.settings, "  ")
+        yield from _settings(one.settings.named(), "  ")
 
 
 def _settings(settings: Mapping[str, Fact[Any]], indent: str = "") -> Iterator[str]:

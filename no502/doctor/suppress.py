@@ -90,10 +90,10 @@ def apply(
     for comment in comments:
         idle = sorted(rule for rule in comment.rules - comment.used if asked(rule))
         if comment.problem:
-            message = f"this suppression does nothing: {comment.problem}"
+            message = f"this suppression has no effect: {comment.problem}"
         elif idle and not comment.used:
-            message = f"this suppression is not needed: no {', '.join(idle)} here"
+            message = f"this suppression is unused: no {', '.join(idle)} here"
         else:
             continue
-        left.append(unused.finding(message, comment.origin, fix="Remove it, or say what it is for."))
+        left.append(unused.finding(message, comment.origin, fix="Remove it, or add the reason."))
     return left, covered

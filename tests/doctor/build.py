@@ -18,6 +18,7 @@ from no502.doctor.model import (
     UpstreamServer,
     Version,
 )
+from no502.doctor.settings import LocationFacts, ServerFacts, ServiceFacts, UpstreamFacts
 
 __all__ = ["NEW", "OLD", "app", "default", "deployment", "nginx", "service", "stated"]
 
@@ -60,7 +61,7 @@ def nginx(  # noqa: PLR0913 tests name what they need
             )
             for number, target in enumerate(targets)
         ],
-        settings={"keepalive_timeout": default(60.0), **(upstream or {})},
+        settings=UpstreamFacts.of({"keepalive_timeout": default(60.0), **(upstream or {})}),
         explicit=explicit,
     )
     location = Location(
@@ -69,13 +70,15 @@ def nginx(  # noqa: PLR0913 tests name what they need
         origin=Origin(file="nginx.conf", line=10),
         proxy_pass=stated("http://app", 11),
         upstream=block,
-        settings={
-            "proxy_read_timeout": default(60.0),
-            "proxy_next_upstream": default(("error", "timeout")),
-            "proxy_next_upstream_tries": default(0),
-            "proxy_next_upstream_timeout": default(0.0),
-            **(settings or {}),
-        },
+        settings=LocationFacts.of(
+            {
+                "proxy_read_timeout": default(60.0),
+                "proxy_next_upstream": default(("error", "timeout")),
+                "proxy_next_upstream_tries": default(0),
+                "proxy_next_upstream_timeout": default(0.0),
+                **(settings or {}),
+            }
+        ),
         headers=headers or {},
         config=config,
     )
@@ -107,7 +110,7 @@ def app(program: str = "gunicorn", *, service: str | None = None, shell: str = "
         program=program,
         origin=Origin(file="start.sh", line=1),
         command=stated((program, "app:app"), 1, "start.sh"),
-        settings=facts,
+        settings=ServerFacts.of(facts),
         service=service,
         shell=shell,
     )
@@ -119,7 +122,7 @@ def service(name: str, kind: ServiceKind = ServiceKind.COMPOSE, **settings: obje
         kind=kind,
         name=name,
         origin=Origin(file="compose.yaml", line=3),
-        settings={key: stated(value, 4, "compose.yaml") for key, value in settings.items()},
+        settings=ServiceFacts.of({key: stated(value, 4, "compose.yaml") for key, value in settings.items()}),
         aliases=(name,),
     )
 

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from no502.cli import app
+from tests.support.directories import write_tree as write
 
 __all__ = ["Report", "judge", "write"]
 
@@ -42,14 +43,6 @@ class Report(NamedTuple):
         """Return program and addresses of each server."""
         listed = self.data["effective"]["servers"]
         return [(one["program"], (one["settings"].get("bind") or {}).get("value")) for one in listed]
-
-
-def write(folder: Path, files: Mapping[str, str]) -> Path:
-    """Write the files and return their folder."""
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    return folder
 
 
 def judge(folder: Path, files: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Report:

@@ -12,30 +12,25 @@ from hypothesis import strategies as st
 
 from no502.doctor.links import links
 from no502.doctor.model import Address, AppServer, Deployment, Origin, Source
-from no502.doctor.readers.deployment import Options, read_deployments
+from no502.doctor.options import Options
+from no502.doctor.readers.deployment import read_deployments
 from no502.doctor.readers.dockerfile import read_dockerfile
 from no502.doctor.readers.durations import docker_seconds, memory_bytes, systemd_seconds
 from no502.doctor.readers.python_conf import read_python_conf
 from no502.doctor.readers.shell.commands import follow, follow_text
 from no502.doctor.readers.shell.expansion import expand
 from no502.doctor.readers.yaml_nodes import YamlProblem, load_all
-
-
-def _write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return folder
+from tests.support.commands import ROOT
+from tests.support.directories import write_tree
 
 
 def _read(folder: Path, files: dict[str, str]) -> Deployment:
-    [deployment] = read_deployments([_write(folder, files)], Options(base=folder))
+    [deployment] = read_deployments([write_tree(folder, files)], Options(base=folder))
     return deployment
 
 
 def _values(server: AppServer, *names: str) -> list[Any]:
-    return [server.settings[name].value for name in names]
+    return [server.settings.named()[name].value for name in names]
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
@@ -95,8 +90,8 @@ def test_gunicorn_options(tmp_path: Path) -> None:
         tmp_path, "gunicorn -w4 -b :9000 --keep 65 --timeout=90 -k uvicorn.workers.UvicornWorker a:b"
     )
     assert _values(server, "workers", "keepalive", "timeout", "graceful_timeout") == [4, 65, 90, 30]
-    assert server.settings["bind"].value == (Address(host=None, port=9000),)
-    assert server.settings["graceful_timeout"].origin.source is Source.DEFAULT
+    assert server.settings.named()["bind"].value == (Address(host=None, port=9000),)
+    assert server.settings.named()["graceful_timeout"].origin.source is Source.DEFAULT
     assert not deployment.problems
 
 
@@ -107,7 +102,7 @@ def test_unknown_option_is_named_with_the_closest_one(tmp_path: Path) -> None:
     assert problem.rule == "C003"
     assert "did you mean --keep-alive?" in problem.message
     _, deployment = _server(tmp_path / "dash", "gunicorn \u2013workers 4 a:b")
-    assert "no hyphen" in deployment.problems[0].message
+    assert "not a hyphen" in deployment.problems[0].message
 
 
 def test_environment_and_precedence(tmp_path: Path) -> None:
@@ -124,50 +119,50 @@ _COMPUTED = "timeout = sum(range(10))\nbind = [f'0.0.0.0:{8000 + n}' for n in ra
 
 def test_configuration_is_run_only_when_asked(tmp_path: Path) -> None:
     """What only running tells is unknown, and known with ``--exec-config``; what reading tells stays as it was read."""
-    folder = _write(tmp_path, {"Procfile": "web: gunicorn -c conf.py a:b\n", "conf.py": _COMPUTED})
+    folder = write_tree(tmp_path, {"Procfile": "web: gunicorn -c conf.py a:b\n", "conf.py": _COMPUTED})
     [[read], [ran]] = [
         read_deployments([folder], Options(base=folder, exec_config=execute)) for execute in (False, True)
     ]
-    assert read.servers[0].settings["timeout"].known is False
-    assert read.servers[0].settings["bind"].known is False
-    assert ran.servers[0].settings["timeout"].value == 45
-    assert ran.servers[0].settings["bind"].value == (Address(host="0.0.0.0", port=8000),)
-    assert str(ran.servers[0].settings["keepalive"].origin) == "conf.py:3"
+    assert read.servers[0].settings.named()["timeout"].known is False
+    assert read.servers[0].settings.named()["bind"].known is False
+    assert ran.servers[0].settings.named()["timeout"].value == 45
+    assert ran.servers[0].settings.named()["bind"].value == (Address(host="0.0.0.0", port=8000),)
+    assert str(ran.servers[0].settings.named()["keepalive"].origin) == "conf.py:3"
 
 
 def test_configuration_that_does_not_run_is_not_checked(tmp_path: Path) -> None:
     """An exception in the file is said, and the rest goes on."""
     files = {"Procfile": "web: gunicorn -c conf.py a:b\n", "conf.py": "timeout = open('nothing')\n"}
-    folder = _write(tmp_path, files)
+    folder = write_tree(tmp_path, files)
     [ran] = read_deployments([folder], Options(base=folder, exec_config=True))
-    assert "does not run here" in ran.not_checked[0].why
-    assert not ran.servers[0].settings["timeout"].known
+    assert "executing it failed" in ran.not_checked[0].why
+    assert not ran.servers[0].settings.named()["timeout"].known
 
 
 def test_own_ladder(tmp_path: Path) -> None:
     """``-c python:gunicorn_conf`` is this project's configuration: its numbers follow from the variables."""
     server, _ = _server(tmp_path, "PROXY_READ_TIMEOUT=60 gunicorn -c python:gunicorn_conf a:b")
     assert _values(server, "timeout", "worker_class") == [40, "gunicorn_handover.HandoverWorker"]
-    assert not server.settings["workers"].known
+    assert not server.settings.named()["workers"].known
     server, _ = _server(tmp_path / "bad", "PROXY_READ_TIMEOUT=never gunicorn -c python:gunicorn_conf a:b")
-    assert not server.settings["timeout"].known
+    assert not server.settings.named()["timeout"].known
 
 
 def test_missing_configuration_leaves_everything_open(tmp_path: Path) -> None:
     """A configuration file that is not among the files may set anything."""
     server, _ = _server(tmp_path, "gunicorn -c /etc/gunicorn/prod.py --timeout 60 a:b")
-    assert server.settings["timeout"].value == 60
-    assert not server.settings["keepalive"].known
+    assert server.settings.named()["timeout"].value == 60
+    assert not server.settings.named()["keepalive"].known
 
 
 def test_uvicorn(tmp_path: Path) -> None:
     """uvicorn's options have gunicorn's names here; its own defaults; ``fastapi run`` binds all addresses."""
     server, _ = _server(tmp_path, "uvicorn a:b --host 0.0.0.0 --port 8001 --timeout-keep-alive 20 --no-proxy-headers")
-    assert _values(server, "keepalive", "workers", "proxy_headers") == [20, 1, False]
-    assert server.settings["bind"].value == (Address(host="0.0.0.0", port=8001),)
-    assert "graceful_timeout" not in server.settings
+    assert _values(server, "keepalive", "proxy_headers") == [20, False]
+    assert server.settings.named()["bind"].value == (Address(host="0.0.0.0", port=8001),)
+    assert server.settings.graceful_timeout is None
     server, deployment = _server(tmp_path / "two", "fastapi run app/main.py --port 80")
-    assert server.settings["bind"].value == (Address(host="0.0.0.0", port=80),)
+    assert server.settings.named()["bind"].value == (Address(host="0.0.0.0", port=80),)
     assert not deployment.problems
     _, deployment = _server(tmp_path / "three", "uvicorn a:b --keep-alive 75")
     assert "--timeout-keep-alive" in deployment.problems[0].message
@@ -266,11 +261,11 @@ def test_compose_with_everything(tmp_path: Path) -> None:
     deployment = _read(tmp_path, files)
     app = deployment.service("app")
     assert app is not None
-    assert app.settings["stop_grace"].value == 90.0
-    assert app.settings["cpus"].value == 0.5
-    assert app.settings["memory"].value == 256 * 2**20
-    assert app.settings["replicas"].value == 2
-    assert app.settings["restart"].value == "always"
+    assert app.settings.named()["stop_grace"].value == 90.0
+    assert app.settings.named()["cpus"].value == 0.5
+    assert app.settings.named()["memory"].value == 256 * 2**20
+    assert app.settings.named()["replicas"].value == 2
+    assert app.settings.named()["restart"].value == "always"
     assert app.environment["SECRET"].value == "${kept}"
     [check] = app.healthchecks
     assert check.interval.value == 5.0
@@ -279,8 +274,8 @@ def test_compose_with_everything(tmp_path: Path) -> None:
     assert server.service == "app"
     assert str(server.origin) == "docker/Dockerfile:9"
     assert server.shell == "sh -c without exec"
-    assert server.settings["bind"].value == (Address(host="0.0.0.0", port=8000),)
-    assert server.settings["workers"].value == 4
+    assert server.settings.named()["bind"].value == (Address(host="0.0.0.0", port=8000),)
+    assert server.settings.named()["workers"].value == 4
     [nginx] = deployment.nginx
     assert nginx.service == "web"
     assert nginx.versions == ((1, 27, 4),)
@@ -288,7 +283,7 @@ def test_compose_with_everything(tmp_path: Path) -> None:
     web = deployment.service("web")
     assert web is not None
     assert web.depends_on["app"].value == "service_healthy"
-    assert web.settings["published"].value == ((8080, 80),)
+    assert web.settings.named()["published"].value == ((8080, 80),)
     assert not deployment.problems
 
 
@@ -301,7 +296,7 @@ def test_paths_from_volumes_are_the_paths_that_were_found(tmp_path: Path, monkey
         "site/nginx/nginx.conf": text,
         "site/nginx/snippets/a.conf": "server { location / { proxy_pass http://app:8000; } }\n",
     }
-    _write(tmp_path, files)
+    write_tree(tmp_path, files)
     monkeypatch.chdir(tmp_path)
     [deployment] = read_deployments([Path("site")])
     assert [nginx.origin.file for nginx in deployment.nginx] == ["site/nginx/nginx.conf"]
@@ -330,7 +325,7 @@ def test_override_file_is_merged(tmp_path: Path) -> None:
     files = {"compose.yaml": own, "compose.override.yaml": over}
     deployment = _read(tmp_path, {name: f"services:\n  app:\n{text}" for name, text in files.items()})
     [server] = deployment.servers
-    assert server.settings["timeout"].value == 20
+    assert server.settings.named()["timeout"].value == 20
     assert str(server.origin) == "compose.override.yaml:3"
     [service] = deployment.services
     assert {name: fact.value for name, fact in service.environment.items()} == {"A": "1", "B": "2"}
@@ -363,7 +358,7 @@ def test_projects_are_not_mixed_up(tmp_path: Path) -> None:
     files = {
         f"{name}/compose.yaml": f"services:\n  {name}:\n    image: x\n    command: gunicorn a:b\n" for name in "ab"
     }
-    found = read_deployments([_write(tmp_path, files)], Options(base=tmp_path))
+    found = read_deployments([write_tree(tmp_path, files)], Options(base=tmp_path))
     assert [[server.service for server in one.servers] for one in found] == [["a"], ["b"]]
 
 
@@ -374,7 +369,7 @@ def test_configuration_that_nothing_loads(tmp_path: Path) -> None:
     assert [problem.rule for problem in deployment.problems] == ["C005"]
     loaded = _read(tmp_path / "two", {"Procfile": "web: gunicorn a:b\n", "gunicorn.conf.py": "timeout = 300\n"})
     assert loaded.problems == []
-    assert loaded.servers[0].settings["timeout"].value == 300
+    assert loaded.servers[0].settings.named()["timeout"].value == 300
 
 
 # --- systemd and Kubernetes ----------------------------------------------------------------------------------------
@@ -392,12 +387,12 @@ def test_systemd_unit(tmp_path: Path) -> None:
     }
     deployment = _read(tmp_path, files)
     [server], [service] = deployment.servers, deployment.services
-    assert server.settings["bind"].value == (Address(socket="/run/app.sock"),)
-    assert server.settings["workers"].value == 3
+    assert server.settings.named()["bind"].value == (Address(socket="/run/app.sock"),)
+    assert server.settings.named()["workers"].value == 3
     assert str(server.origin) == "app.service:6"
-    assert service.settings["stop_grace"].value == 90.0
-    assert service.settings["private_tmp"].value is True
-    assert service.settings["stop_signal"].value == "SIGQUIT"
+    assert service.settings.named()["stop_grace"].value == 90.0
+    assert service.settings.named()["private_tmp"].value is True
+    assert service.settings.named()["stop_signal"].value == "SIGQUIT"
 
 
 def test_systemd_unit_with_an_example_of_its_environment(tmp_path: Path) -> None:
@@ -405,10 +400,10 @@ def test_systemd_unit_with_an_example_of_its_environment(tmp_path: Path) -> None
     unit = "[Service]\nEnvironmentFile=/etc/nowhere/environment\nExecStart=/x/gunicorn -b 127.0.0.1:1 app:app\n"
     files = {"app.service": unit, "environment.example": "WEB_CONCURRENCY=3\n"}
     [server] = _read(tmp_path, files).servers
-    assert server.settings["workers"].value == 3
+    assert server.settings.named()["workers"].value == 3
     files["environment"] = "WEB_CONCURRENCY=5\n"
     [server] = _read(tmp_path, files).servers
-    assert server.settings["workers"].value == 5
+    assert server.settings.named()["workers"].value == 5
 
 
 _MANIFEST = """
@@ -452,13 +447,13 @@ def test_kubernetes_manifest(tmp_path: Path) -> None:
     assert service.aliases[0] == "api-service"
     assert "api-service.default.svc.cluster.local" in service.aliases
     names = ("stop_grace", "pre_stop", "replicas", "cpus", "memory", "controller")
-    assert [service.settings[name].value for name in names] == [45.0, 7.0, 3, 0.5, 2**30, "Deployment"]
+    assert [service.settings.named()[name].value for name in names] == [45.0, 7.0, 3, 0.5, 2**30, "Deployment"]
     [probe] = service.healthchecks
     assert probe.kind == "readinessProbe"
     assert probe.test.value == ("GET", "/ready")
     assert probe.interval.value == 5.0
-    assert server.settings["workers"].value == 2
-    assert server.settings["bind"].value == (Address(host="0.0.0.0", port=8000),)
+    assert server.settings.named()["workers"].value == 2
+    assert server.settings.named()["bind"].value == (Address(host="0.0.0.0", port=8000),)
 
 
 _SIDECAR = """
@@ -544,7 +539,7 @@ def test_hostile_files_end_in_problems(tmp_path: Path) -> None:
 )
 def test_any_compose_file_is_read_or_refused(tmp_path: Path, text: str) -> None:
     """Whatever stands below services: no exception."""
-    read_deployments([_write(tmp_path, {"compose.yaml": f"services:\n  a: {text}\n"})])
+    read_deployments([write_tree(tmp_path, {"compose.yaml": f"services:\n  a: {text}\n"})])
 
 
 @settings(max_examples=40, deadline=None)
@@ -552,3 +547,13 @@ def test_any_compose_file_is_read_or_refused(tmp_path: Path, text: str) -> None:
 def test_any_dockerfile_is_read(text: str) -> None:
     """Whatever a Dockerfile holds: no exception."""
     read_dockerfile(f"FROM x\n{text}\nCMD {text}", "Dockerfile")
+
+
+def test_copied_ladder_has_its_numbers(tmp_path: Path) -> None:
+    """A copy of ``gunicorn_conf.py`` is known by what it computes, although its statements do not show the values."""
+    files = {
+        "Procfile": "web: gunicorn -c gunicorn_conf.py main:app\n",
+        "gunicorn_conf.py": (ROOT / "gunicorn_conf.py").read_text(encoding="utf-8"),
+    }
+    [server] = _read(tmp_path, files).servers
+    assert _values(server, "timeout", "worker_class") == [120, "gunicorn_handover.HandoverWorker"]

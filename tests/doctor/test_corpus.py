@@ -1,9 +1,7 @@
 """Small deployments with what must be found in them, and nothing else; each mistake has a fixed twin."""
 
 import json
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -11,14 +9,7 @@ from typer.testing import CliRunner
 from no502.cli import app
 from no502.doctor.registry import rules
 from no502.new import scaffold
-
-CORPUS = Path(__file__).with_name("corpus")
-NAMES = sorted(path.parent.name for path in CORPUS.glob("*/expected.toml"))
-
-
-def expected(name: str) -> dict[str, Any]:
-    """Return what a deployment's ``expected.toml`` says."""
-    return tomllib.loads((CORPUS / name / "expected.toml").read_text(encoding="utf-8"))
+from tests.support.corpus import CORPUS, NAMES, expected
 
 
 @pytest.mark.parametrize("name", NAMES)

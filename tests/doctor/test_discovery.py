@@ -122,7 +122,7 @@ def test_the_hosts_nginx_is_read_beside_a_container(tmp_path: Path, monkeypatch:
 def test_a_site_that_nothing_has_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where only containers serve, a file that none of them mounts is not judged and said to be so."""
     report = judge(tmp_path, {"compose.yaml": LOOPBACK, "edge.conf": EDGE, "left.conf": SITE}, monkeypatch)
-    assert "left.conf: no nginx among these files has it" in report.gaps()
+    assert "left.conf: no nginx in these files includes it" in report.gaps()
     assert not report.found("left.conf")
 
 

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from no502.cli import app
 from no502.doctor.docker import Container, ask_docker, examine
 from no502.doctor.model import Deployment
-from no502.doctor.readers.deployment import Options, read_deployments
+from no502.doctor.options import Options
+from no502.doctor.readers.deployment import read_deployments
 from no502.errors import UserError
+from tests.doctor.report import judge
 
 _COMPOSE = """services:
   app:
@@ -90,7 +94,7 @@ def test_container_that_runs_something_else(engine: Path, deployment: Deployment
     assert _found(engine, deployment, args=args) == ["E911"]
     [finding] = examine(ask_docker("site"), deployment)
     assert finding.message == "site-app-1 runs with timeout 30, the files say 120"
-    assert str(finding.where) == "compose.yaml:4"
+    assert str(finding.origin) == "compose.yaml:4"
     assert _found(engine, deployment, stop=10) == ["E911"]
 
 
@@ -104,7 +108,7 @@ def test_project_that_is_not_there(engine: Path) -> None:
 def test_no_docker_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a docker command the option says so."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="there is no docker command here"):
+    with pytest.raises(UserError, match="the docker command is not installed here"):
         ask_docker("site")
 
 
@@ -123,3 +127,20 @@ def test_service_without_a_counterpart_in_the_files(deployment: Deployment) -> N
         stop_timeout=10,
     )
     assert examine([container], deployment) == []
+
+
+def test_what_containers_say_is_found_like_the_rest(
+    engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A comment suppresses it, a baseline knows it, --ignore passes over it."""
+    engine.write_text(json.dumps([_inspected(args=["--timeout", "30", "app:app"], restarts=2)]))
+    asked = ("--docker", "site")
+    report = judge(tmp_path, {"compose.yaml": _COMPOSE}, monkeypatch, ".", *asked)
+    assert {"E909", "E911"} <= report.found()
+    commented = _COMPOSE.replace("app:app\n", "app:app  # doctor: ignore[E911] tried by hand\n")
+    assert "E911" not in judge(tmp_path, {"compose.yaml": commented}, monkeypatch, ".", *asked).found()
+    assert not {"E909", "E911"} & judge(tmp_path, {}, monkeypatch, ".", "--ignore", "E", *asked).found()
+    known = ("--write-baseline", "known.json")
+    assert CliRunner().invoke(app, ["doctor", ".", *asked, *known]).exit_code == 0
+    left = judge(tmp_path, {}, monkeypatch, ".", *asked, "--baseline", "known.json")
+    assert left.found() == set()

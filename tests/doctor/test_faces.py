@@ -53,7 +53,7 @@ def test_addresses_of_other_proxies(  # noqa: PLR0913, PLR0917
     given = {"compose.yaml": text} | {key: value.format(port=port) for key, value in files.items()}
     report = judge(tmp_path, given, monkeypatch)
     assert report.found() & {"A101", "A102"} == found
-    assert "stands in front" in report.gaps()
+    assert "is in front of" in report.gaps()
 
 
 INGRESS = """apiVersion: v1
@@ -277,4 +277,4 @@ def test_placeholders_are_shown_as_they_are_written(tmp_path: Path, monkeypatch:
     files = {"Procfile": "web: gunicorn shop:app\n", "config/nginx.conf.erb": f"server {{\n{locations}}}\n"}
     gaps = judge(tmp_path, files, monkeypatch).gaps()
     assert "{{" not in gaps
-    assert gaps.count("what nginx connects to") == 1
+    assert gaps.count("the address to which nginx connects") == 1

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 import trustme
+from typer.testing import CliRunner
 
+from no502 import __version__
+from no502.cli import app
 from no502.doctor.live import Probed, probe
 from no502.errors import UserError
 from no502.nginx.binary import find_nginx
@@ -89,7 +92,7 @@ def serve_nginx(stack: ExitStack, directory: Path, upstream: int, *, tls: bool =
 
 def ids(result: Probed) -> set[str]:
     """Return the ids of what was found."""
-    return {finding.rule for finding in result.findings}
+    return {finding.rule for finding in result.problems}
 
 
 def test_both_sides_answer(stack: ExitStack, tmp_path: Path) -> None:
@@ -103,8 +106,30 @@ def test_both_sides_answer(stack: ExitStack, tmp_path: Path) -> None:
     assert rows["GET /"][1].startswith("200 in ")
     assert rows["GET /ready"][0].startswith("503 in ")
     assert rows["largest body"][0] == "up to 1 MiB"
-    (early,) = [finding for finding in result.findings if finding.rule == "E903"]
+    (early,) = [finding for finding in result.problems if finding.rule == "E903"]
     assert "nginx keeps them for 20 s" in early.message
+
+
+def test_what_the_probes_leave_in_the_logs(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line of level error is announced, and said word for word afterwards; requests name the doctor."""
+    port, log = free_port(), tmp_path / "error.log"
+    text = _NGINX.format(port=port, upstream=serve_app(stack, tmp_path), ssl="", tls="", limit="5m", forwarded="x")
+    text = text.replace("error_log stderr", f"error_log {log}").replace("access_log off", f"access_log {log}.access")
+    (tmp_path / "nginx.conf").write_text(text, encoding="utf-8")
+    stack.enter_context(Running([find_nginx(None), "-p", str(tmp_path), "-c", "nginx.conf", "-e", str(log)]))
+    wait_until(lambda: _listening(port), seconds=60, what="nginx")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["doctor", "nginx.conf", "--live", f"http://127.0.0.1:{port}/"])
+    errors = [line for line in log.read_text(encoding="utf-8").splitlines() if "[error]" in line]
+    assert len(errors) == 1
+    before, _, after = done.stderr.partition("lines in nginx's error log")
+    assert "client intended to send too large body" in before
+    line = "client intended to send too large body: 10485761 bytes"
+    assert line in errors[0]
+    assert line in after
+    accesses = Path(f"{log}.access").read_text(encoding="utf-8").splitlines()
+    assert accesses
+    assert all(f'"no502-doctor/{__version__}"' in access for access in accesses)
 
 
 def test_nothing_is_said_where_all_is_well(stack: ExitStack, tmp_path: Path) -> None:
@@ -113,6 +138,7 @@ def test_nothing_is_said_where_all_is_well(stack: ExitStack, tmp_path: Path) -> 
     port = serve_nginx(stack, tmp_path, upstream, limit="20m")
     result = probe(f"http://127.0.0.1:{port}/", f"http://127.0.0.1:{upstream}/", pool_idle=2)
     assert ids(result) == {"E905"}
+    assert result.left == ["client intended to send too large body: 104857601 bytes"]
 
 
 def test_an_application_that_is_gone(stack: ExitStack, tmp_path: Path) -> None:
@@ -121,7 +147,7 @@ def test_an_application_that_is_gone(stack: ExitStack, tmp_path: Path) -> None:
     port = serve_nginx(stack, tmp_path, gone)
     result = probe(f"http://127.0.0.1:{port}/", f"http://127.0.0.1:{gone}/")
     assert {"E901", "E902"} <= ids(result)
-    assert "502" in next(finding.message for finding in result.findings if finding.rule == "E901")
+    assert "502" in next(finding.message for finding in result.problems if finding.rule == "E901")
 
 
 def test_nginx_points_elsewhere(stack: ExitStack, tmp_path: Path) -> None:
@@ -129,7 +155,7 @@ def test_nginx_points_elsewhere(stack: ExitStack, tmp_path: Path) -> None:
     upstream = serve_app(stack, tmp_path)
     port = serve_nginx(stack, tmp_path, free_port())
     result = probe(f"http://127.0.0.1:{port}/", f"http://127.0.0.1:{upstream}/", pool_idle=0)
-    (finding,) = [finding for finding in result.findings if finding.rule == "E901"]
+    (finding,) = [finding for finding in result.problems if finding.rule == "E901"]
     assert "the application itself answers" in finding.message
     assert "E902" not in ids(result)
 
@@ -140,10 +166,10 @@ def test_a_client_that_lies_about_its_address(stack: ExitStack, tmp_path: Path) 
     port = serve_nginx(stack, tmp_path, upstream, forwarded="$proxy_add_x_forwarded_for")
     result = probe(f"http://127.0.0.1:{port}/", None)
     assert "E904" in ids(result)
-    assert "203.0.113.77" in next(f.message for f in result.findings if f.rule == "E904")
+    assert "203.0.113.77" in next(f.message for f in result.problems if f.rule == "E904")
 
 
-def test_a_certificate_that_nobody_vouches_for(stack: ExitStack, tmp_path: Path) -> None:
+def test_a_certificate_of_no_known_authority(stack: ExitStack, tmp_path: Path) -> None:
     """Reported, and the other probes go on."""
     certificate = trustme.CA().issue_cert("127.0.0.1")
     certificate.private_key_pem.write_to_path(tmp_path / "k.pem")

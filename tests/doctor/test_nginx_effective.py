@@ -138,8 +138,8 @@ def test_pooling(server: _Server) -> None:
         [location] = [one for one in server.config.locations if one.path == path and not one.server_names]
         upstream = location.upstream
         assert upstream is not None
-        size = upstream.settings["keepalive"].value if upstream.explicit else 0
-        version = location.settings["proxy_http_version"].value
+        size = upstream.settings.named()["keepalive"].value if upstream.explicit else 0
+        version = location.settings.named()["proxy_http_version"].value
         expected = bool(size) and version != "1.0" and location.headers["connection"].value != "close"
         server.get(path)
         first, second = server.get(path)[1], server.get(path)[1]

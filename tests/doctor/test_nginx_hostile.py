@@ -53,8 +53,8 @@ def test_includes_that_multiply_are_stopped(tmp_path: Path) -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     """A named pipe would keep the reader waiting for ever, and a folder is no file."""
     os.mkfifo(tmp_path / "pipe.conf")
-    assert [one.why for one in _read(tmp_path / "pipe.conf").not_checked] == ["is no regular file"]
-    assert [one.why for one in _read(tmp_path).not_checked] == ["is no regular file"]
+    assert [one.why for one in _read(tmp_path / "pipe.conf").not_checked] == ["is not a regular file"]
+    assert [one.why for one in _read(tmp_path).not_checked] == ["is not a regular file"]
 
 
 def test_show_names_value_and_origin(tmp_path: Path) -> None:

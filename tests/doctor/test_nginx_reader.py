@@ -24,14 +24,6 @@ def _read(
     return config, deployment
 
 
-def _write(folder: Path, **files: str) -> Path:
-    for name, text in files.items():
-        path = folder / name.replace("__", "/").replace("_dot_", ".")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return folder
-
-
 def _conf(folder: Path, text: str, name: str = "nginx.conf") -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +43,7 @@ def test_main_file_with_includes(tmp_path: Path) -> None:
     assert location.upstream is not None
     assert location.upstream.explicit
     assert location.upstream.servers[0].address.value == Address(host="app", port=8000)
-    timeout = location.settings["proxy_read_timeout"]
+    timeout = location.settings.named()["proxy_read_timeout"]
     assert timeout.value == 90.0
     assert str(timeout.origin) == "nginx.conf:2"
     assert deployment.looked_at == ["nginx.conf", "conf.d/a.conf", "conf.d/b.conf"]
@@ -63,7 +55,7 @@ def test_fragment_without_http(tmp_path: Path) -> None:
     text = "proxy_read_timeout 70;\nupstream app { server 127.0.0.1:8000; }\n" + _SERVER.format(target="http://app")
     config, deployment = _read(_conf(tmp_path, text, "default.conf"))
     [location] = config.locations
-    assert location.settings["proxy_read_timeout"].value == 70.0
+    assert location.settings.named()["proxy_read_timeout"].value == 70.0
     assert not deployment.problems
 
 
@@ -114,8 +106,8 @@ def test_template_values(tmp_path: Path) -> None:
     config, _ = _read(path, environment={"APP_HOST": "app", "APP_PORT": "8000"})
     [upstream] = config.upstreams
     assert upstream.servers[0].address.value == Address(host="app", port=8000)
-    assert upstream.settings["keepalive_timeout"].origin.source is Source.TEMPLATE
-    assert not upstream.settings["keepalive_timeout"].known
+    assert upstream.settings.named()["keepalive_timeout"].origin.source is Source.TEMPLATE
+    assert not upstream.settings.named()["keepalive_timeout"].known
     unknown, _ = _read(path)
     assert unknown.upstreams[0].servers[0].address.origin.source is Source.TEMPLATE
 
@@ -149,7 +141,7 @@ def test_jinja_template(tmp_path: Path) -> None:
     )
     config, deployment = _read(_conf(tmp_path, text, "site.conf.j2"))
     [location] = config.locations
-    assert location.settings["proxy_read_timeout"].origin.source is Source.TEMPLATE
+    assert location.settings.named()["proxy_read_timeout"].origin.source is Source.TEMPLATE
     assert location.proxy_pass.origin.line == 6
     assert not deployment.problems
 
@@ -249,8 +241,10 @@ def test_defaults_follow_the_version(tmp_path: Path) -> None:
     for versions in (((1, 22, 1),), ((1, 31, 3),), BOTH_SIDES):
         config, _ = read_nginx(path, base=tmp_path, versions=versions, deployment=Deployment())
         [location] = config.locations
-        pool = config.upstreams[0].settings["keepalive"].value
-        found.append((pool, location.settings["proxy_http_version"].value, location.headers["connection"].value))
+        pool = config.upstreams[0].settings.named()["keepalive"].value
+        found.append(
+            (pool, location.settings.named()["proxy_http_version"].value, location.headers["connection"].value)
+        )
     assert found == [(0, "1.0", "close"), (32, "1.1", ""), (None, None, None)]
 
 

@@ -143,7 +143,7 @@ def test_conditions_of_templates_are_not_duplicates(tmp_path: Path) -> None:
     deployment = Deployment()
     config, _ = read_nginx(tmp_path / "a.conf.j2", base=tmp_path, deployment=deployment)
     assert not deployment.problems
-    assert not config.locations[0].settings["proxy_read_timeout"].known
+    assert not config.locations[0].settings.named()["proxy_read_timeout"].known
 
 
 def test_names_of_other_modules_are_not_typos() -> None:

@@ -1,27 +1,19 @@
 """The examples on the rules' pages: the failing one is found, the passing one is not."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from no502.doctor.check import Result, check, merge
+from no502.doctor.configured import read_configured
 from no502.doctor.files import Files
 from no502.doctor.front import front_of
-from no502.doctor.options import read_configured
-from no502.doctor.pages import page
-from no502.doctor.readers.deployment import Options, read_deployments
+from no502.doctor.options import Options
+from no502.doctor.readers.deployment import read_deployments
 from no502.doctor.registry import rules
+from tests.doctor.page_examples import examples
 
-_BLOCK = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 _LIVE = "E"
-
-
-def examples(rule: str, heading: str) -> dict[str, str]:
-    """Return the files below a heading of a rule's page."""
-    text = page(rules()[rule])
-    _, _, below = text.partition(f"\n## {heading}\n")
-    return dict(_BLOCK.findall(below.partition("\n## ")[0]))
 
 
 def examine(directory: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Result:

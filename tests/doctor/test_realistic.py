@@ -8,7 +8,8 @@ import pytest
 
 from no502.doctor.check import findings_of
 from no502.doctor.model import Deployment
-from no502.doctor.readers.deployment import Options, read_deployments
+from no502.doctor.options import Options
+from no502.doctor.readers.deployment import read_deployments
 from no502.doctor.registry import rules
 from no502.doctor.show import show_effective
 
@@ -139,7 +140,7 @@ def test_the_wrong_arm_of_a_case_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ['"$@"', "$UVICORN_OPTIONS main:app"])
-def test_options_that_nobody_knows_decide_nothing(tmp_path: Path, word: str) -> None:
+def test_unknown_options_decide_nothing(tmp_path: Path, word: str) -> None:
     """A default that an unknown option may replace is not judged."""
     files = _shell(f"exec uvicorn {word}", "    entrypoint: sh -c '/start.sh $$OPTIONS'\n")
     assert not _ids(_read(tmp_path, files)) & {"A101", "A102"}
@@ -208,7 +209,7 @@ def test_a_dockerfile_runs_with_the_variables_of_its_service(tmp_path: Path) -> 
     dockerfile = 'FROM python:3.12\nENV TIMEOUT=100\nCMD ["sh", "-c", "exec gunicorn a:a --timeout $TIMEOUT"]\n'
     deployment = _read(tmp_path, {"compose.yaml": compose, "api/Dockerfile": dockerfile})
     [server] = deployment.servers
-    assert server.settings["timeout"].value == 360
+    assert server.settings.named()["timeout"].value == 360
     assert [service.name for service in deployment.services] == ["api"]
 
 
@@ -227,7 +228,7 @@ def test_limits_that_are_no_numbers_are_left_alone(tmp_path: Path, manifest: str
         "image: api:1", f"image: api:1\n          resources: {{limits: {{{manifest}}}}}"
     )
     [service] = _read(tmp_path, {"k8s/app.yaml": pod}).services
-    assert not {"cpus", "memory"} & set(service.settings)
+    assert not {"cpus", "memory"} & set(service.settings.named())
 
 
 def test_broken_containers_are_no_crash(tmp_path: Path) -> None:
@@ -277,7 +278,7 @@ def test_an_entrypoint_that_runs_a_script_that_starts_the_server(tmp_path: Path)
     }
     [server] = _read(tmp_path, files).servers
     assert server.service == "web"
-    assert [address.port for address in server.settings["bind"].value or ()] == [5000]
+    assert [address.port for address in server.settings.named()["bind"].value or ()] == [5000]
 
 
 @pytest.mark.parametrize(("bind", "wrong"), [("unix:/tmp/app.sock", False), ("unix:/run/app.sock", True)])
@@ -290,5 +291,5 @@ def test_nginx_and_gunicorn_under_supervisord(tmp_path: Path, bind: str, wrong: 
     site = "server { listen 80; location / { proxy_pass http://unix:/tmp/app.sock; } }\n"
     deployment = _read(tmp_path, {"supervisord.conf": programs, "nginx/site.conf": site})
     [server] = deployment.servers
-    assert [str(address) for address in server.settings["bind"].value or ()] == [bind]
+    assert [str(address) for address in server.settings.named()["bind"].value or ()] == [bind]
     assert ("A101" in _ids(deployment)) is wrong

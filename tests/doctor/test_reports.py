@@ -40,8 +40,8 @@ def test_text_has_both_sides_and_a_last_line(result: Result) -> None:
     joined = " ".join(shown.split())
     assert "[✗] Keep-alive gunicorn.conf.py:1: K201 error: gunicorn closes idle connections after 2 s" in joined
     assert "nginx.conf:2: upstream app: keepalive_timeout 60 s" in joined
-    assert "users see: POST gets 502" in joined
-    assert "fix: Keep connections longer" in joined
+    assert "users see: a POST gets 502" in joined
+    assert "fix: Set the application's keep-alive above" in joined
     assert "[✓] Timeouts" in joined
     assert shown.endswith("\n1 error, 0 warnings, 1 not checked\n")
 
@@ -127,9 +127,10 @@ def test_github_escapes_properties_and_data(result: Result) -> None:
 
 @pytest.mark.parametrize("rule", sorted(rules()))
 def test_every_rule_has_a_page(rule: str) -> None:
-    """With its name as the title and its source."""
+    """With its summary as the title, its slug and its source."""
     shown = page(rules()[rule])
-    assert shown.startswith(f"# {rule}: {rules()[rule].slug}\n")
+    assert shown.startswith(f"# {rule}: {rules()[rule].summary}\n")
+    assert f"`{rules()[rule].slug}`" in shown
     assert rules()[rule].source in shown
 
 

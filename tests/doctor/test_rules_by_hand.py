@@ -34,7 +34,7 @@ def test_ids_and_slugs_are_unique_and_well_formed() -> None:
     [((NEW,), {"K201"}), ((OLD,), set()), ((OLD, NEW), {"K202"}), (((1, 29, 7),), {"K201"}), (((1, 29, 6),), set())],
 )
 def test_a_block_without_keepalive_races_from_1_29_7_on(versions: tuple[Version, ...], expected: set[str]) -> None:
-    """Nobody wrote ``keepalive``: the version decides, and a floating one is judged on both sides."""
+    """No file sets ``keepalive``: the version decides, and a floating one is judged on both sides."""
     target = deployment(nginx(HERE, versions=versions), app())
     assert {finding.rule for finding in found(target, "K201", "K202")} == expected
 
@@ -143,7 +143,7 @@ def test_another_backend_is_not_the_application() -> None:
         service("frontend"),
     )
     assert not found(target, "A101")
-    assert "what serves frontend:3000" in {gap.what for gap in check(target, []).not_checked}
+    assert "the application at frontend:3000" in {gap.what for gap in check(target, []).not_checked}
 
 
 def test_one_address_and_one_server_that_do_not_meet() -> None:

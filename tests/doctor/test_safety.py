@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from typer.testing import CliRunner
 
 from no502.cli import app
 from no502.doctor.secrets import holds_secret, mask, printable
+from tests.doctor.report import write
 
 FORMATS = ("text", "concise", "json", "sarif", "github")
 UNIT = "[Service]\nExecStart=/srv/venv/bin/gunicorn -b 127.0.0.1:8000 app:app\n"
@@ -28,14 +28,6 @@ COMPOSE = """services:
       DATABASE_URL: postgres://app:hunter2@db/app
     command: gunicorn app:app -b 0.0.0.0:8000 -k uvicorn_worker.UvicornWorker
 """
-
-
-def write(folder: Path, files: Mapping[str, str]) -> Path:
-    """Write the files and return their folder."""
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    return folder
 
 
 def run(*arguments: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
@@ -229,3 +221,79 @@ def test_lines_that_are_none(line: str) -> None:
 def test_one_line_stays_one_line() -> None:
     """Line ends, escapes, direction marks and separators are written as escapes."""
     assert printable("a\nb\x1bc\u202ed\u2028") == "a\\nb\\x1bc\\u202ed\\u2028"
+
+
+@pytest.mark.parametrize("char", ["\x0b", "\x0c", "\x1c", "\x1f", "\x85", "\xa0", "\u2028", "\u3000", "\ufeff", "\x00"])
+def test_what_only_looks_like_a_blank_is_no_end_of_a_word(
+    char: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell's words end at blanks, tabs and line ends; nothing else makes the reader stand still."""
+    text = f"web: circusd{char}acme.ini {char} && gunicorn{char} shop:app\n{char}\n"
+    write(tmp_path, {"Procfile": text, "start.sh": f"#!/bin/sh\n{text}", "shop.service": UNIT})
+    began = time.process_time()
+    run(".", folder=tmp_path, monkeypatch=monkeypatch)
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    "makefile",
+    [
+        "a" + " " * 300_000 + "\n",
+        "a: " + "b " * 100_000 + "\n\tgunicorn x:y\n",
+        "\n".join(f"t{n}: " + " ".join(f"t{m}" for m in range(300)) for n in range(300)) + "\n",
+        "\n".join(f"t{n}: t{n + 1}\n\techo" for n in range(4_000)) + "\n",
+        "A = $(A)$(A)\nt0:\n\t$(A)\n",
+    ],
+)
+def test_a_makefile_is_followed_in_bounded_time(makefile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long lines, targets that need each other, chains without an end."""
+    write(tmp_path, {"Procfile": "web: make t0\nworker: make a\n", "Makefile": makefile})
+    began = time.process_time()
+    run(".", folder=tmp_path, monkeypatch=monkeypatch)
+    assert time.process_time() - began < 5
+
+
+def test_two_thousand_servers_take_four_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPU time of a whole run over one nginx configuration of that size."""
+    servers = "\n".join(
+        f"upstream u{number} {{ server 127.0.0.1:{8000 + number % 3}; }}\n"
+        f"server {{ listen 80; server_name s{number}.example.com; location / {{ proxy_pass http://u{number}; }} }}"
+        for number in range(2000)
+    )
+    write(tmp_path, {"nginx.conf": f"events {{}}\nhttp {{\n{servers}\n}}\n", "app.service": UNIT})
+    began = time.process_time()
+    _, shown = run(".", folder=tmp_path, monkeypatch=monkeypatch)
+    assert time.process_time() - began < 4
+    assert "2000 proxied locations" in shown
+
+
+def test_five_thousand_files_take_five_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPU time of a run over a repository with code, manifests and texts, of which one file is a deployment's."""
+    texts = {".py": "import os\nx = {'a': 1}\n" * 60, ".yaml": "services:\n  a: 1\n" * 50, ".txt": "server {\n" * 50}
+    for number in range(5000):
+        folder = tmp_path / f"package{number % 50}"
+        folder.mkdir(exist_ok=True)
+        suffix = list(texts)[number % 3]
+        (folder / f"file{number}{suffix}").write_text(texts[suffix], encoding="utf-8")
+    write(tmp_path, {"app.service": UNIT})
+    began = time.process_time()
+    _, shown = run(".", folder=tmp_path, monkeypatch=monkeypatch)
+    assert time.process_time() - began < 5
+    assert "gunicorn of app" in shown
+
+
+def test_a_patch_on_a_terminal_has_no_control_characters(tmp_path: Path) -> None:
+    """Piped, it has every byte for ``git apply``."""
+    servers = "server 127.0.0.1:8000; # \x1b[31mred\nserver 127.0.0.1:8001;\n"
+    site = "server { listen 80; location / { proxy_pass http://app; } }"
+    write(tmp_path, {"site.conf": f"upstream app {{\n{servers}}}\n{site}\n", "app.service": UNIT})
+    command = [sys.executable, "-m", "no502", "doctor", "--diff", "."]
+    piped = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).stdout
+    assert b"\x1b[31m" in piped
+    master, slave = os.openpty()
+    subprocess.run(command, cwd=tmp_path, stdout=slave, stderr=subprocess.DEVNULL, check=False)
+    os.close(slave)
+    shown = os.read(master, 65536)
+    os.close(master)
+    assert b"\\x1b[31m" in shown
+    assert b"\x1b[31m" not in shown

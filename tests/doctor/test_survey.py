@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from no502.doctor.registry import rules
 from tests.doctor.report import write
 
 SURVEY = Path(__file__).parents[2] / "scripts" / "survey.py"
@@ -26,7 +27,9 @@ def test_what_changed_and_what_is_right(tmp_path: Path) -> None:
     assert first.count("+ shop S506") == 1
     [name] = json.loads((repositories / "survey.json").read_text(encoding="utf-8"))["findings"]
     judged = tmp_path / "judged.json"
-    judged.write_text(json.dumps({name: False}), encoding="utf-8")
+    _, rule, fingerprint = name.split()
+    finding = {"rule": rule, "fingerprint": fingerprint, "right": False}
+    judged.write_text(json.dumps({"repositories": [{"repository": "shop", "findings": [finding]}]}), encoding="utf-8")
     code, second = survey(repositories, "--judged", str(judged))
     assert code == 1
     assert second.strip() == "1 findings, 0 new, 0 gone; 0 of 1 judged ones are right"
@@ -34,3 +37,11 @@ def test_what_changed_and_what_is_right(tmp_path: Path) -> None:
     code, third = survey(repositories)
     assert code == 0
     assert third.startswith("- shop S506")
+
+
+def test_every_judged_finding_names_a_rule_and_a_commit() -> None:
+    """The list of judged findings can be compared with a run."""
+    repositories = json.loads(SURVEY.with_suffix(".json").read_text(encoding="utf-8"))["repositories"]
+    assert len({one["repository"] for one in repositories}) == len(repositories)
+    assert all(len(one["commit"]) == 40 for one in repositories)
+    assert {finding["rule"] for one in repositories for finding in one["findings"]} <= set(rules())

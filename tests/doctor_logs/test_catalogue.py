@@ -14,19 +14,12 @@ from no502.doctor.registry import rules
 from no502.lab.scenarios import SCENARIOS
 from no502.messages import GROUPS, SYMPTOMS, Message, Shape, by_name, catalogue, messages, search
 from no502.messages.catalogue import read
+from no502.messages.phrases import PHRASES, Phrase
+from tests.doctor_logs.lines import written
 from tests.support.commands import ROOT
 
 _ALL = [(message, text) for message in messages() for text in message.texts]
 _IDS = [message.id for message in messages()]
-
-
-def written(message: Message, text: str) -> bytes:
-    """Return a line of a log with the text of a message, as its program writes it."""
-    filled = text.replace("(pid:N)", "(pid:7)").replace("[N]", "[7]").replace("= ...", "= x")
-    if message.nginx:
-        level = message.levels[0]
-        return f"2026/11/26 12:00:00 [{level}] 1#1: *7 {filled}, client: 10.0.0.1".encode()
-    return filled.encode()
 
 
 def test_ids_are_unique() -> None:
@@ -127,6 +120,40 @@ def test_text_of_the_catalogue_is_recognised(message: Message, text: str) -> Non
 def test_phrase_finds_the_message(phrase: str, expected: str) -> None:
     """Words of a message find it, in any case."""
     assert expected in [message.id for message in search(phrase.upper())]
+
+
+@pytest.mark.parametrize(
+    ("phrase", "expected"),
+    [
+        ("502", ["L911", "L901"]),
+        ("502 Bad Gateway", ["L911", "L901"]),
+        ("nginx error 502", ["L911", "L901"]),
+        ("504 Gateway Timeout", ["L913", "L905"]),
+        ("504 Gateway Time-out", ["L913", "L905"]),
+        ("499", ["L922"]),
+        ("413 Request Entity Too Large", ["L923"]),
+        ("WebSocket closed with code 1006", ["L916", "L940"]),
+        ("[Errno -3] Temporary failure in name resolution", ["L924", "L925"]),
+    ],
+)
+def test_status_is_nginxs_before_a_vendors(phrase: str, expected: list[str]) -> None:
+    """A bare code and its standard words are those of nginx; what vendors write follows."""
+    assert [message.id for message in search(phrase)][: len(expected)] == expected
+
+
+@pytest.mark.parametrize(("phrase", "expected"), [("ALB 502", "L711"), ("Traefik 502 Bad Gateway", "L752")])
+def test_vendors_name_beside_a_status_decides(phrase: str, expected: str) -> None:
+    """With a vendor's name the vendor's message comes first."""
+    assert search(phrase)[0].id == expected
+
+
+@pytest.mark.parametrize("phrase", PHRASES, ids=lambda phrase: phrase.page)
+def test_page_of_a_phrase_exists(phrase: Phrase) -> None:
+    """Its page is there, its heading too, and so are its messages."""
+    page, _, anchor = phrase.page.partition("#")
+    headings = re.findall("^#+ (.+)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert not anchor or anchor in {re.sub(r"[^\w]+", "-", heading.lower()).strip("-") for heading in headings}
+    assert all(by_name(one) for one in phrase.messages)
 
 
 def test_phrase_without_meaning_finds_nothing() -> None:

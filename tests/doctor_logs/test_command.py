@@ -20,7 +20,7 @@ from no502.doctor.logs.reading import MAX_LINE, lines, open_log
 from no502.doctor.logs.report import to_text
 from tests.support.commands import ROOT
 
-RUN = "import typer; from no502.doctor.logs import command; typer.run(command)"
+RUN = "import typer; from no502.doctor.logs.cli import command; typer.run(command)"
 LOST = (
     "2026/11/26 12:00:0{second} [error] 31#31: *{number} recv() failed (104: Connection reset by peer) while reading "
     'response header from upstream, client: 10.0.0.9, server: _, request: "{method} {uri} HTTP/1.1", '
@@ -68,7 +68,7 @@ def test_found(tmp_path: Path) -> None:
 
 
 def test_lines_are_shown_in_their_own_words(tmp_path: Path) -> None:
-    """Of the texts of a message those that are in the log are shown; numbers and quoted parts are not."""
+    """Of the texts of a message those that are in the log are shown; quoted parts are not."""
     early = "upstream prematurely closed connection while reading response header from upstream"
     text = f"2026/11/26 12:00:01 [error] 31#31: *7 {early}, client: 10.0.0.9\n"
     text += "[2026-11-26 12:00:01 +0000] [8] [ERROR] Worker (pid:8123) was sent SIGABRT!\n"
@@ -76,7 +76,7 @@ def test_lines_are_shown_in_their_own_words(tmp_path: Path) -> None:
     shown = run(tmp_path / "error.log").stdout.decode()
     assert f"    {early}\n" in shown
     assert "recv() failed" not in shown.split("what ")[0]
-    assert "    Worker (pid:N) was sent SIGABRT!\n" in shown
+    assert "    Worker (pid:8123) was sent SIGABRT!\n" in shown
     assert "SIGSEGV!" not in shown
 
 
@@ -126,6 +126,50 @@ def test_access_log_among_the_files_is_counted(tmp_path: Path) -> None:
     assert b"access lines: 5; 499 x 1, 502 x 2, 504 x 1" in done.stdout
     assert b"2 x 502 POST /x\n" in done.stdout
     assert b"another log" not in done.stdout
+
+
+TIMED = '10.0.0.9 [26/Nov/2026:12:00:01 +0000] "GET /slow HTTP/1.1" {status} {took} 0.001 - - 10.0.0.1:8000'
+
+
+def said(*lines: str) -> str:
+    """Return the report about some lines."""
+    findings = Findings()
+    findings.read([line.encode() for line in lines])
+    return to_text(findings)
+
+
+def test_each_status_has_its_runbook_and_the_time_that_most_took() -> None:
+    """A 499 after 60 s is a load balancer's limit, a 504 after 60 s nginx's own."""
+    took = ["60.001", "60.000", "59.998", "3.100"]
+    text = said(*(TIMED.format(status=status, took=one) for status in (499, 504) for one in took))
+    assert "499 x 4; most often after 60 s (3 of 4), the limit of alb or ingress-nginx: docs/runbooks/499.md" in text
+    assert "504 x 4; most often after 60 s (3 of 4), the limit of nginx's proxy_read_timeout: docs/run" in text
+
+
+def test_durations_that_scatter_are_no_limit() -> None:
+    """One request of ten that took 60 s shows no timeout; a combined log shows no durations at all."""
+    text = said(*(TIMED.format(status=499, took=f"{number}.000") for number in (60, 1, 2, 3, 4, 5, 6, 7, 8, 9)))
+    assert "the limit of" not in text
+    assert "499 x 1: docs/runbooks/499.md" in said(COMBINED.format(second=1, request="GET /x", status=499).strip())
+
+
+def test_json_access_lines_have_durations() -> None:
+    """The shipped JSON format says how long each request took."""
+    line = '{"method":"GET","uri":"/a","status":"499","request_time":"30.001","upstream_status":"-"}'
+    assert "499 x 1; most often after 30 s (1 of 1), the limit of cloudfront or gcp or heroku" in said(line)
+
+
+def test_too_large_bodies_are_counted() -> None:
+    """413 has a message; one more status that a client saw."""
+    line = COMBINED.format(second=1, request="POST /files", status=413).strip()
+    assert "413 x 1: no502 doctor explain L923" in said(line)
+
+
+def test_lines_of_other_programs_are_counted() -> None:
+    """Beside lines that were understood, those that were not are named; a server's ordinary lines are no riddle."""
+    ordinary = "[2026-11-26 12:00:01 +0000] [8] [INFO] Booting worker with pid: 8"
+    assert "; 1 line not recognised" in said(lost(), ordinary, "order 7 was stored", "")
+    assert "not recognised" not in said(lost(), ordinary)
 
 
 def test_access_log_without_failures_is_no_finding(tmp_path: Path) -> None:
@@ -205,6 +249,24 @@ def test_explain_takes_a_pasted_line_or_a_phrase(pasted: str, expected: str) -> 
     assert explain(pasted).startswith(expected)
 
 
+def test_explain_of_a_status_names_the_runbook_first() -> None:
+    """nginx's own error page leads to the runbook and to nginx's message."""
+    text = explain("504", "Gateway", "Time-out")
+    assert text.startswith("read first: docs/runbooks/504.md\n\nL913 ")
+
+
+@pytest.mark.parametrize(
+    ("phrase", "page"),
+    [
+        ("Mixed Content", "docs/how-to/https-redirects.md"),
+        ("400 The plain HTTP request was sent to HTTPS port", "docs/how-to/tls.md"),
+    ],
+)
+def test_explain_of_what_no_log_has_names_the_page(phrase: str, page: str) -> None:
+    """An error that only a browser shows has a page, though no message."""
+    assert explain(phrase) == f"read: {page}\n"
+
+
 def test_explain_still_prints_rules() -> None:
     """An id of a rule is a rule."""
     assert "# K201" in explain("K201")
@@ -215,7 +277,7 @@ def test_explain_of_nonsense_says_so() -> None:
     done = CliRunner().invoke(app, ["doctor", "explain", "zzzz"])
     assert done.exit_code != 0
     assert done.exception is not None
-    assert "no message of the catalogue" in str(done.exception)
+    assert "no log message matches" in str(done.exception)
 
 
 def test_nothing(tmp_path: Path) -> None:
@@ -242,6 +304,14 @@ def test_unreadable(tmp_path: Path) -> None:
     assert all(name in message for name in ("missing.log", "cut.gz"))
     assert "Traceback" not in message
     assert b"L911" in done.stdout
+
+
+def test_nothing_could_be_read(tmp_path: Path) -> None:
+    """Where no file could be read there is one line for each, and no report about nothing."""
+    done = run(tmp_path / "missing.log")
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert len(done.stderr.decode().splitlines()) == 1
 
 
 def test_standard_input_and_gzip(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from no502.doctor.logs.follow import followed, piped
 from no502.doctor.logs.reading import MAX_LINE
 from tests.support.commands import ROOT
-from tests.support.polling import wait_until
+from tests.support.processes import Running
 
 
 def _next(batches: Iterator[list[bytes]]) -> list[bytes]:
@@ -58,21 +58,18 @@ def test_file_that_does_not_exist_yet(tmp_path: Path) -> None:
 
 def test_command_explains_new_lines_and_reports_at_the_end(tmp_path: Path) -> None:
     """Each new message is printed with its cause; Ctrl-C ends it with the report and the usual exit code."""
-    log, output = tmp_path / "gunicorn.log", tmp_path / "output"
+    log = tmp_path / "gunicorn.log"
     log.touch()
     command = [sys.executable, "-m", "no502", "doctor", "logs", "--follow", str(log)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    with output.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file, env=environment) as process:
-        try:
-            wait_until(lambda: b"following" in output.read_bytes(), seconds=60, what="the first look")
-            with log.open("ab") as stream:
-                stream.write(b"[2026-11-30 22:14:02 +0000] [1] [CRITICAL] WORKER TIMEOUT (pid:7)\n")
-            wait_until(lambda: b"22:14:02 L951" in output.read_bytes(), seconds=60, what="the message")
-            process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 1
-        finally:
-            process.kill()
-    shown = output.read_text(encoding="utf-8")
+    with Running(command, env=environment) as following:
+        following.wait_for_output("following")
+        with log.open("ab") as stream:
+            stream.write(b"[2026-11-30 22:14:02 +0000] [1] [CRITICAL] WORKER TIMEOUT (pid:7)\n")
+        following.wait_for_output("22:14:02 L951")
+        following.send_signal(signal.SIGINT)
+        assert following.wait() == 1
+        shown = following.output()
     assert "The arbiter heard nothing from the worker" in shown
     assert "What happened, 2026-11-30 22:14:02" in shown
     assert "Traceback" not in shown

@@ -19,7 +19,7 @@ _HAPROXY = (
 _JOURNAL = "Nov 30 10:00:00 web1 {text}"
 
 LINES = {
-    _JOURNAL.format(text="kernel: gunicorn invoked oom-killer: gfp_mask=0xcc0, order=0, oom_score_adj=0"): "L801",
+    _JOURNAL.format(text="kernel: gunicorn invoked oom-killer: gfp_mask=0xcc0, order=0, oom_score_adj=0"): "L806",
     "[12345.678901] Out of memory: Killed process 3010 (gunicorn) total-vm:1893012kB": "L801",
     _JOURNAL.format(text="kernel: Memory cgroup out of memory: Killed process 11 (python3) total-vm:1kB"): "L802",
     _JOURNAL.format(text="kernel: gunicorn[30]: segfault at 0 ip 00007f sp 00007e error 4 in libc.so.6"): "L803",
@@ -58,6 +58,16 @@ LINES = {
     'time="2026-11-30T10:00:00Z" level=debug msg="502 Bad Gateway caused by: EOF"': "L752",
     '2026-11-30T10:00:00Z DBG pkg/proxy/httputil/proxy.go:117 > 502 Bad Gateway error="EOF"': "L752",
     '{"level":"error","logger":"http.log.error","msg":"EOF","request":{"uri":"/"},"status":502}': "L753",
+    '"stoppedReason": "Essential container in task exited",': "L717",
+    'reason: "OutOfMemoryError: Container killed due to memory usage"': "L718",
+    "(service api) (task 1a2b3c4d) failed container health checks.": "L719",
+    "Task failed container health checks": "L719",
+    "(service api) (port 8000) is unhealthy in (target-group arn:aws:x) due to (reason Request timed out)": "L726",
+    "Task failed ELB health checks in (target-group arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/a/b)": "L726",
+    "2m19s   Normal   Killing   pod/app-5c9b7f8d6-x2x4k   Stopping container app": "L835",
+    "INFO:     Waiting for connections to close. (CTRL+C to force quit)": "L961",
+    "INFO:     Finished server process [7]": "L961",
+    "\x1b[32mINFO\x1b[0m:     Shutting down": "L961",
     "[proxy_http:error] [pid 7] (104)Connection reset by peer: AH01102: error reading status line from remote": "L754",
 }
 
@@ -67,6 +77,11 @@ OTHERS = [
     _HAPROXY.format(status=200, state="----"),
     _JOURNAL.format(text="systemd[1]: app.service: Scheduled restart job, restart counter is at 5."),
     "app-1 exited with code 0",
+    "(service api) has reached a steady state.",
+    "(service api) registered 1 targets in (target-group arn:aws:elasticloadbalancing:x)",
+    "2m   Normal   Created   pod/app-5c9b7f8d6-x2x4k   Created container app",
+    "INFO:     Started server process [7]",
+    "INFO:     Shutting down the cache",
     "2026-11-30 10:00:00,495 INFO success: api entered RUNNING state",
 ]
 

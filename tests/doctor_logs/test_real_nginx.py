@@ -51,6 +51,9 @@ http {{
         location = /refused-auth {{ internal; proxy_pass http://127.0.0.1:{closed}; }}
         location /prefix {{ set $empty ""; proxy_pass $empty; }}
         location /static/ {{ root {tree}; }}
+        location /fastcgi-http {{ fastcgi_pass 127.0.0.1:{http}; }}
+        location /fastcgi-script {{ fastcgi_pass 127.0.0.1:{script}; }}
+        location /fastcgi-ended {{ fastcgi_pass 127.0.0.1:{ended}; }}
         location /http2 {{ {http2} proxy_pass http://127.0.0.1:{old}; }}
         location /websocket {{
             proxy_set_header Upgrade websocket; proxy_set_header Connection upgrade; proxy_pass http://{backend};
@@ -135,16 +138,24 @@ def full_socket(path: Path) -> Iterator[None]:
         yield
 
 
+_NOT_FOUND = b"Status: 404 Not Found\r\nContent-Type: text/plain\r\n\r\nnone"
+
+
+def _record(kind: int, content: bytes) -> bytes:
+    """Return a FastCGI record of version 1: 6 is standard output, 7 standard error, 3 the end of the request."""
+    return struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content
+
+
 @contextlib.contextmanager
-def not_tls() -> Iterator[int]:
-    """A port that answers a TLS handshake with plain text, once."""
+def answers_once(written: bytes = b"HTTP/1.1 400 Bad Request\r\n\r\n") -> Iterator[int]:
+    """A port that writes this to its first client, whatever that has sent, and closes."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             connection, _ = listener.accept()
             with connection:
                 connection.recv(4096)
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                connection.sendall(written)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -160,8 +171,11 @@ def lines_of(nginx: Nginx, tree: Path) -> list[str]:
         socket.socket(socket.AF_UNIX) as forbidden,
         full_socket(tree / "full"),
         Backend(answer) as backend,
-        not_tls() as plain,
-        not_tls() as old,
+        answers_once() as plain,
+        answers_once() as old,
+        answers_once() as http,
+        answers_once(_record(7, b"Primary script unknown") + _record(6, _NOT_FOUND) + _record(3, bytes(8))) as script,
+        answers_once(_record(6, b"Status: 200 OK\r\n") + _record(3, bytes(8))) as ended,
         NameServer() as names,
     ):
         forbidden.bind(str(tree / "closed" / "s"))
@@ -178,6 +192,9 @@ def lines_of(nginx: Nginx, tree: Path) -> list[str]:
             plain=plain,
             resolver=names.address,
             old=old,
+            http=http,
+            script=script,
+            ended=ended,
             http2="proxy_http_version 2;" if nginx.version >= (1, 29, 4) else "",
         )
         (tree / "nginx.conf").write_text(text, encoding="utf-8")
@@ -187,7 +204,7 @@ def lines_of(nginx: Nginx, tree: Path) -> list[str]:
             for path in (
                 *("/refused?secret=1", "/missing", "/forbidden", "/full", "/pair", "/pair", "/unknown", "/tls"),
                 *("/closes", "/resets", "/cut", "/slow", "/silent", "/websocket", "/big", "/noise", "/chunks"),
-                *("/both", "/twice", "/server", "/loop"),
+                *("/both", "/twice", "/server", "/loop", "/fastcgi-http", "/fastcgi-script", "/fastcgi-ended"),
             ):
                 ask(port, path)
             ask(port, "/slow", leave=True)
@@ -253,6 +270,9 @@ def _of(lines: list[str], path: str) -> set[str]:
         ("/auth", "L939"),
         ("/auth", "L901"),
         ("/prefix", "L977"),
+        ("/fastcgi-http", "L980"),
+        ("/fastcgi-ended", "L980"),
+        ("/fastcgi-script", "L978"),
         ("/static/none", "L970"),
         ("/static/empty/", "L971"),
     ],
@@ -308,3 +328,33 @@ def test_name_unknown_at_start(nginx: Nginx, tree: Path) -> None:
         message.id for raw in done.stderr.splitlines() if (line := parse(raw.encode())) and (message := classify(line))
     ]
     assert ids == ["L924"], done.stderr
+
+
+_EMERG = {
+    "upstream a { server http://backend:8000; }": "L999",
+    "upstream a { server 127.0.0.1:99999; }": "L999",
+    "upstream a { }": "L999",
+    "server { location / { proxy_set_header Connection $connection_upgrade; } }": "L969",
+    "upstream a { server 127.0.0.1:1; } upstream a { server 127.0.0.1:1; }": "L981",
+    "server { location / {} location / {} }": "L981",
+    "server { location ~ /x { proxy_pass http://127.0.0.1:1/a/; } }": "L982",
+    "upstream a { server localhost:1 resolve; }": "L983",
+    "server { location / { proxy_pass http:/; } }": "L977",
+    "server { nonsense on; }": "L937",
+}
+"""Lines that stop a start, and the message that each version writes."""
+
+
+@pytest.mark.parametrize("line", _EMERG)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_refused_configuration_has_its_message(name: str, line: str) -> None:
+    """What nginx -t says is recognised; the general message is left for the rest."""
+    with public_directory() as tree:
+        file = tree / "nginx.conf"
+        listening = line.replace("server { ", f"server {{ listen 127.0.0.1:{free_port()}; ")
+        file.write_text(f"pid {tree}/pid; error_log stderr; events {{}} http {{ {listening} }}", encoding="utf-8")
+        command = [program(name).path, "-t", "-p", str(tree), "-c", str(file)]
+        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stderr
+    findings = Findings()
+    findings.read([one.encode() for one in said.splitlines()])
+    assert set(findings.seen) == {_EMERG[line]}, said

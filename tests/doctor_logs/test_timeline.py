@@ -89,6 +89,151 @@ def test_reset_without_an_event_is_the_race_or_a_quiet_log() -> None:
     """If gunicorn's log was read and says nothing at that time, the keep-alive race remains."""
     found = episodes(TIMEOUT, lost("23:00:00"))
     assert "the keep-alive race, or gunicorn's log level" in found[-1].verdict
+    assert found[-1].reason == ""
+
+
+QUIET = "[2026-11-30 09:58:01 +0000] [7] [INFO] Application startup complete."
+
+
+def test_quiet_gunicorn_is_the_race() -> None:
+    """A gunicorn that logs nothing for hours was listening: its log was given, and it hides no INFO line."""
+    (found,) = episodes(QUIET, lost("23:00:00"))
+    assert found.verdict == (
+        "connections closed; gunicorn's log (last line 09:58:01) has no event near it: the keep-alive race"
+    )
+    assert found.reason == "idle race"
+
+
+def test_log_that_begins_later_draws_no_conclusion() -> None:
+    """A log that was rotated after the loss does not say what happened before."""
+    (found,) = episodes(QUIET.replace("09:58", "23:58"), lost("23:00:00"))
+    assert "begins later (2026-11-30 23:58:01)" in found.verdict
+    assert found.reason == ""
+
+
+UVICORN = "INFO:     {}"
+
+
+def test_uvicorns_log_without_times() -> None:
+    """uvicorn writes no times: without a stop it is the race, with one it cannot be joined."""
+    (found,) = episodes(UVICORN.format("Application startup complete."), lost("23:00:00"))
+    assert "uvicorn's log (without times) has no event near it: the keep-alive race" in found.verdict
+    (found,) = episodes(
+        UVICORN.format("Shutting down"), UVICORN.format("Finished server process [7]"), lost("23:00:00")
+    )
+    assert "has no times and 2 lines about a stop or failure" in found.verdict
+
+
+def test_uvicorns_stop_takes_its_requests() -> None:
+    """With Docker's times a stop of uvicorn explains what nginx lost."""
+    stop = "api-1  | 2026-11-30T23:00:00.123456789Z INFO:     Shutting down"
+    (found,) = episodes(stop, lost("23:00:01"))
+    assert found.kind == "signal"
+    assert found.lost == 1
+
+
+def test_word_of_an_application_is_no_stop() -> None:
+    """Another sentence that begins like uvicorn's is not one."""
+    assert episodes("2026-11-30T23:00:00Z INFO:     Shutting down the cache of orders") == []
+
+
+def test_verdict_has_the_words_of_the_line() -> None:
+    """One page is about several texts; the episode shows the one that is in the log, without quoted parts."""
+    alert = (
+        "SSL_do_handshake() failed (SSL: error:0A000438:SSL routines::tlsv1 alert internal error:SSL alert number 80)"
+    )
+    (found,) = episodes(lost("23:00:00", message=f"{alert} while SSL handshaking to upstream"))
+    assert found.verdict == f"{alert} while SSL handshaking to upstream"
+
+
+def report(*lines: str) -> str:
+    """Return the report about some lines."""
+    findings = Findings()
+    findings.read([line.encode() for line in lines])
+    return to_text(findings)
+
+
+def test_decided_cause_stands_alone() -> None:
+    """A worker that gunicorn killed because it was blocked needs no more memory."""
+    killed = KILLED.replace("pid:9", "pid:7").replace("22:20:12", "22:14:03")
+    text = report(TIMEOUT, killed, lost("22:14:03")).partition("L952 worker")[2].partition("\n\n")[0]
+    assert "cause    1. gunicorn killed it itself" in text
+    assert "cause    2." not in text
+    assert "run fewer workers" not in text
+
+
+def test_undecided_causes_all_stand() -> None:
+    """Where one of two kills is unexplained, every cause remains possible."""
+    killed = KILLED.replace("pid:9", "pid:7").replace("22:20:12", "22:14:03")
+    text = report(TIMEOUT, killed, KILLED, lost("22:14:03"))
+    assert "run fewer workers" in text
+
+
+REFUSED = "connect() failed (111: Connection refused) while connecting to upstream"
+
+
+def test_loopback_inside_a_container_is_the_cause() -> None:
+    """The server's own first line says that nginx cannot reach it at another address."""
+    bound = UVICORN.format("Uvicorn running on http://127.0.0.1:8000 (Press CTRL+C to quit)")
+    text = report(bound, lost("23:00:00", message=REFUSED).replace("127.0.0.1:8000", "172.18.0.3:8000"))
+    assert "uvicorn listens on 127.0.0.1:8000, nginx asks 172.18.0.3:8000" in text
+    assert "1. The application binds another port, or binds 127.0.0.1" in text
+
+
+@pytest.mark.parametrize("bound", ["http://127.0.0.1:8000", "http://127.0.0.1:9000", "http://0.0.0.0:8000"])
+def test_address_that_fits_decides_nothing(bound: str) -> None:
+    """The address that nginx asks, another service's port, or every address: the application may be down."""
+    asked = "127.0.0.1:8000" if bound == "http://127.0.0.1:8000" else "172.18.0.3:8000"
+    text = report(
+        UVICORN.format(f"Uvicorn running on {bound} (Press CTRL+C to quit)"),
+        lost("23:00:00", message=REFUSED).replace("127.0.0.1:8000", asked),
+    )
+    assert "listens on" not in text
+    assert "1. The application is down" in text
+
+
+KILLING = "2m   Normal   Killing   pod/app-5c9b7f8d6-x2x4k   Stopping container app"
+
+
+@pytest.mark.parametrize("message", [REFUSED, REFUSED.replace("111: Connection refused", "113: No route to host")])
+def test_pod_that_ended_is_no_matter_of_compose(message: str) -> None:
+    """A rollout of Kubernetes gets its own cause and fix."""
+    line = lost("23:00:00", message=message).replace("127.0.0.1", "10.1.0.9")
+    text = report(line, KILLING)
+    assert "1. Kubernetes: the pod ended before its Service" in text
+    assert "docker" not in text
+    assert "S505" in text
+    assert "1. Kubernetes" not in report(line)
+
+
+def test_missing_ipv6_loopback_is_no_lack_of_ports() -> None:
+    """``localhost`` on a host without ``::1`` needs 127.0.0.1; another address may lack ports."""
+    text = "connect() to {} failed (99: Cannot assign requested address) while connecting to upstream"
+    assert "widen the range" not in report(lost("23:00:00", message=text.format("[::1]:8000")))
+    assert "widen the range" in report(lost("23:00:00", message=text.format("10.0.0.1:8000")))
+
+
+def test_sum_of_the_reasons_adds_up() -> None:
+    """Reasons that are not shown are counted."""
+    texts = [
+        REFUSED,
+        "no live upstreams while connecting to upstream",
+        "upstream timed out (110: Connection timed out) while connecting to upstream",
+        "upstream timed out (110: Connection timed out) while reading response header from upstream",
+        "upstream sent too big header while reading response header from upstream",
+    ]
+    text = report(*(lost("23:00:00", message=text) for text in texts))
+    summed = next(line for line in text.splitlines() if "5 requests lost in nginx's error log" in line)
+    assert summed.endswith(" and 1 more")
+
+
+def test_episode_has_its_range() -> None:
+    """The first and the last second of what happened, and how many requests are not named."""
+    lines = [lost(f"23:00:0{number}", f"POST /{'abcde'[number]}", REFUSED) for number in range(5)]
+    (found,) = episodes(*lines)
+    assert found.span() == "23:00:00 to 23:00:04"
+    assert found.text().endswith("POST /c and 2 more [L901]")
+    assert episodes(lines[0])[0].span() == "23:00:00"
 
 
 def test_reset_without_gunicorns_log_draws_no_conclusion() -> None:
@@ -195,3 +340,66 @@ def test_wrong_moment_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="--until") as raised:
         moment("--until", text)
     assert "2026-11-30" in str(raised.value)
+
+
+_KERNEL = "[2026-11-30 22:20:11 +0000] kernel: "
+
+
+def test_memory_of_a_cgroup_is_not_that_of_the_machine() -> None:
+    """The three lines that the kernel writes are one kill at the limit of the cgroup, whatever it says first."""
+    (found,) = episodes(
+        f"{_KERNEL}gunicorn invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+        f"{_KERNEL}oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),task=gunicorn,pid=9,uid=0",
+        MEMORY,
+        KILLED,
+        lost("22:20:12"),
+    )
+    assert "at the limit of its cgroup" in found.verdict
+    assert found.lost == 1
+
+
+def test_memory_of_the_machine() -> None:
+    """The same lines of a machine without memory."""
+    (found,) = episodes(
+        f"{_KERNEL}gunicorn invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+        f"{_KERNEL}oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),task=gunicorn,pid=9,uid=0",
+        f"{_KERNEL}Out of memory: Killed process 9 (gunicorn) total-vm:1kB",
+    )
+    assert "at the memory of the machine" in found.verdict
+
+
+def test_no_word_of_time_zones_where_the_system_explains_the_loss() -> None:
+    """A line without a process that explains lost requests is a line of the same time zone."""
+    findings = Findings()
+    denied = f'{_KERNEL}audit: type=1400 audit(1.2:3): avc:  denied  {{ connectto }} for  pid=7 comm="nginx"'
+    message = "connect() to unix:/srv/app.sock failed (13: Permission denied) while connecting to upstream"
+    findings.read([line.encode() for line in (denied, lost("22:20:11", message=message))])
+    assert "time zones" not in to_text(findings)
+
+
+def test_selinux_comes_before_what_nginx_says() -> None:
+    """The denial is the event, and nginx's line is what it cost."""
+    denied = f'{_KERNEL}audit: type=1400 audit(1.2:3): avc:  denied  {{ connectto }} for  pid=7 comm="nginx"'
+    message = "connect() to unix:/srv/app.sock failed (13: Permission denied) while connecting to upstream"
+    (found,) = episodes(denied, lost("22:20:11", message=message))
+    assert found.ids == ["L807", "L903"]
+
+
+_WAITED = "upstream timed out (110: Connection timed out) while reading response header from upstream"
+_POOL = (
+    "[2026-11-30 22:19:40 +0000] [7] [ERROR] Exception in ASGI application",
+    "sqlalchemy.exc.TimeoutError: QueuePool limit of size 5 overflow 10 reached, connection timed out, timeout 30.00",
+)
+
+
+def test_what_the_application_waited_for_stands_beside_the_timeout() -> None:
+    """A traceback's last line has the time of its record, and is named where nginx gave up within a minute of it."""
+    (found,) = episodes(*_POOL, lost("22:20:11", message=_WAITED))
+    assert "QueuePool limit" in found.verdict
+    assert found.ids == ["L913", "L994"]
+
+
+def test_what_the_application_waited_for_long_ago_is_not_named() -> None:
+    """Two minutes later it says nothing."""
+    found = episodes(*_POOL, lost("22:25:11", message=_WAITED))
+    assert [one.ids for one in found] == [["L913"]]

@@ -1,9 +1,5 @@
-"""``no502 doctor logs``: known messages of nginx, gunicorn and uvicorn, each with cause, proof and fix.
+"""``no502 doctor logs``: which message of the catalogue each line is, and what happened.
 
-``table`` has the messages, ``parse`` takes lines apart, ``findings`` counts, ``access`` pairs with the access log,
-``report`` prints.
+``reading`` gives lines, ``parse`` takes them apart, ``findings`` classifies and counts, ``access`` pairs with the
+access log, ``timeline`` joins by time and process, ``report`` prints, ``cli`` is the command.
 """
-
-from no502.doctor.logs.cli import command
-
-__all__ = ["command"]

@@ -11,19 +11,23 @@ from datetime import datetime, timedelta
 from no502.doctor.logs.busiest import Busiest
 from no502.doctor.logs.parse import printable, time_of
 
-__all__ = ["MOST_REMEMBERED", "AccessLog", "Outcome", "Statuses"]
+__all__ = ["COMBINED_STATUS", "JSON_STATUS", "MOST_REMEMBERED", "AccessLog", "Outcome", "Statuses"]
 
 MOST_REMEMBERED = 250_000
 """Requests that are kept for pairing (about 60 MB); the rest is only counted, and the report says so."""
+
+COMBINED_STATUS = re.compile(rb'" (413|499|5\d\d)(?: |$)')
+JSON_STATUS = re.compile(rb'"status": ?"?(413|499|5\d\d)\b')
+"""A status of an error in a line of an access log, in the two kinds of format."""
 
 _ERROR = 400
 _LEFT = 499
 _GATEWAY = (502, 504)
 _COMBINED = re.compile(rb'"([A-Z]{1,20}) (\S+) HTTP/[\d.]+" (\d{3})(?: |$)')
-_JSON_STATUS = re.compile(rb'"status": ?"?(499|5\d\d)\b')
 _REQUEST_LINE = re.compile(rb'"([A-Z]{1,20}) (\S+) HTTP/')
 _JSON_REQUEST = re.compile(rb'"method": ?"([A-Z]{1,20})".{0,2000}?"uri": ?"([^"]*)"', re.DOTALL)
-_COMBINED_STATUS = re.compile(rb'" (499|5\d\d)(?: |$)')
+_SECONDS = re.compile(rb'" \d{3} (\d{1,6}\.\d{3})(?: |$)|"request_time": ?"?(\d{1,6}(?:\.\d+)?)|\brt=(\d{1,6}\.\d+)')
+"""nginx's ``$request_time`` behind the status (the format ``timing``), in JSON, or as ``rt=``."""
 _MOST_SECONDS = 5
 """How long after the line of the error log the access log's line is looked for, where only time and path pair them."""
 _FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -45,15 +49,20 @@ class Statuses:
     counts: dict[int, int] = field(default_factory=dict)
     paths: Busiest = field(default_factory=Busiest)
     """``502 GET /path``: how often."""
+    waits: dict[int, Busiest] = field(default_factory=dict)
+    """Status -> how long these requests took, in whole seconds, where the lines say so."""
 
     def take(self, raw: bytes) -> None:
         """Take in a line of an access log, whichever of the usual formats it has."""
         self.lines += 1
-        match = _COMBINED_STATUS.search(raw) or _JSON_STATUS.search(raw)
+        match = COMBINED_STATUS.search(raw) or JSON_STATUS.search(raw)
         if match is None:
             return
         status = int(match[1])
         self.counts[status] = self.counts.get(status, 0) + 1
+        if seconds := _SECONDS.search(raw):
+            took = next(group for group in seconds.groups() if group is not None)
+            self.waits.setdefault(status, Busiest(256)).add(f"{float(took):.0f}")
         request = _COMBINED.search(raw) or _JSON_REQUEST.search(raw) or _REQUEST_LINE.search(raw)
         if request:
             path = request[2].partition(b"?")[0].decode("utf-8", "replace")

@@ -61,7 +61,7 @@ def command(  # noqa: PLR0913, PLR0917 each is an option of the command line
     Give the logs of nginx and of the application together: they are joined by time and process. Lines of systemd, the
     kernel, Docker, Kubernetes, supervisord, load balancers and other proxies are recognised as well. Times are compared
     as they stand in the lines. Exit codes: 0 nothing that a client saw, 1 something was found, 2 a log could not be
-    read or the command line is wrong.
+    read, no file is a log, or the command line is wrong.
     """
     window = Window(moment("--since", since), moment("--until", until, end=True))
     if follow and STDIN in files and len(files) > 1:
@@ -75,21 +75,42 @@ def command(  # noqa: PLR0913, PLR0917 each is an option of the command line
             _read(access_log or [], access.read, progress, problems)
         if not follow or STDIN not in files:
             _read(files, findings.read, progress, problems, findings.next_file)
+    problems += [] if follow else _no_log(files, findings)
+    nothing = not findings.lines or (not findings.is_log and access is None)
+    if problems and nothing and not follow:  # there is nothing to report about
+        _say(problems)
+        raise typer.Exit(UNREADABLE)
     if follow:
         _follow(files, findings)
     if html is not None:
         _write(html, to_html(findings), problems)
     typer.echo({Format.TEXT: to_text, Format.JSON: to_json}[output_format](findings), nl=False)
-    for problem in problems:
-        typer.echo(f"no502 doctor logs: {problem}", err=True)
+    _say(problems)
     if access is not None and access.lines and access.unreadable == access.lines:
         hint = "nginx's own format combined, or the JSON of nginx/snippets/http.conf"
         problems.append(f"--access-log: no line of {access.lines:,} is in a known format ({hint})")
-        typer.echo(f"no502 doctor logs: {problems[-1]}", err=True)
+        _say(problems[-1:])
     if problems:
         raise typer.Exit(UNREADABLE)
     if findings.unknown.total or findings.statuses.failed or any(not seen.harmless for seen in findings.found()):
         raise typer.Exit(FOUND)
+
+
+def _no_log(names: Sequence[str], findings: Findings) -> list[str]:
+    """Return a problem where there are lines and none of them looks like one of a log."""
+    if not findings.strange or findings.is_log:
+        return []
+    named = ", ".join("standard input" if name == STDIN else name for name in names)
+    problem = (
+        f"{named}: no line looks like one of a log (no time, no level, no known message); give the output of "
+        "`docker logs` or `journalctl`, nginx's error log or gunicorn's log"
+    )
+    return [problem]
+
+
+def _say(problems: Sequence[str]) -> None:
+    for problem in problems:
+        typer.echo(f"no502 doctor logs: {problem}", err=True)
 
 
 def moment(option: str, text: str | None, *, end: bool = False, now: datetime | None = None) -> str:

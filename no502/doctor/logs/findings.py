@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from no502.doctor.logs.access import AccessLog, Statuses
 from no502.doctor.logs.busiest import Busiest
-from no502.doctor.logs.parse import Line, is_access_line, parse, printable, time_of
+from no502.doctor.logs.parse import Line, is_access_line, is_record, parse, printable, shown, spoken, time_of, with_text
 from no502.doctor.logs.reading import MAX_LINE
-from no502.doctor.logs.timeline import Timeline
+from no502.doctor.logs.timeline import Episode, Timeline
 from no502.messages import Message, Severity, messages
 
 __all__ = ["Findings", "Seen", "Window", "classify"]
@@ -19,6 +19,7 @@ _FAILURE = 400
 _SERIOUS = {"error", "crit", "alert", "emerg"}
 _VARIES = re.compile(r"(?<=/)(?:\d+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-fA-F]{16,})(?=/|$)")
 _MOST_CACHED = 4096
+_MOST_ORIGINALS = 64
 _AT_START = {"emerg", "alert"}
 """Levels that nginx writes both to its log and to standard error while it starts."""
 
@@ -36,10 +37,16 @@ class Seen:
     upstreams: Busiest = field(default_factory=lambda: Busiest(32))
     texts: Busiest = field(default_factory=lambda: Busiest(8))
     """The lines' own words, without numbers and quoted parts."""
+    originals: dict[str, str] = field(default_factory=dict)
+    """Those words -> the first such line, whose numbers are real."""
     failed: int = 0
     """Lines whose request ended with a status of 400 or more."""
     saved: int = 0
     """Lines whose request was retried and ended below 400: no client saw an error."""
+
+    def quoted(self, count: int) -> list[tuple[str, int]]:
+        """Return the most frequent texts, each as one of its lines has it, with how many lines are like it."""
+        return [(self.originals.get(words, words), number) for words, number in self.texts.top(count)]
 
     @property
     def harmless(self) -> bool:
@@ -96,15 +103,24 @@ class Findings:
         """Lines that are messages of a known program, in the catalogue or not."""
         self.statuses = Statuses()
         """Access lines among the others."""
+        self.strange = 0
+        """Lines that are none of these: of no known program, and not empty."""
+        self.heard = 0
+        """Lines that gunicorn or uvicorn wrote, in the catalogue or not."""
+        self.is_log = False
+        """Whether any line looks like one of a log, of whatever program."""
         self.timeline = Timeline()
         self._window = window or Window()
         self._inside = True
+        self._time: str | None = None
         self._cache: dict[tuple[str, str], tuple[Message | None, str]] = {}
         self._at_start: dict[str, int] = {}
+        self._episodes: tuple[int, list[Episode]] | None = None
 
     def next_file(self) -> None:
         """Begin another file: its first lines belong to no line before them."""
         self._inside = True
+        self._time = None
 
     def read(self, raw_lines: list[bytes]) -> None:
         """Take in a batch of lines."""
@@ -116,25 +132,48 @@ class Findings:
 
     def take(self, raw: bytes) -> tuple[Line, Message] | None:
         """Take in a line; return it with its message if it is one of the catalogue."""
+        raw = with_text(raw)
         if not self._window.open:
             time = time_of(raw)
+            self.is_log = self.is_log or time is not None
             self._inside = self._inside if time is None else self._window.has(time)
             if not self._inside:
                 return None
         line = parse(raw)
         if line is None:
             if is_access_line(raw):
+                self.is_log = True
                 self.statuses.take(raw)
+                self._hear(raw)
+            elif self._hear(raw):
+                self.is_log = True
+            elif raw.strip():
+                self.strange += 1
+                self.is_log = self.is_log or is_record(raw)
             return None
+        self.is_log = self.is_log or line.nginx or line.server or is_record(raw)
+        heard = not line.nginx and self._hear(raw)
+        if line.time is None and not line.nginx:  # a traceback's last line belongs to the record above it
+            line = replace(line, time=self._time)
+        else:
+            self._time = line.time
         message, words = self._look_up(line)
         if message is None:
-            self._unknown(line)
+            self._unknown(line, heard=heard)
             return None
         self.recognised += 1
+        self.is_log = True
         if line.level in _AT_START and self._again(line):
             return None
         self._count(line, message, words)
         return line, message
+
+    def _hear(self, raw: bytes) -> bool:
+        said = spoken(raw)
+        if said is not None:
+            self.heard += 1
+            self.timeline.hear(said, time_of(raw))
+        return said is not None
 
     def found(self) -> Iterable[Seen]:
         """Return what was seen: errors, warnings, then events; the most frequent first."""
@@ -143,8 +182,15 @@ class Findings:
             self.seen.values(), key=lambda s: (s.harmless, order.index(s.message.severity), -s.count, s.message.id)
         )
 
-    def _unknown(self, line: Line) -> None:
+    def episodes(self) -> list[Episode]:
+        """Return what happened, in the order of time; worked out once for the same number of lines."""
+        if self._episodes is None or self._episodes[0] != self.lines:
+            self._episodes = self.lines, self.timeline.episodes()
+        return self._episodes[1]
+
+    def _unknown(self, line: Line, *, heard: bool) -> None:
         self.recognised += line.nginx or line.server
+        self.strange += not (line.nginx or line.server or heard)
         if line.server or (line.nginx and line.level in _SERIOUS):
             self.unknown.add(printable(re.sub(r"\d+", "N", line.text), 160))
 
@@ -164,6 +210,9 @@ class Findings:
         seen = self.seen.setdefault(message.id, Seen(message))
         seen.count += 1
         seen.texts.add(words)
+        if words not in seen.originals and len(seen.originals) < _MOST_ORIGINALS:
+            record = any(shape.raw for shape in message.shapes)
+            seen.originals[words] = words if record else shown(line.text)
         if line.time is not None:
             seen.first = line.time if seen.first is None else min(seen.first, line.time)
             seen.last = line.time if seen.last is None else max(seen.last, line.time)

@@ -10,9 +10,11 @@ from html import escape
 
 from no502.doctor.logs.findings import Findings, Seen
 from no502.doctor.logs.parse import printable
-from no502.doctor.logs.report import counted, summary
+from no502.doctor.logs.reasons import reasons
+from no502.doctor.logs.report import counted, status_lines, summary
 from no502.doctor.logs.timeline import EPOCH, Episode
 from no502.messages import Severity
+from no502.svg import element, label
 
 __all__ = ["to_html"]
 
@@ -42,11 +44,11 @@ _FORMAT = "%Y-%m-%d %H:%M:%S"
 
 def to_html(findings: Findings) -> str:
     """Return the page: the verdict, requests lost over time with the events, each message with its advice."""
-    episodes = findings.timeline.episodes()
+    episodes = findings.episodes()
     parts = [f"<h1>What happened</h1>\n<p>{_inline(line)}</p>" for line in [summary(findings)]]
     if episodes:
         parts += [_chart(episodes, findings.timeline.losses), _table(episodes)]
-    parts += [_statuses(findings), "<h2>Messages</h2>", *(_message(seen) for seen in findings.found())]
+    parts += [_statuses(findings), "<h2>Messages</h2>", *(_message(seen, findings) for seen in findings.found())]
     if findings.unknown.total:
         rows = "".join(
             f'<tr><td class="count">{count:,}</td><td><code>{escape(text)}</code></td></tr>'
@@ -73,39 +75,35 @@ def _chart(episodes: Sequence[Episode], losses: Sequence[int]) -> str:
     for number, count in sorted(bins.items()):
         tall = max(2.0, count / highest * _TALL)
         start = _clock(first - (-number * span // _BINS))
-        shapes.append(
-            f'<rect x="{_LEFT + number * wide:.1f}" y="{_BOTTOM - tall:.1f}" width="{wide * 0.9:.1f}" '
-            f'height="{tall:.1f}" style="fill: var(--error)"><title>{start}: {counted(count, "request")} lost</title>'
-            "</rect>"
-        )
+        lost = element("title", f"{start}: {counted(count, 'request')} lost")
+        place = {"x": _LEFT + number * wide, "y": _BOTTOM - tall, "width": wide * 0.9, "height": tall}
+        shapes.append(element("rect", lost, **place, style="fill: var(--error)"))
     for episode in episodes[:_MOST_EPISODES]:
         if episode.pid is None and episode.kind not in {"signal", "recycled"}:
             continue
         x = _LEFT + (_seconds(episode) - first) / span * (wide * _BINS)
-        shapes.append(
-            f'<path d="M{x:.1f} 14V{_BOTTOM}" style="stroke: var(--info); stroke-width: 2; stroke-dasharray: 3 3">'
-            f"<title>{escape(episode.time[11:])} {escape(printable(episode.verdict))}</title></path>"
-        )
+        event = element("title", escape(f"{episode.time[11:]} {printable(episode.verdict)}"))
+        style = "stroke: var(--info); stroke-width: 2; stroke-dasharray: 3 3"
+        shapes.append(element("path", event, d=f"M{x:.1f} 14V{_BOTTOM}", style=style))
     labels = [
-        f'<text x="{_LEFT - 6}" y="{_BOTTOM - _TALL + 8}" text-anchor="end">{highest:,}</text>',
-        f'<text x="{_LEFT - 6}" y="{_BOTTOM}" text-anchor="end">0</text>',
+        label(f"{highest:,}", x=_LEFT - 6, y=_BOTTOM - _TALL + 8, text_anchor="end"),
+        label(0, x=_LEFT - 6, y=_BOTTOM, text_anchor="end"),
         *(
-            f'<text x="{_LEFT + part * wide * _BINS:.1f}" y="{_BOTTOM + 16}" text-anchor="{anchor}">'
-            f"{_clock(first + int(part * span))}</text>"
+            label(_clock(first + int(part * span)), x=_LEFT + part * wide * _BINS, y=_BOTTOM + 16, text_anchor=anchor)
             for part, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end"))
         ),
     ]
     what = f"Lost requests over time, at most {highest:,} in {max(1, span // _BINS)} s; dashed: events of processes"
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_BOTTOM + 24}" role="img" aria-label="{what}">'
-        f'<path d="M{_LEFT} {_BOTTOM}H{_WIDTH - 10}" style="stroke: var(--line)"/>{"".join([*shapes, *labels])}</svg>\n'
-        f'<p class="soft">{what}.</p>'
-    )
+    axis = element("path", d=f"M{_LEFT} {_BOTTOM}H{_WIDTH - 10}", style="stroke: var(--line)")
+    size = f"0 0 {_WIDTH} {_BOTTOM + 24}"
+    chart = element("svg", axis, *shapes, *labels, viewBox=size, role="img", aria_label=what)
+    return f'{chart}\n<p class="soft">{what}.</p>'
 
 
 def _table(episodes: Sequence[Episode]) -> str:
     rows = "".join(
-        f'<tr><td class="time">{escape(one.time)}</td><td>{escape(printable(one.text(), 400))}</td>'
+        f'<tr><td class="time">{escape(f"{one.time[:10]} {one.span()}")}</td>'
+        f"<td>{escape(printable(one.text(), 400))}</td>"
         f'<td class="count{" error" * bool(one.lost)}">{one.lost:,}</td></tr>\n'
         for one in episodes[:_MOST_EPISODES]
     )
@@ -119,20 +117,23 @@ def _statuses(findings: Findings) -> str:
     if not statuses.lines:
         return ""
     counts = ", ".join(f"{status} x {count:,}" for status, count in sorted(statuses.counts.items()))
-    rows = "".join(
+    rows = "".join(f'<tr><td colspan="2">{escape(line)}</td></tr>' for line in status_lines(statuses))
+    rows += "".join(
         f'<tr><td class="count">{count:,}</td><td><code>{escape(name)}</code></td></tr>'
         for name, count in statuses.paths.top(10)
     )
-    return f"<h2>Access log</h2>\n<p>{statuses.lines:,} lines; {counts or 'no 499, no 5xx'}</p>\n<table>{rows}</table>"
+    summed = counts or "no 413, no 499, no 5xx"
+    return f"<h2>Access log</h2>\n<p>{statuses.lines:,} lines; {summed}</p>\n<table>{rows}</table>"
 
 
-def _message(seen: Seen) -> str:
+def _message(seen: Seen, findings: Findings) -> str:
     message = seen.message
     opened = " open" if message.severity is Severity.ERROR and not seen.harmless else ""
-    shown = "".join(f"<pre>{escape(text)}</pre>" for text, _count in seen.texts.top(5))
+    shown = "".join(f"<pre>{escape(text)}</pre>" for text, _count in seen.quoted(5))
     lists = "".join(
         f"<h3>{heading}</h3>\n<ol>{''.join(f'<li>{_inline(item)}</li>' for item in items)}</ol>\n"
-        for heading, items in message.sections.items()
+        for heading, items in message.remaining(tuple(reasons(seen, findings))).items()
+        if items
     )
     return (
         f'<details{opened}><summary><b class="{message.severity}">{message.id}</b> {escape(message.title)} '

@@ -8,11 +8,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from no502.doctor.logs.reading import MAX_LINE
 from no502.messages import messages
 
-__all__ = ["Line", "is_access_line", "parse", "printable", "time_of"]
+__all__ = [
+    "Line",
+    "Spoken",
+    "is_access_line",
+    "is_record",
+    "parse",
+    "printable",
+    "shown",
+    "spoken",
+    "tables",
+    "time_of",
+    "with_text",
+]
 
 _NGINX = re.compile(
     rb"\[(emerg|alert|crit|error|warn|notice|info)\] \d+#\d+: (?:\*(\d+) )?([^\r\n]+)",
@@ -61,7 +74,23 @@ _ANY_ERROR = ("[ERROR] ", "[CRITICAL] ", "ERROR:    ", "CRITICAL: ", "ERROR\x1b[
 _SEPARATED = bytes(code if chr(code).isalnum() and code < 128 else 32 for code in range(256))  # noqa: PLR2004  ASCII
 _COMMON = frozenset(b"code error failed from in level method process request status timeout upstream with".split())
 """Words of ordinary lines: they decide nothing unless a message has no other."""
+_SPOKEN = re.compile(
+    rb"\] \[\d+\] \[(?P<gunicorn>DEBUG|INFO|WARNING|ERROR|CRITICAL) *\] "
+    rb"|(?:^|[ |])(?:\x1b\[\d+m)?(?:(?P<uvicorn>DEBUG|INFO)|WARNING|ERROR)(?:\x1b\[0m)?: {2,5}\S"
+    rb"|(?P<json>gunicorn|uvicorn)\.error\b"
+)
+_QUOTED = re.compile(r'"[^"]*"')
+_BOUND = re.compile(rb"(?:Listening at:|Uvicorn running on) (?:\x1b\[\d+m)?https?://([\w.:\[\]-]+)")
 _PID = re.compile(r"\(pid: ?(\d+)\)|[Pp]id (\d+)|process \[(\d+)\]|[Kk]illed process (\d+)|worker (\d+) |pid=(\d+)")
+_BYTES = re.compile(rb'"MESSAGE"\s*+:\s*+\[([\d,\s]*+)(\]?)')
+_RECORD = re.compile(
+    rb"\d\d:\d\d:\d\d"
+    rb"|\b(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b"
+    rb"|\b(?:level|lvl|severity)="
+    rb"|\{\s*+\".*\}\s*+$"
+    rb"|\[ *\d+\.\d{6}\] "
+)
+"""What a line of any log may have: a time of day, a level, a JSON object, or the seconds of dmesg."""
 _JSON_MESSAGES = ("log", "message", "MESSAGE", "msg", "event", "error", "textPayload")
 
 
@@ -113,6 +142,32 @@ def parse(raw: bytes) -> Line | None:
     return _server_line(raw, record=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What any line of gunicorn or uvicorn tells about its log, whether the catalogue has the line or not."""
+
+    program: str
+    """``gunicorn`` or ``uvicorn``."""
+    informs: bool
+    """Whether it is of level INFO or DEBUG: the log hides no event."""
+    bound: str
+    """The address at which the server says it listens; empty: it is not such a line."""
+
+
+def spoken(raw: bytes) -> Spoken | None:
+    """Return what a line tells about a server's log; None where neither gunicorn nor uvicorn wrote it."""
+    if b"] [" not in raw and b":  " not in raw and b"icorn.error" not in raw:
+        return None
+    match = _SPOKEN.search(raw, 0, MAX_LINE)
+    if match is None:
+        return None
+    program = match["json"].decode() if match["json"] else "uvicorn" if match["gunicorn"] is None else "gunicorn"
+    level = match["gunicorn"] or match["uvicorn"] or (raw.upper() if match["json"] else b"")
+    informs = b"INFO" in level or b"DEBUG" in level
+    bound = _BOUND.search(raw, 0, MAX_LINE)
+    return Spoken(program, informs, bound[1].decode() if bound else "")
+
+
 def is_access_line(raw: bytes) -> bool:
     """Return whether a line is about one request: an access log of nginx, gunicorn or uvicorn, or a JSON one."""
     return (
@@ -126,6 +181,11 @@ def printable(text: str, limit: int = 200) -> str:
     if not shown.isprintable():
         shown = "".join(character if character.isprintable() else "?" for character in shown)
     return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
+
+
+def shown(text: str) -> str:
+    """Return a message as it stands in the log, without what is in quotation marks: that may be a secret."""
+    return printable(_QUOTED.sub('"..."', text), 160)
 
 
 @cache
@@ -184,6 +244,59 @@ def time_of(raw: bytes) -> str | None:
         year = now.year - ((month, day) > (now.month, now.day + 1))
         return f"{year}-{month:02}-{day:02} {match[3].decode()}"
     return None
+
+
+def is_record(raw: bytes) -> bool:
+    """Whether a line looks like one of a log, whatever program wrote it."""
+    return _RECORD.search(raw, 0, MAX_LINE) is not None or time_of(raw) is not None
+
+
+def with_text(raw: bytes) -> bytes:
+    """Return a line of ``journalctl -o json`` whose MESSAGE is an array of bytes with that message as text.
+
+    journald writes an array where a message has control characters, such as uvicorn's colours, or is not UTF-8. Every
+    other line is returned as it is. https://systemd.io/JOURNAL_EXPORT_FORMATS/
+    """
+    if b'"MESSAGE"' not in raw or (match := _BYTES.search(raw)) is None:
+        return raw
+    text = bytes(int(one) for one in match[1].split(b",") if one.strip().isdigit() and len(one) < 5 and int(one) < 256)  # noqa: PLR2004
+    message = json.dumps(_COLOURS.sub("", text.decode("utf-8", "replace")), ensure_ascii=False).encode()
+    if not match[2]:  # cut off within the array: the rest of the object is lost
+        return b'{"MESSAGE":' + message + b"}"
+    return raw[: match.start()] + b'"MESSAGE":' + message + raw[match.end() :]
+
+
+def tables() -> dict[str, Any]:
+    """Return what this module recognises lines with, by name, for the page that does the same in JavaScript.
+
+    ``patterns`` are compiled expressions; everything else is data that JSON can hold.
+    """
+    records, texts = _triggers()
+    return {
+        "patterns": {
+            "nginx": _NGINX,
+            "nginxStart": _NGINX_START,
+            "fieldStart": _FIELD_START,
+            "errno": _ERRNO,
+            "phase": _PHASE,
+            "colours": _COLOURS,
+            "prefixes": _PREFIXES,
+            "level": _LEVEL,
+            "gunicorn": _GUNICORN,
+            "uvicorn": _UVICORN,
+            "access": _ACCESS,
+            "time": _TIME,
+            "accessTime": _ACCESS_TIME,
+        },
+        "maxLine": MAX_LINE,
+        "mostPrefixes": _MOST_PREFIXES,
+        "levelWithin": _LEVEL_WITHIN,
+        "timeWithin": _TIME_WITHIN,
+        "jsonKeys": _JSON_MESSAGES,
+        "months": [name.decode() for name in _NAMES],
+        "records": {word.decode(): [text.decode() for text in found] for word, found in records.items()},
+        "texts": {word.decode(): [text.decode() for text in found] for word, found in texts.items()},
+    }
 
 
 def _nginx_line(raw: bytes, match: re.Match[bytes], *, terminal: bool = False) -> Line:

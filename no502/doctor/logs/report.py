@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from no502.doctor.logs.access import AccessLog, Statuses
 from no502.doctor.logs.findings import Findings, Seen
 from no502.doctor.logs.parse import printable
-from no502.doctor.logs.timeline import Episode
+from no502.doctor.logs.reasons import reasons
+from no502.doctor.logs.timeline import RACE, Episode
+from no502.ladder.fronts import FRONTS
 from no502.messages import Message, Severity
+from no502.nginx.versions import default_seconds
 
-__all__ = ["SCHEMA_VERSION", "counted", "describe", "summary", "to_json", "to_text"]
+__all__ = ["SCHEMA_VERSION", "counted", "describe", "status_lines", "summary", "to_json", "to_text"]
 
 SCHEMA_VERSION = 2
 _MARKS = {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.INFO: "-"}
@@ -22,6 +25,7 @@ _SHOWN = 5
 _EPISODES = 20
 _UNFOLDED = 3
 """So many messages are shown with causes and checks; the others with their fix."""
+_SHOWN_KINDS = 4
 _WIDTH = 100
 
 
@@ -49,10 +53,10 @@ def to_text(findings: Findings) -> str:
     if findings.cut:
         lines += [f"{counted(findings.cut, 'line')} longer than 16 KiB: only the beginning was read", ""]
     lines.append(summary(findings))
-    if findings.lines and not findings.recognised and not findings.statuses.lines:
+    if findings.strange and not (findings.recognised or findings.heard or findings.statuses.lines):
         lines.append(
-            "no line is a message of nginx, gunicorn, uvicorn or of what runs them or stands in front of them: "
-            "is it another log?"
+            "no line recognised: none is a message of nginx, gunicorn, uvicorn or of what runs them or stands in front "
+            "of them; is it another log?"
         )
     return "\n".join(lines) + "\n"
 
@@ -67,18 +71,21 @@ def summary(findings: Findings) -> str:
     return (
         f"{counted(findings.lines, 'line')}: {counted(counts[Severity.ERROR], 'kind')} of error, "
         f"{counts[Severity.WARNING]} of warning, {harmless} harmless"
+        + (f"; {counted(findings.strange, 'line')} not recognised" if findings.strange and findings.recognised else "")
     )
 
 
 def _verdict(findings: Findings) -> list[str]:
-    episodes = findings.timeline.episodes()
+    episodes = findings.episodes()
     if not episodes:
         return []
     lost = sum(episode.lost for episode in episodes)
     kinds: Counter[str] = Counter()
     for episode in episodes:
         kinds[_kind(episode)] += episode.lost
-    reasons = ", ".join(f"{count:,} {name}" for name, count in kinds.most_common(4) if count)
+    shown = [(name, count) for name, count in kinds.most_common(_SHOWN_KINDS) if count]
+    rest = lost - sum(count for _name, count in shown)
+    why = ", ".join(f"{count:,} {name}" for name, count in shown) + (f" and {rest:,} more" if rest else "")
     first, last = episodes[0].time, episodes[-1].time
     lines = [f"What happened, {first} to {last}:", ""] if first != last else [f"What happened, {first}:", ""]
     day = ""
@@ -86,20 +93,20 @@ def _verdict(findings: Findings) -> list[str]:
         if episode.time[:10] != day:
             day = episode.time[:10]
             lines.append(f"  {day}")
-        lead = f"  {episode.time[11:]}  "
+        lead = f"  {episode.span()}  "
         lines += textwrap.wrap(
             printable(episode.text(), 400),
             _WIDTH,
             initial_indent=lead,
-            subsequent_indent=" " * len(lead),
+            subsequent_indent=" " * 12,
             break_long_words=False,
             break_on_hyphens=False,
         )
     if len(episodes) > _EPISODES:
         lines.append(f"  and {counted(len(episodes) - _EPISODES, 'more')[:-1]}; narrow it with --since and --until")
     if lost:
-        lines += ["", f"  {counted(lost, 'request')} lost in nginx's error log: {reasons}"]
-    if findings.timeline.joined and not any(e.lost and e.pid is not None for e in episodes) and lost:
+        lines += ["", f"  {counted(lost, 'request')} lost in nginx's error log: {why}"]
+    if findings.timeline.joined and not any(e.lost and e.of_process for e in episodes) and lost:
         lines.append(
             "  No line of nginx is within two seconds of a worker's: if that is unlikely, the logs have different time "
             "zones."
@@ -118,7 +125,7 @@ def _kind(episode: Episode) -> str:
         "recycled": "by recycling",
         "signal": "by a stop or reload",
     }
-    return names.get(episode.kind) or f"by {episode.ids[0]}"
+    return "by the keep-alive race" if episode.reason == RACE else names.get(episode.kind) or f"by {episode.ids[0]}"
 
 
 def _message(seen: Seen, findings: Findings, *, folded: bool) -> Iterator[str]:
@@ -126,7 +133,7 @@ def _message(seen: Seen, findings: Findings, *, folded: bool) -> Iterator[str]:
     when = f", {seen.first} to {seen.last}" if seen.first != seen.last else f", {seen.first}" if seen.first else ""
     mark = "✓" if seen.saved and seen.harmless else _MARKS[message.severity]
     yield f"{mark} {message.id} {message.slug} {message.severity}: {counted(seen.count, 'line')}{when}"
-    texts = seen.texts.top(_SHOWN)
+    texts = seen.quoted(_SHOWN)
     yield from (f"    {text}" if len(texts) == 1 else f"    {count:,} x {text}" for text, count in texts)
     yield from _wrap("what", message.cause)
     yield from _client(message)
@@ -142,7 +149,11 @@ def _message(seen: Seen, findings: Findings, *, folded: bool) -> Iterator[str]:
         yield from _wrap("busiest", ", ".join(f"{name} {count:,}" for name, count in seen.uris.top(_SHOWN)) + error)
     if seen.upstreams.total:
         yield from _wrap("upstream", ", ".join(f"{name} {count:,}" for name, count in seen.upstreams.top(_SHOWN)))
-    yield from _advice(message, folded=folded or seen.harmless)
+    decided = reasons(seen, findings)
+    for reason in decided.values():
+        if reason:
+            yield from _wrap("here", reason)
+    yield from _advice(message, folded=folded or seen.harmless, decided=tuple(decided))
 
 
 def _client(message: Message) -> Iterator[str]:
@@ -156,11 +167,12 @@ def _client(message: Message) -> Iterator[str]:
 _LABELS = {"Causes": "cause", "Check": "check", "Immediate fix": "now", "Permanent fix": "fix"}
 
 
-def _advice(message: Message, *, folded: bool = False) -> Iterator[str]:
+def _advice(message: Message, *, folded: bool = False, decided: Sequence[str] = ()) -> Iterator[str]:
+    sections = message.remaining(decided)
     for heading, label in _LABELS.items():
         if folded and not heading.endswith("fix"):
             continue
-        for number, item in enumerate(message.sections.get(heading, ()), 1):
+        for number, item in enumerate(sections.get(heading, ()), 1):
             text = item.replace("**", "")
             yield from _wrap(label, f"{number}. {text}" if heading == "Causes" else text)
     if message.rules:
@@ -178,6 +190,7 @@ def describe(message: Message) -> str:
     lines += _wrap("versions", message.versions) if message.versions else []
     lines += list(_advice(message))[:-1]
     lines += _wrap("lab", ", ".join(f"no502 lab {name}" for name in message.scenarios)) if message.scenarios else []
+    lines += _wrap("runbook", f"ops/runbook.md#{message.service.cause}") if message.service else []
     lines += _wrap("source", message.source)
     lines.append(f"    page     {message.file.as_uri()}")
     return "\n".join(lines) + "\n"
@@ -195,9 +208,39 @@ def _wrap(label: str, text: str) -> list[str]:
     )
 
 
+_RUNBOOKS = {413: "L923", 499: "docs/runbooks/499.md", 502: "docs/runbooks/502.md", 504: "docs/runbooks/504.md"}
+"""Status -> the message or the runbook that explains it."""
+_LEFT, _TIMED_OUT = 499, 504
+_MOST_LIKELY = 0.3
+"""Share of the requests of one status that one duration must have before it is taken for a timeout."""
+
+
+def status_lines(statuses: Statuses) -> Iterator[str]:
+    """Yield for each status that has a page: how often, how long it took, whose limit that is, and where to read on."""
+    for status, where in _RUNBOOKS.items():
+        count = statuses.counts.get(status, 0)
+        if not count:
+            continue
+        waits = statuses.waits.get(status)
+        most = waits.top(1)[0] if waits else ("", 0)
+        took = f"; most often after {most[0]} s ({most[1]:,} of {count:,})" if waits else ""
+        limit = _limits(status, int(most[0])) if waits and most[1] >= _MOST_LIKELY * count else ""
+        page = f"no502 doctor explain {where}" if where.startswith("L") else where
+        yield f"{status} x {count:,}{took}{limit}: {page}"
+
+
+def _limits(status: int, seconds: int) -> str:
+    """Return whose default read timeout that duration is: for 499 a front proxy's, for 504 nginx's own."""
+    names = [name for name, front in FRONTS.items() if status == _LEFT and front.read == seconds]
+    if status == _TIMED_OUT and seconds == default_seconds("proxy_read_timeout"):
+        names.append("nginx's proxy_read_timeout")
+    return f", the limit of {' or '.join(names)}" if names and seconds else ""
+
+
 def _statuses(statuses: Statuses) -> Iterator[str]:
     shown = ", ".join(f"{status} x {count:,}" for status, count in sorted(statuses.counts.items()))
-    yield f"access lines: {statuses.lines:,}; {shown or 'no 499, no 5xx'}"
+    yield f"access lines: {statuses.lines:,}; {shown or 'no 413, no 499, no 5xx'}"
+    yield from (f"    {line}" for line in status_lines(statuses))
     for name, count in statuses.paths.top(_SHOWN):
         yield f"    {count:,} x {name}"
 
@@ -232,6 +275,7 @@ def to_json(findings: Findings) -> str:
         "timeline": [
             {
                 "time": episode.time,
+                "until": max(episode.time, episode.until),
                 "verdict": episode.verdict,
                 "kind": episode.kind,
                 "pid": episode.pid,
@@ -240,7 +284,7 @@ def to_json(findings: Findings) -> str:
                 "upstreams": dict(episode.servers.most_common(_SHOWN)),
                 "messages": episode.ids,
             }
-            for episode in findings.timeline.episodes()
+            for episode in findings.episodes()
         ],
         "messages": [_object(seen) for seen in findings.found()],
         "unknown": [{"text": name, "count": count} for name, count in findings.unknown.top(64)],

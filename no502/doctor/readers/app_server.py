@@ -13,13 +13,14 @@ from no502.doctor.model import AppServer, Deployment, Fact, Origin, Problem, Sou
 from no502.doctor.readers.bind import parse_bind
 from no502.doctor.readers.executed_conf import execute_conf
 from no502.doctor.readers.gunicorn_defaults import GUNICORN, closest, convert, gunicorn_options
-from no502.doctor.readers.ladder import ladder_settings
+from no502.doctor.readers.ladder import LADDERS, ladder_settings, trust
 from no502.doctor.readers.python_conf import read_python_conf
 from no502.doctor.readers.server_words import Place, note_problem, note_value, put, unknown
 from no502.doctor.readers.shell.commands import Command
 from no502.doctor.readers.shell.expansion import OPEN, expand
 from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.readers.uvicorn_words import read_uvicorn
+from no502.doctor.settings import ServerFacts
 
 __all__ = ["add_server"]
 
@@ -54,7 +55,7 @@ def add_server(command: Command, place: Place, deployment: Deployment) -> AppSer
         program=command.program,
         origin=place.origin,
         command=Fact((command.program, *words), place.origin),
-        settings=settings,
+        settings=ServerFacts.of(settings),
         service=place.service,
         conf_file=conf,
         shell=command.shell,
@@ -92,14 +93,17 @@ def _gunicorn(
 ) -> tuple[dict[str, Fact[Any]], Fact[str] | None]:
     typed = _options(words, place.origin, deployment, literal=place.literal)
     extra = environment.get("GUNICORN_CMD_ARGS", "")
-    origin = Origin(file=place.origin.file, line=place.origin.line, note="GUNICORN_CMD_ARGS")
+    origin = Origin(
+        file=place.origin.file, line=place.origin.line, note="GUNICORN_CMD_ARGS", variable="GUNICORN_CMD_ARGS"
+    )
     from_environment = _options(_split(extra), origin, deployment, literal=True) if extra else {}
     wanted = typed.get("config") or from_environment.get("config")
     conf, path = _conf_file(wanted, place, deployment)
     default = Origin(file=place.origin.file, line=place.origin.line, source=Source.DEFAULT, note="gunicorn's default")
     settings: dict[str, Fact[Any]] = {name: Fact(value, default) for name, value in GUNICORN.items()}
     settings |= _from_variables(environment, default)
-    inline = place.inline(str(wanted.value)) if wanted is not None and wanted.known and path is None else None
+    named = "gunicorn.conf.py" if wanted is None else str(wanted.value) if wanted.known else ""
+    inline = place.inline(named) if named and path is None else None
     if inline is not None:
         conf = Fact(inline.shown, wanted.origin if wanted else place.origin)
         read = read_python_conf(inline.text, inline.shown, environment, before=inline.before)
@@ -111,11 +115,16 @@ def _gunicorn(
     elif path is not None:
         shown = shown_path(path, place.base)
         text = read_text(path, place.base, deployment) or ""
-        read = read_python_conf(text, shown, environment)
+        read = read_python_conf(text, shown, environment, modules=lambda name: _module(name, path, place, deployment))
         deployment.problems += [one for one in read.problems if one not in deployment.problems]
-        if read.imports_ladder or (path.name == "gunicorn_conf.py" and "class ServerSettings" in text):
+        is_ladder = path.name == "gunicorn_conf.py" and "class ServerSettings" in text
+        if read.imports_ladder or is_ladder:
             settings |= ladder_settings(environment, Origin(file=shown, line=1))
-        settings |= read.settings
+        if read.opaque:
+            note = f"{read.opaque} may set it"
+            settings |= {name: unknown(Origin(file=shown, line=1), note) for name in GUNICORN}
+        # What the ladder's own file computes is known already.
+        settings |= {name: fact for name, fact in read.settings.items() if fact.known or not is_ladder}
         if place.execute:
             ran = execute_conf(path, shown, environment, deployment)
             settings |= {name: fact for name, fact in ran.items() if name not in settings or not settings[name].known}
@@ -124,6 +133,7 @@ def _gunicorn(
     for name, fact in {**from_environment, **typed}.items():
         if name != "config":
             settings[name] = fact
+    trust(settings)
     settings["bind"] = _bind(settings["bind"])
     return settings, conf
 
@@ -146,17 +156,19 @@ def _options(words: Sequence[str], origin: Origin, deployment: Deployment, *, li
     """Read gunicorn's options as argparse does, unambiguous abbreviations included."""
     known, index = gunicorn_options(), 0
     found: dict[str, Fact[Any]] = {}
-    application = origin.note == "GUNICORN_CMD_ARGS"
+    application = origin.variable == "GUNICORN_CMD_ARGS"
     while index < len(words):
         word = words[index]
         index += 1
         if word.startswith(("\u2013", "\u2014")):
-            note_problem(deployment, f"{word!r} begins with a dash that is no hyphen", origin, f"Write --{word[1:]}.")
+            note_problem(
+                deployment, f"{word!r} begins with a dash that is not a hyphen", origin, f"Write --{word[1:]}."
+            )
             continue
         if not word.startswith("-") or word in {"-", "--"}:
             application = True
             continue
-        if " " in word and word.startswith("--"):
+        if " " in word.partition("=")[0] and word.startswith("--"):
             _one_word(word, origin, deployment, ignored=application)
             application = True
             continue
@@ -184,13 +196,13 @@ def _one_word(word: str, origin: Origin, deployment: Deployment, *, ignored: boo
     """Note an option and its value in one word, which argparse takes for a positional argument."""
     flag, _, value = word.partition(" ")
     if ignored:
-        quotes = origin.note == "GUNICORN_CMD_ARGS"
+        quotes = origin.variable == "GUNICORN_CMD_ARGS"
         where = "the quotes in GUNICORN_CMD_ARGS make" if quotes else "this is"
         message = f"gunicorn ignores {word!r}: {where} one word of an option and its value"
         fix = "Drop the quotes." if quotes else f'Write two words: "{flag}", "{value}".'
         deployment.problems.append(Problem(rule="C004", message=message, origin=origin, fix=fix))
         return
-    message = f"option and value stand in one word, {word!r}, which gunicorn takes for the application"
+    message = f"option and value are in one word, {word!r}, which gunicorn takes for the application"
     note_problem(deployment, message, origin, f'Write two words: "{flag}", "{value}".')
 
 
@@ -198,7 +210,7 @@ def _twice(typed: str, before: Fact[Any] | None, now: Fact[Any], deployment: Dep
     if before is None or not (before.known and now.known) or before.value == now.value:
         return
     message = f"{typed} {before.value} has no effect: {typed} {now.value} comes later, and the last one wins"
-    fix = "Keep one." + (" Was --threads meant?" if typed in {"-w", "--workers"} else "")
+    fix = "Remove one of the two." + (" Did you mean --threads?" if typed in {"-w", "--workers"} else "")
     problem = Problem(rule="C006", message=message, origin=now.origin, fix=fix)
     if problem not in deployment.problems:
         deployment.problems.append(problem)
@@ -240,9 +252,24 @@ def _conf_file(wanted: Fact[Any] | None, place: Place, deployment: Deployment) -
     return Fact(name, wanted.origin), None
 
 
+def _module(name: str, conf: Path, place: Place, deployment: Deployment) -> tuple[str, str] | None:
+    """Return text and shown name of a module that a configuration imports, from its folder or gunicorn's."""
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return None
+    for folder in (conf.parent, *place.folders):
+        for path in (folder.joinpath(*parts).with_suffix(".py"), folder.joinpath(*parts, "__init__.py")):
+            if deployment.reach.has(path):
+                text = read_text(path, place.base, deployment)
+                return None if text is None else (text, shown_path(path, place.base))
+    return None
+
+
 def _without_file(conf: Fact[str], environment: Mapping[str, str], place: Place) -> dict[str, Fact[Any]]:
     """Return what is known of a configuration that is not among the files: nothing, or this project's ladder."""
-    if conf.value in {"python:gunicorn_conf", "gunicorn_conf.py"}:
+    name = str(conf.value or "")
+    installed = name.startswith("python:") and name.removeprefix("python:") in LADDERS
+    if installed or name.removeprefix("file:").removeprefix("./") == "gunicorn_conf.py":
         return ladder_settings(environment, conf.origin)
     note = f"{str(conf.value or 'its configuration file').replace(OPEN, '$')} is not among the files"
     return {name: unknown(place.origin, note) for name in GUNICORN}
@@ -258,7 +285,7 @@ def _overridden(written: Mapping[str, Fact[Any]], typed: Mapping[str, Fact[Any]]
                 rule="C006",
                 message=f"{name} = {fact.value} has no effect: the command line says {other.value} ({other.origin})",
                 origin=fact.origin,
-                fix="Say it in one place.",
+                fix="Set it in one place.",
             )
         )
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from no502.doctor.model import Deployment, Fact, NotChecked, Origin, Problem
+from no502.doctor.model import Deployment, Fact, Gap, NotChecked, Origin, Problem
+from no502.doctor.reach import Reach
 from no502.doctor.readers.compose_service import ComposeService, ServiceReader
 from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
 
-__all__ = ["ComposeService", "read_compose"]
+__all__ = ["ComposeService", "included", "read_compose"]
+
+_HEAD = 1_000_000
 
 _MAPPINGS = {"environment", "depends_on", "deploy", "healthcheck", "build", "networks", "sysctls", "logging", "labels"}
 _TEMPLATE = re.compile(r"\{\{|\{%|<%")
@@ -32,8 +36,9 @@ def read_compose(paths: Sequence[Path], *, base: Path, deployment: Deployment) -
     folder = paths[0].parent
     values = read_environment(folder / ".env", deployment.reach)
     merged: dict[str, tuple[Node, str]] = {}
+    folders: dict[str, Path] = {}
     configs: dict[str, Node] = {}
-    for path in paths:
+    for path, home in _with_included(paths, folder, base, deployment):
         shown = shown_path(path, base)
         document = _document(path, base, deployment)
         services = document.get("services") if document is not None else None
@@ -41,23 +46,56 @@ def read_compose(paths: Sequence[Path], *, base: Path, deployment: Deployment) -
         configs |= dict(given.items()) if given is not None else {}
         for name, node in services.items() if services else ():
             before = merged.get(name)
+            folders.setdefault(name, home)
             merged[name] = (_merge(before[0], node) if before else node, before[1] if before else shown)
     every = {name: node for name, (node, _) in merged.items()}
     swarm = any(_is_swarm(node) for node in every.values()) or any(_SWARM.search(path.name) for path in paths)
     found = []
     for name, (node, shown) in merged.items():
-        whole = _extended(_from_file(node, folder, base, deployment), every)
-        reader = ServiceReader(name, whole, shown, folder, base, values, deployment)
-        found.append(_with_configs(reader.read(), whole, configs, folder))
+        home = folders[name]
+        own = values if home == folder else {**read_environment(home / ".env", deployment.reach), **values}
+        whole = _extended(_from_file(node, home, base, deployment), every)
+        reader = ServiceReader(name, whole, shown, home, base, own, deployment)
+        found.append(_with_configs(reader.read(), whole, configs, home))
         mode = node.get("deploy", "endpoint_mode")
         if swarm and (mode is None or mode.text != "dnsrr"):
             # https://docs.docker.com/engine/swarm/networking/#configure-service-discovery
-            found[-1].service.settings = {
-                **found[-1].service.settings,
-                "virtual_ip": Fact(True, Origin(file=shown, line=node.line)),
-            }
+            found[-1].service.settings = found[-1].service.settings.changed(
+                {"virtual_ip": Fact(True, Origin(file=shown, line=node.line))}
+            )
         deployment.services.append(found[-1].service)
     return found
+
+
+def _with_included(
+    paths: Sequence[Path], folder: Path, base: Path, deployment: Deployment
+) -> Iterator[tuple[Path, Path]]:
+    """Yield each file with the folder that its paths start from: those of ``include`` before the one that names them.
+
+    https://docs.docker.com/reference/compose-file/include/
+    """
+    for path in paths:
+        for files, home in included(path, base, deployment.reach):
+            for file in files:
+                yield file, home
+        yield path, folder
+
+
+def included(path: Path, base: Path, reach: Reach) -> Iterator[tuple[list[Path], Path]]:
+    """Yield what a Compose file includes: files that are merged, and the folder that their paths start from."""
+    if b"include" not in (reach.head(path, _HEAD) or b""):
+        return
+    document = _document(path, base, Deployment(reach=reach))
+    entries = document.get("include") if document is not None else None
+    for entry in entries.elements() if entries is not None else ():
+        named, directory = entry.get("path"), entry.get("project_directory")
+        texts = [entry] if entry.text else [named] if named is not None and named.text else []
+        texts = texts or (list(named.elements()) if named is not None else [])
+        files = [path.parent / str(one.text) for one in texts if one.text and "$" not in one.text]
+        files = [file for file in files if reach.has(file) and os.path.realpath(file) != os.path.realpath(path)]
+        if files:
+            home = path.parent / directory.text if directory is not None and directory.text else files[0].parent
+            yield files, home
 
 
 def _document(path: Path, base: Path, deployment: Deployment) -> Node | None:
@@ -70,8 +108,13 @@ def _document(path: Path, base: Path, deployment: Deployment) -> Node | None:
         documents = load_all(text, shown)
     except YamlProblem as problem:
         if _TEMPLATE.search(text):
-            gap = NotChecked(what=f"{shown} is a template", why="its values are not here", origin=Origin(file=shown))
-            deployment.not_checked += [gap] if gap not in deployment.not_checked else []
+            gap = NotChecked(
+                what=f"{shown} is a template",
+                why="its values are not among these files",
+                origin=Origin(file=shown),
+                kind=Gap.TEMPLATE,
+            )
+            deployment.leave_out(gap)
             return None
         origin = Origin(file=shown, line=problem.line)
         found = Problem(rule="C003", message=f"Compose cannot read it: {problem}", origin=origin)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from no502.doctor.model import Deployment
+from no502.doctor.options import Options
 from no502.doctor.readers.compose import read_compose
-from no502.doctor.readers.context import Options
 from no502.doctor.readers.discovery import Project
 from no502.doctor.readers.nginx_services import is_nginx
 from no502.doctor.readers.texts import shown_path
@@ -75,4 +75,4 @@ def _has_nginx(files: Sequence[Path], options: Options) -> bool:
 def _is_whole(path: Path, options: Options) -> bool:
     """Whether a Compose file stands alone: each of its services says what it runs."""
     read = read_compose([path], base=Path(), deployment=Deployment(reach=options.reach))
-    return all("image" in one.service.settings or "build" in one.service.settings for one in read)
+    return all(one.service.settings.image is not None or one.service.settings.build is not None for one in read)

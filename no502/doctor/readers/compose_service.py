@@ -20,6 +20,7 @@ from no502.doctor.readers.server_words import note_problem, unknown
 from no502.doctor.readers.shell.expansion import OPEN, interpolate
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node
+from no502.doctor.settings import ServiceFacts
 
 __all__ = ["ComposeService", "ServiceReader", "copied_files", "note_start"]
 
@@ -77,15 +78,16 @@ class ServiceReader:
             mounts = {**copied_files(image, context, self._deployment.reach), **mounts}
         self._limits()
         self._stop(image, origin)
+        depends_on, aliases, ports = self._depends_on(), self._aliases(), self._ports(image)
         service = Service(
             kind=ServiceKind.COMPOSE,
             name=self._name,
             origin=origin,
-            settings=self._settings,
-            depends_on=self._depends_on(),
+            settings=ServiceFacts.of(self._settings),
+            depends_on=depends_on,
             healthchecks=read_health(self._node.get("healthcheck"), image, self._fill, self._words),
-            aliases=self._aliases(),
-            ports=self._ports(image),
+            aliases=aliases,
+            ports=ports,
             volumes=volumes,
             environment=self._environment(image),
         )
@@ -96,6 +98,7 @@ class ServiceReader:
             image=image,
             context=context,
             mounts=mounts,
+            inline=image.files if image is not None else {},
             labels=self._labels(),
             workdir=(self._text("working_dir") or Fact(image.workdir if image else "", origin)).value or "",
         )
@@ -128,19 +131,23 @@ class ServiceReader:
         self._settings["build"] = Fact(True, origin)
         context = build.text or (self._text("build", "context") or Fact(".", origin)).value or "."
         folder = (self._folder / interpolate(context, self._values)).resolve()
+        args = self._node.get("build", "args")
+        arguments = {key: str(node.text) for key, node in args.items() if node.text} if args else {}
+        target = (self._text("build", "target") or Fact("", origin)).value or ""
+        written = self._node.get("build", "dockerfile_inline")
+        if written is not None and written.text:
+            inline = "\n" * written.line + interpolate(written.text, self._values)
+            return read_dockerfile(inline, written.file or self._shown, target=target, arguments=arguments), folder
         name = (self._text("build", "dockerfile") or Fact(None, origin)).value or "Dockerfile"
         path = folder / name
         if not self._deployment.reach.has(path):
             why = f"{shown_path(path, self._base)} is not among the files"
             if Reach().has(path):
-                why = f"{name} lies outside of the given paths (--outside reads it, too)"
+                why = f"{name} is outside the given paths (pass --outside to read it)"
             what = f"the image of {self._name}"
             self._deployment.not_checked.append(NotChecked(what=what, why=why, origin=origin))
             return None, folder
         text = read_text(path, self._base, self._deployment)
-        args = self._node.get("build", "args")
-        arguments = {key: str(node.text) for key, node in args.items() if node.text} if args else {}
-        target = (self._text("build", "target") or Fact("", origin)).value or ""
         return read_dockerfile(text or "", shown_path(path, self._base), target=target, arguments=arguments), folder
 
     def _argv(self, image: Image | None, origin: Origin) -> tuple[tuple[str, ...], Origin]:
@@ -353,7 +360,7 @@ def note_start(
     if command is not None or first is None or not first.shell_form or cmd is None or not cmd.argv:
         return
     if re.search(r"\$[@*0-9]|\$\{[@*0-9]", first.argv[-1]) is None:
-        message = "CMD has no effect: ENTRYPOINT is in shell form, which does not pass it on"
+        message = "CMD has no effect: ENTRYPOINT is in shell form, which ignores CMD"
         origin = Origin(file=cmd.file, line=cmd.line)
         fix = "Write ENTRYPOINT in exec form (JSON), or put the arguments of CMD into it."
         problem = Problem(rule="C006", message=message, origin=origin, fix=fix)

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from no502.doctor.model import Deployment, Service
-from no502.doctor.reach import Reach
+from no502.doctor.options import Options
 from no502.doctor.readers.discovery import Project
 
-__all__ = ["Context", "Options", "known_environment"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the user says about a deployment."""
-
-    nginx_version: str | None = None
-    base: Path | None = None
-    """Paths are shown relative to it; by default the working directory."""
-    reach: Reach = field(default_factory=Reach)
-    """Which files may be opened."""
-    exec_config: bool = False
-    """Run gunicorn's configuration files for what reading them does not tell."""
+__all__ = ["Context", "known_environment"]
 
 
 @dataclass(frozen=True, kw_only=True)

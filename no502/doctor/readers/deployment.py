@@ -8,15 +8,30 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from no502.doctor.model import Address, Deployment, Fact, NotChecked, Origin, Problem, Service, ServiceKind, Source
+from no502.doctor.facts import CONTAINERS
+from no502.doctor.model import (
+    Address,
+    AppServer,
+    Deployment,
+    Fact,
+    Gap,
+    NotChecked,
+    Origin,
+    Problem,
+    Service,
+    ServiceKind,
+    Source,
+)
+from no502.doctor.options import Options
 from no502.doctor.readers.app_server import add_server
 from no502.doctor.readers.compose import ComposeService, read_compose
 from no502.doctor.readers.compose_choice import chosen, variants
 from no502.doctor.readers.compose_health import image_health
 from no502.doctor.readers.compose_service import copied_files, note_start
-from no502.doctor.readers.context import Context, Options, known_environment
+from no502.doctor.readers.context import Context, known_environment
 from no502.doctor.readers.discovery import Project, find_projects
 from no502.doctor.readers.dockerfile import Image, argv_of, read_dockerfile
+from no502.doctor.readers.helm import render
 from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.kinds import label_of
 from no502.doctor.readers.kubernetes import Container, read_manifests
@@ -25,18 +40,19 @@ from no502.doctor.readers.procfile import Process, read_procfile
 from no502.doctor.readers.project_nginx import read_config_map_nginx, read_project_nginx
 from no502.doctor.readers.proxies import read_proxies
 from no502.doctor.readers.python_conf import read_python_conf
-from no502.doctor.readers.server_words import Place
+from no502.doctor.readers.server_words import Place, note_problem
 from no502.doctor.readers.shell.commands import Command, Started
 from no502.doctor.readers.shell.programs import find_program
-from no502.doctor.readers.starts import Starts, inside_paths
+from no502.doctor.readers.starts import Starts, as_shell, inside_paths
 from no502.doctor.readers.supervisor import read_supervisor
 from no502.doctor.readers.systemd import Unit, read_socket, read_unit
 from no502.doctor.readers.texts import not_read, read_environment, read_text, shown_path
+from no502.doctor.settings import ServiceFacts
 
-__all__ = ["Options", "read_deployments"]
+__all__ = ["read_deployments"]
 
-_JUDGED = "doctor judges gunicorn and uvicorn"
-_NAMED = 6
+_JUDGED = "doctor checks only gunicorn and uvicorn"
+_NAMED, _SHORT = 6, 60
 
 
 def read_deployments(paths: Sequence[Path], options: Options | None = None) -> list[Deployment]:
@@ -52,9 +68,52 @@ def read_deployments(paths: Sequence[Path], options: Options | None = None) -> l
     options = options or Options()
     found: list[Deployment] = []
     for project in find_projects([path.resolve() for path in paths], options.reach):
+        _render(project, options)
         sets = variants(project, options)
         judged = {path for one in sets for path in (one.compose if one.given else chosen(one))}
-        found += [_Project(one, options, judged).read() for one in sets]
+        found += _read_sets(sets, options, judged)
+    return found
+
+
+def _render(project: Project, options: Options) -> None:
+    """Replace the templates of the project's charts by what helm makes of them, where it is installed."""
+    tops = [one for one in project.charts if not any(_below(one, other) for other in project.charts)]
+    for chart in tops:
+        made = render(chart, options.base or Path(), options.reach)
+        if not made.installed or made.problem:
+            advice = "run doctor on the output of `helm template`"
+            project.unrendered.append((chart, made.problem or advice))
+            continue
+        project.rendered += made.documents
+        project.rendered_from += made.templates
+        inside = chart.parent / "templates"
+        project.manifests = [path for path in project.manifests if inside not in path.parents]
+
+
+def _below(chart: Path, other: Path) -> bool:
+    """Whether a chart is a dependency of another one, which renders it."""
+    return other.parent / "charts" in chart.parents
+
+
+def _read_sets(sets: Sequence[Project], options: Options, judged: Collection[Path]) -> list[Deployment]:
+    """Read a project once for each set of its Compose files.
+
+    What a container of one set has is none of what stands beside the containers of another: the nginx of
+    ``compose.yaml`` does not run beside ``compose.monitoring.yaml``.
+    """
+    readers = [_Project(one, options, judged) for one in sets]
+    found = [reader.read() for reader in readers]
+    held = {path for reader in readers for path in reader.held}
+    for number, (one, reader) in enumerate(zip(sets, readers, strict=True)):
+        foreign = held - reader.held
+        own = replace(
+            one,
+            nginx=[path for path in one.nginx if path.resolve() not in foreign],
+            dockerfiles=[path for path in one.dockerfiles if path not in foreign],
+            gunicorn=[path for path in one.gunicorn if path not in foreign],
+        )
+        if own != one:
+            found[number] = _Project(own, options, judged).read()
     return found
 
 
@@ -89,13 +148,19 @@ class _Project:
         self._supervised: set[Path] = set()
         self._judged = judged
         """Compose files that are judged, in this set or another."""
+        self.held: set[Path] = set()
+        """Dockerfiles, nginx files and gunicorn's configurations that a container of Compose has."""
 
     def read(self) -> Deployment:
         self._not_looked_at()
         compose = self._compose()
         for one in compose:
             self._container(one)
-        self._dockerfiles({one.context for one in compose if one.context is not None})
+        built = {one.context for one in compose if one.context is not None}
+        looked_at = set(self._deployment.looked_at)
+        self.held = {path for path in self._project.dockerfiles if shown_path(path, self._base) in looked_at}
+        self.held |= {path for path in self._project.gunicorn if path.name in self._loaded}
+        self._dockerfiles(built)
         self._units()
         self._manifests(compose)
         for path in self._project.procfiles:
@@ -105,7 +170,7 @@ class _Project:
             if path not in self._supervised:
                 self._supervisor(path, None)
         self._scripts()
-        read_project_nginx([*compose, *self._alone], self._context)
+        self.held |= read_project_nginx(compose, self._alone, self._context)
         read_config_map_nginx(self._context)
         read_proxies(compose, self._context)
         self._configurations()
@@ -117,28 +182,32 @@ class _Project:
             self._gap(what, why, where)
         for path in self._project.unreadable:
             not_read(self._deployment, shown_path(path, self._base), "cannot be read: permission denied")
-        for path in self._project.others:
-            self._other_kind(path)
-        for path in self._project.charts:
+        self._other_kinds()
+        for path, why in self._project.unrendered:
             shown = shown_path(path.parent, self._base)
-            why = "run doctor on the output of `helm template`"
-            self._gap(f"the Helm chart in {shown}", why, Origin(file=shown_path(path, self._base)))
+            self._gap(f"the Helm chart in {shown}", why, Origin(file=shown_path(path, self._base)), Gap.CHART)
 
-    def _other_kind(self, path: Path) -> None:
-        shown = shown_path(path, self._base)
-        text = (self._options.reach.head(path, 1_000_000) or b"").decode("utf-8", errors="replace")
-        label = label_of(path.name, text)
-        if ".platform" in path.parts or ".ebextensions" in path.parts:
-            what = f"{shown} changes the nginx of Elastic Beanstalk"
-            self._gap(what, "Beanstalk's own files are not here", Origin(file=shown))
-            return
-        what = f"{shown} is {label}" if label else f"{shown} starts a server"
-        self._gap(what, "doctor does not read this kind of file", Origin(file=shown))
+    def _other_kinds(self) -> None:
+        """Name the files of kinds that are not read, those of one kind together."""
+        kinds: dict[str, list[str]] = {}
+        for path in self._project.others:
+            shown = shown_path(path, self._base)
+            text = (self._options.reach.head(path, 1_000_000) or b"").decode("utf-8", errors="replace")
+            if ("nginx" in text or "nginx" in path.parts) and not {".platform", ".ebextensions"}.isdisjoint(path.parts):
+                what = f"{shown} changes the nginx of Elastic Beanstalk"
+                self._gap(what, "Elastic Beanstalk's own files are not available", Origin(file=shown))
+            else:
+                kinds.setdefault(label_of(path.name, text), []).append(shown)
+        for label, files in kinds.items():
+            what = f"{files[0]} is {label}" if label else f"{files[0]} starts a server"
+            if len(files) > 1:
+                more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+                what = f"{', '.join(files[:_NAMED])}{more} ({label or 'each starts a server'})"
+            self._gap(what, "doctor does not read this kind of file", Origin(file=files[0]), Gap.SERVER)
 
-    def _gap(self, what: str, why: str, origin: Origin) -> None:
-        gap = NotChecked(what=what, why=why, origin=origin)
-        if gap not in self._deployment.not_checked:
-            self._deployment.not_checked.append(gap)
+    def _gap(self, what: str, why: str, origin: Origin, kind: Gap = Gap.OTHER, name: str = "") -> None:
+        gap = NotChecked(what=what, why=why, origin=origin, kind=kind, name=name)
+        self._deployment.leave_out(gap)
 
     # --- containers ------------------------------------------------------------------------------------------------
 
@@ -152,7 +221,7 @@ class _Project:
             shown = [shown_path(path, self._base) for path in left]
             judged = ", ".join(shown_path(file, self._base) for file in files)
             what = f"{', '.join(shown[:_NAMED])} beside {judged}"
-            self._gap(what, "other sets of Compose files: name the files of one to judge it", Origin(file=shown[0]))
+            self._gap(what, "other sets of Compose files: pass the files of one set to check it", Origin(file=shown[0]))
         return read
 
     def _container(self, one: ComposeService) -> None:
@@ -163,6 +232,7 @@ class _Project:
             folders=self._folders_of(one),
             one=one,
             directory=one.workdir,
+            inline=one.inline,
         )
         self._serve(self._argv(one.argv, one.origin, where), where)
 
@@ -204,7 +274,7 @@ class _Project:
                     self._supervised.add(path)
                     self._supervisor(path, where)
                 continue
-            self._gap(f"{other.name} ({other.what})", _JUDGED, other.origin)
+            self._gap(f"{other.name} ({other.what})", _JUDGED, other.origin, Gap.PROGRAM, other.name)
         for command, origin in started.servers:
             self._add(command, origin, where)
 
@@ -226,15 +296,24 @@ class _Project:
             manager=where.manager,
             execute=self._options.exec_config,
         )
+        self._note_daemon(command, origin, where)
         server = add_server(command, place, self._deployment)
         server.runner, server.note = where.runner, where.note
         server.likely = server.likely or bool(where.note)
         names = [str(server.conf_file.value)] if server.conf_file is not None and server.conf_file.value else []
-        names += [fact.origin.file for fact in server.settings.values()]
-        worker = server.settings.get("worker_class")
+        names += [fact.origin.file for fact in server.settings.named().values()]
+        worker = server.settings.worker_class
         if names and worker is not None and "gunicorn_handover" in str(worker.value):
             names.append("gunicorn_conf.py")
         self._loaded |= {Path(name.removeprefix("python:").removeprefix("file:")).name for name in names}
+
+    def _note_daemon(self, command: Command, origin: Origin, where: _Where) -> None:
+        """Note a gunicorn that is a container's process and leaves it: the container ends with it."""
+        contained = where.runner is not None and where.runner.kind in CONTAINERS and where.manager is None
+        if not contained or command.shell or command.background or not {"-D", "--daemon"} & {*command.words}:
+            return
+        message = "--daemon: the process that the container runs ends at once, and the container with it"
+        note_problem(self._deployment, message, origin, "Remove --daemon: the container is in the background already.")
 
     def _files(self, name: str, directory: str, where: _Where, folders: Sequence[Path]) -> Sequence[Path]:
         if where.one is not None:
@@ -273,6 +352,7 @@ class _Project:
                 image=image,
                 context=path.parent,
                 mounts=copied_files(image, path.parent, self._options.reach),
+                inline=image.files,
                 workdir=image.workdir,
             )
             environment = {**image.environment, **(known_environment(known) if known is not None else {})}
@@ -282,6 +362,7 @@ class _Project:
                 folders=self._folders_of(alone),
                 one=alone,
                 directory=image.workdir,
+                inline=image.files,
             )
             started = self._argv(argv, origin, where)
             if known is None and (started.servers or started.others or is_nginx(alone)):
@@ -335,8 +416,23 @@ class _Project:
         if started.servers:
             self._deployment.services.append(service)
         elif not started.others and process.name == "web":
-            self._gap(f"what {process.name} runs ({process.text[:60]})", _JUDGED, process.origin)
+            self._gap(f"what {process.name} runs ({_short(process.text)})", _JUDGED, process.origin, Gap.COMMAND)
+        before = len(self._deployment.servers)
         self._serve(started, where)
+        for server in self._deployment.servers[before:]:
+            self._workers_of_platform(server)
+
+    @staticmethod
+    def _workers_of_platform(server: AppServer) -> None:
+        """Forget the default of workers: Heroku and those like it set WEB_CONCURRENCY, which both servers read.
+
+        https://devcenter.heroku.com/articles/python-concurrency
+        """
+        workers = server.settings.workers
+        if workers is not None and workers.origin.source is Source.DEFAULT:
+            note = "the platform may set WEB_CONCURRENCY"
+            unknown = Origin(file=server.origin.file, line=server.origin.line, source=Source.UNKNOWN, note=note)
+            server.settings = server.settings.changed({"workers": Fact(None, unknown)})
 
     def _supervisor(self, path: Path, around: _Where | None) -> None:
         """Read the programs of supervisord; ``around`` is the container in which it runs."""
@@ -372,7 +468,7 @@ class _Project:
             shown = shown_path(path, self._base)
             where = _Where(environment=self._values, folders=[path.parent, self._project.folder])
             started = self._starts.of_text(
-                text or "", Origin(file=shown, line=1), environment=self._values, script=shown
+                as_shell(text or ""), Origin(file=shown, line=1), environment=self._values, script=shown
             )
             plain = [(replace(command, shell=""), origin) for command, origin in started.servers]
             self._serve(Started(plain, started.others), where)
@@ -387,10 +483,16 @@ class _Project:
     # --- clusters --------------------------------------------------------------------------------------------------
 
     def _manifests(self, compose: Sequence[ComposeService]) -> None:
-        if not self._project.manifests:
+        if not self._project.manifests and not self._project.rendered:
             return
+        self._deployment.looked_at += self._project.rendered_from
         images = [one for one in [*self._alone, *compose] if one.image is not None and one.argv and not is_nginx(one)]
-        for one in read_manifests(self._project.manifests, base=self._base, deployment=self._deployment):
+        for one in read_manifests(
+            self._project.manifests,
+            base=self._base,
+            deployment=self._deployment,
+            rendered=self._project.rendered,
+        ):
             where = _Where(
                 runner=one.service,
                 environment=known_environment(one.service),
@@ -407,9 +509,11 @@ class _Project:
         """Read a container without a command: it runs what the only image of the project runs."""
         image = built.image
         argv = argv_of(image, container.argv or None)
-        fact = container.service.settings.get("image")
-        file = built.origin.file
-        note = f"image {fact.value if fact is not None else ''} is taken to be {file}"
+        fact = container.service.settings.image
+        # Compose may run something else in that image: a pod gets what the image itself says.
+        written = (image.cmd or image.entrypoint) if image is not None else None
+        origin = Origin(file=written.file, line=written.line) if written is not None else built.origin
+        note = f"image {fact.value if fact is not None else ''} is taken to be {origin.file}"
         environment = {**(image.environment if image is not None else {}), **where.environment}
         where = replace(
             where,
@@ -419,7 +523,7 @@ class _Project:
             directory=where.directory or built.workdir,
             note=note,
         )
-        started = self._argv(argv, built.origin if not container.argv else container.origin, where)
+        started = self._argv(argv, container.origin if container.argv else origin, where)
         if started.servers and built in self._alone:
             # The pod's container is that image's, which does not run beside it.
             self._deployment.servers = [one for one in self._deployment.servers if one.runner is not built.service]
@@ -450,9 +554,9 @@ class _Project:
             if path.name == "gunicorn.conf.py" and any(server.conf_file is None for server in gunicorns):
                 self._maybe_loaded(path, shown)
                 continue
-            message = f"gunicorn loads only ./gunicorn.conf.py by itself, and no command names {path.name}"
+            message = f"gunicorn loads only ./gunicorn.conf.py automatically, and no command passes -c {path.name}"
             if path.name == "gunicorn.conf.py":
-                message = f"nothing loads {path.name}: the commands name another configuration file with -c"
+                message = f"no command loads {path.name}: the commands pass another configuration file with -c"
             place = Origin(file=shown, line=1)
             fix = f"Start gunicorn with -c {path.name}."
             self._deployment.problems.append(Problem(rule="C005", message=message, origin=place, fix=fix))
@@ -460,16 +564,19 @@ class _Project:
     def _maybe_loaded(self, path: Path, shown: str) -> None:
         """Say that a ./gunicorn.conf.py may be loaded: what gunicorn's defaults are is not known then."""
         folder = PurePosixPath(shown).parent.as_posix()
-        why = "its working directory is not known, and it loads ./gunicorn.conf.py from there"
+        why = "its working directory is unknown, and it loads ./gunicorn.conf.py from there"
         for server in self._deployment.servers:
             if server.program == "gunicorn" and server.conf_file is None:
                 self._gap(f"whether gunicorn runs in {folder}/", why, server.origin)
                 note = f"{path.name} in {folder}/ may say otherwise"
                 unknown = Origin(file=server.origin.file, line=server.origin.line, source=Source.UNKNOWN, note=note)
-                server.settings = {
-                    name: Fact(None, unknown) if fact.origin.source is Source.DEFAULT else fact
-                    for name, fact in server.settings.items()
-                }
+                server.settings = server.settings.changed(
+                    {
+                        name: Fact(None, unknown)
+                        for name, fact in server.settings.named().items()
+                        if fact.origin.source is Source.DEFAULT
+                    }
+                )
 
 
 def _inline(name: str, directory: str, files: Mapping[str, Inline]) -> Inline | None:
@@ -477,6 +584,10 @@ def _inline(name: str, directory: str, files: Mapping[str, Inline]) -> Inline | 
     path = name.removeprefix("file:")
     whole = path if path.startswith("/") else str(PurePosixPath(directory or "/") / path)
     return files.get(whole)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
 
 
 def _example(path: Path, folder: Path) -> bool:
@@ -504,7 +615,7 @@ def _of_image(image: Image, shown: str, path: Path) -> Service:
         kind=ServiceKind.DOCKERFILE,
         name=name,
         origin=Origin(file=shown, line=1),
-        settings=settings,
+        settings=ServiceFacts.of(settings),
         ports=ports,
         healthchecks=image_health(image),
         environment=environment,

@@ -7,12 +7,14 @@ it, so two services of one repository with Compose files of their own are not mi
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from no502.doctor.reach import Reach
+from no502.doctor.readers.compose import included
 from no502.doctor.readers.kinds import HEAD, kind_by_name, kind_of_file
+from no502.doctor.readers.yaml_nodes import Node
 
 __all__ = ["Project", "find_projects"]
 
@@ -48,6 +50,12 @@ class Project:
     """Configurations of other proxies: Caddy, HAProxy, Traefik, Envoy."""
     others: list[Path] = field(default_factory=list)
     """Files that start a server and are of a kind that is not read."""
+    rendered: list[tuple[Node, str]] = field(default_factory=list)
+    """What helm makes of the charts: manifests with the names of their templates."""
+    rendered_from: list[str] = field(default_factory=list)
+    """These templates, as shown to the user."""
+    unrendered: list[tuple[Path, str]] = field(default_factory=list)
+    """Charts that are not rendered, and why."""
     given: bool = False
     """Files were named one by one."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -92,6 +100,11 @@ def _in_directory(folder: Path, reach: Reach) -> list[Project]:
             (", ".join(f"{name}/" for name in top), "test files are not judged: give the folder to do it")
         )
     whole.skipped += walked.skipped
+    # What a Compose file includes is a part of it, not a project of its own.
+    parts = {
+        os.path.realpath(one) for path in whole.compose for files, _ in included(path, folder, reach) for one in files
+    }
+    whole.compose = [path for path in whole.compose if os.path.realpath(path) not in parts] or whole.compose
     homes = {path.parent for path in whole.compose} | {folder}
     if len(homes) == 1:
         return [whole]
@@ -147,7 +160,15 @@ def _sorted_out(paths: Sequence[Path], folder: Path, base: Path, reach: Reach, *
         kind = _kind(path, base, reach, project, given=given)
         if kind:
             getattr(project, kind).append(path)
+    charts = {path.parent / "templates" for path in project.charts}
+    # The line about their chart stands for its templates.
+    project.manifests = [path for path in project.manifests if given or not _is_of_chart(path, charts, reach)]
     return project
+
+
+def _is_of_chart(path: Path, charts: Collection[Path], reach: Reach) -> bool:
+    """Whether a manifest is a template of a Helm chart that is here."""
+    return any(chart in path.parents for chart in charts) and b"{{" in (reach.head(path, HEAD) or b"")
 
 
 def _kind(path: Path, base: Path, reach: Reach, project: Project, *, given: bool) -> str:

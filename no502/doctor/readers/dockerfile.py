@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.shell.expansion import expand
 
 __all__ = ["Image", "Written", "argv_of", "installs_nginx", "read_dockerfile"]
@@ -16,6 +17,8 @@ _INSTRUCTION = re.compile(r"\s*([A-Za-z]+)\s+(.*)$", re.DOTALL)
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
 _LONGEST = 20_000
 _FLAG = re.compile(r"--(\S+?)=(\S+)\s*")
+_ESCAPE = re.compile(r"(?:#[ \t]*+\w++[ \t]*+=[^\n]*+\n)*?#[ \t]*+escape[ \t]*+=[ \t]*+([\\`])", re.IGNORECASE)
+"""A directive before anything else. https://docs.docker.com/reference/dockerfile/#escape"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Image:
     workdir: str = ""
     copies: tuple[tuple[str, str], ...] = ()
     """(source, target) of COPY and ADD from the build context."""
+    files: Mapping[str, Inline] = field(default_factory=dict)
+    """Path inside -> text that COPY gives it in a here-document."""
     user: str = ""
     shell: tuple[str, ...] = ()
     """What the shell form runs; empty for the default."""
@@ -70,7 +75,7 @@ def read_dockerfile(text: str, shown: str, *, target: str = "", arguments: Mappi
     image = Image()
     values: dict[str, str] = dict(arguments or {})
     order: list[str] = []
-    for line, instruction, rest in _instructions(text):
+    for line, instruction, rest, documents in _instructions(text, shown):
         if instruction == "FROM":
             words = [word for word in expand(rest, values).split() if not word.startswith("--")]
             base = words[0] if words else ""
@@ -82,6 +87,7 @@ def read_dockerfile(text: str, shown: str, *, target: str = "", arguments: Mappi
             values.setdefault(name.strip(), default.strip().strip("\"'"))
         else:
             image = _apply(image, instruction, rest, line, shown, values)
+            image = _with_documents(image, instruction, rest, documents, values)
         if order:
             stages[order[-1]] = image
     return stages.get(target.lower(), image) if target else image
@@ -151,10 +157,26 @@ def _apply(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917  one case for each
             return image
 
 
-def _instructions(text: str) -> list[tuple[int, str, str]]:
-    """Return (line, instruction, rest) with continuations joined, comments and heredocs taken out."""
-    found: list[tuple[int, str, str]] = []
-    lines = text.replace("\r\n", "\n").split("\n")
+def _with_documents(
+    image: Image, instruction: str, rest: str, documents: Sequence[tuple[str, Inline]], values: Mapping[str, str]
+) -> Image:
+    """Return an image with the files that COPY has as here-documents: those of a script that RUN feeds are none."""
+    if instruction not in {"COPY", "ADD"} or not documents:
+        return image
+    known = {**values, **image.environment}
+    _, words = _flags(_HEREDOC.sub("", rest))
+    given = expand(words[-1], known) if words else ""
+    target = _below(image.workdir, given, folder=given.endswith("/") or len(documents) > 1)
+    files = {f"{target}{name}" if target.endswith("/") else target: inline for name, inline in documents}
+    return replace(image, files={**image.files, **files})
+
+
+def _instructions(text: str, shown: str) -> list[tuple[int, str, str, list[tuple[str, Inline]]]]:
+    """Return (line, instruction, rest, here-documents) with continuations joined and comments taken out."""
+    found: list[tuple[int, str, str, list[tuple[str, Inline]]]] = []
+    text = text.replace("\r\n", "\n")
+    lines = text.split("\n")
+    escape = directive[1] if (directive := _ESCAPE.match(text)) is not None else "\\"
     index = 0
     while index < len(lines):
         begin, joined = index, ""
@@ -164,7 +186,7 @@ def _instructions(text: str) -> list[tuple[int, str, str]]:
             if line.lstrip().startswith("#") or (joined and not line.strip()):
                 continue
             joined += line
-            if not joined.rstrip().endswith("\\"):
+            if not joined.rstrip().endswith(escape):
                 break
             joined = joined.rstrip()[:-1] + " "
         match = _INSTRUCTION.match(joined)
@@ -173,11 +195,14 @@ def _instructions(text: str) -> list[tuple[int, str, str]]:
         first = next(
             (n for n in range(begin, index) if lines[n].strip() and not lines[n].lstrip().startswith("#")), begin
         )
+        documents: list[tuple[str, Inline]] = []
         for word in _HEREDOC.findall(joined) if match[1].upper() in {"RUN", "COPY", "ADD"} else ():
+            start = index
             while index < len(lines) and lines[index].strip() != word:
                 index += 1
+            documents.append((word, Inline("\n".join(lines[start:index]) + "\n", shown, start)))
             index += 1
-        found.append((first + 1, match[1].upper(), match[2].strip()))
+        found.append((first + 1, match[1].upper(), match[2].strip(), documents))
     return found
 
 

@@ -57,7 +57,7 @@ def execute_conf(
         why, values = [f"it did not end within {_SECONDS} s, or left something that is no text"], {}
     if why:
         what = f"{shown} with --exec-config"
-        deployment.not_checked.append(NotChecked(what=what, why=f"it does not run here: {why[0][:200]}", origin=origin))
+        deployment.not_checked.append(NotChecked(what=what, why=f"executing it failed: {why[0][:200]}", origin=origin))
     found: dict[str, Fact[Any]] = {}
     for name, value in values.items():
         converted = convert(name, value) if name in gunicorn_names() else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from no502.doctor.model import Deployment, Fact, Location, NginxConfig, NotChecked, Origin, Source
+from no502.doctor.model import Deployment, Fact, Gap, Location, NginxConfig, NotChecked, Origin, Source
 
 __all__ = ["mark_gaps"]
 
@@ -22,7 +22,7 @@ def mark_gaps(config: NginxConfig, deployment: Deployment) -> None:
         config: What was read.
         deployment: Knows what could not be read.
     """
-    gaps = [gap for gap in deployment.not_checked if gap.what.startswith("include ")]
+    gaps = [gap for gap in deployment.not_checked if gap.kind is Gap.INCLUDE]
     gaps = [gap for gap in gaps if not _NO_PROXY.search(gap.what)]
     reached = [next((gap for gap in gaps if _reaches(gap.origin, one, config)), None) for one in config.locations]
     config.locations[:] = [
@@ -45,7 +45,7 @@ def _reaches(gap: Origin, location: Location, config: NginxConfig) -> bool:
 
 def _without_defaults(location: Location, gap: NotChecked) -> Location:
     origin = Origin(file=gap.origin.file, line=gap.origin.line, source=Source.UNKNOWN, note=f"{gap.what}: {gap.why}")
-    defaults = [name for name, fact in location.settings.items() if fact.origin.source is Source.DEFAULT]
+    defaults = [name for name, fact in location.settings.named().items() if fact.origin.source is Source.DEFAULT]
     headers = [
         name
         for name in _HEADERS
@@ -53,6 +53,6 @@ def _without_defaults(location: Location, gap: NotChecked) -> Location:
     ]
     return replace(
         location,
-        settings={**location.settings, **{name: Fact(None, origin) for name in defaults}},
+        settings=location.settings.changed({name: Fact(None, origin) for name in defaults}),
         headers={**location.headers, **{name: Fact(None, origin) for name in headers}},
     )

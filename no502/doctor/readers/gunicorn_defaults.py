@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-__all__ = ["GUNICORN", "NUMBERS", "UVICORN", "closest", "convert", "gunicorn_names", "gunicorn_options"]
+from no502 import near
+
+__all__ = ["GUNICORN", "NUMBERS", "TLS", "UVICORN", "closest", "convert", "gunicorn_names", "gunicorn_options"]
 
 GUNICORN: Mapping[str, Any] = {
     "bind": ("127.0.0.1:8000",),
@@ -26,6 +27,8 @@ GUNICORN: Mapping[str, Any] = {
     "preload_app": False,
     "reload": False,
     "forwarded_allow_ips": "127.0.0.1,::1",
+    "certfile": "",
+    "keyfile": "",
 }
 """Defaults of gunicorn 27. https://gunicorn.org/reference/settings/"""
 
@@ -42,8 +45,13 @@ UVICORN: Mapping[str, tuple[str, Any]] = {
     "--limit-concurrency": ("limit_concurrency", None),
     "--backlog": ("backlog", 2048),
     "--forwarded-allow-ips": ("forwarded_allow_ips", "127.0.0.1"),
+    "--ssl-certfile": ("certfile", ""),
+    "--ssl-keyfile": ("keyfile", ""),
 }
 """uvicorn's options with gunicorn's names for the same thing, and their defaults (0.54). https://uvicorn.dev/settings/"""
+
+TLS = frozenset({"certfile", "keyfile"})
+"""Settings with which a server speaks TLS, by gunicorn's names."""
 
 NUMBERS = {"workers", "threads", "timeout", "graceful_timeout", "keepalive", "max_requests", "max_requests_jitter"}
 NUMBERS |= {
@@ -80,8 +88,7 @@ def gunicorn_names() -> frozenset[str]:
 
 def closest(word: str, known: Mapping[str, object] | frozenset[str]) -> str:
     """Return the most similar known word, or an empty text."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
-    return found[0] if found else ""
+    return near.closest(word, known, cutoff=0.7) or ""
 
 
 def convert(setting: str, value: Any) -> Any:  # noqa: ANN401  settings are of every type

@@ -148,6 +148,8 @@ _NGINX_TEXT = re.compile(
     r"|proxy_pass[ \t]++[^\s;]++[ \t]*+;|# configuration file \S++)",
     re.MULTILINE,
 )
+_NGINX_INSIDE = re.compile(r"[;{}][ \t]*+(?:server|http)\s*+\{")
+"""A block behind another on the same line, which counts in files that are called like nginx's."""
 _NGINX_SURE = re.compile(
     r"\b(?:listen|server_name|proxy_pass|proxy_set_header|root|alias|return|include|server)[ \t]++[^;{}\n]{1,500}+;"
 )
@@ -157,7 +159,11 @@ _PROXY_LINES = re.compile(
     re.MULTILINE,
 )
 _ARROW = re.compile(r"^[^#\n]*+(?<!\S)=>", re.MULTILINE)
-_SHELL = re.compile(r"#![^\n]*\b(?:ba|da|a|z|k)?sh\b")
+_SHELL = re.compile(r"#![^\n]*\b(?:(?:ba|da|a|z|k)?sh|execlineb)\b")
+_PYTHON_START = re.compile(
+    r"\buvicorn\.(?:run|Config)\(|^[ \t]*+(?:from[ \t]++uvicorn[ \t]++import\b|(?:from|import)[ \t]++gunicorn\.app\b)",
+    re.MULTILINE,
+)
 _SERVER_WORD = re.compile(
     r"\b(?:gunicorn|uvicorn|hypercorn|granian|daphne|uwsgi|waitress|fastapi[ \t]++run|nginx|supervisord|circusd"
     r"|honcho)\b"
@@ -184,6 +190,14 @@ _NO_DEPLOYMENT = re.compile(
     r"|(?:^|/)(?:package(?:-lock)?\.json|pyproject\.toml|poetry\.lock|mkdocs\.ya?ml|environment\.ya?ml|setup\.cfg|tox\.ini"
     r"|\.pre-commit-config\.yaml|\.gitlab-ci\.yml)$"
 )
+_PIPELINE = re.compile(
+    r"(?:^|/)(?:\.github/workflows|\.circleci|\.gitea|\.forgejo|\.woodpecker)/"
+    r"|(?:^|/)(?:\.gitlab-ci|\.drone|azure-pipelines|bitbucket-pipelines|cloudbuild)[\w.-]*\.ya?ml$"
+)
+"""Files that say what a CI runs: the deployments in them are for its tests."""
+_KUSTOMIZATION = re.compile(r"kustomization\.ya?ml")
+_MANIFEST_KEYS = (re.compile(r"\bapiVersion[\"']?+:"), re.compile(r"\bkind[\"']?+:"))
+_MANIFEST = re.compile(r"\"apiVersion\"[ \t]*+:[ \t]*+\"(?:v1|apps/v1|batch/v1|networking\.k8s\.io/v1)\"")
 _TRAEFIK = re.compile(r"\bloadBalancer\b[^\0]{0,400}?\burl\b")
 
 _LABELS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
@@ -198,7 +212,15 @@ _LABELS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
     ("a Nixpacks plan", lambda name, _: name in {"nixpacks.toml", "nixpacks.json"}),
     ("an App Runner configuration", lambda name, _: re.fullmatch(r"apprunner\.ya?ml", name) is not None),
     ("a DigitalOcean App spec", lambda name, text: name.endswith((".yaml", ".yml")) and "run_command:" in text),
+    ("a CapRover definition", lambda name, _: name == "captain-definition"),
     ("a Heroku manifest", lambda name, _: re.fullmatch(r"heroku\.ya?ml", name) is not None),
+    (
+        "a Quadlet of Podman",
+        lambda name, text: (
+            name.endswith((".container", ".kube", ".pod"))
+            and re.search(r"^\[(?:Container|Kube|Pod)\]", text, re.MULTILINE) is not None
+        ),
+    ),
     (
         "a Nomad job",
         lambda name, text: (
@@ -274,12 +296,14 @@ def kind_of_file(path: PurePath, text: str, *, given: bool) -> str:  # noqa: PLR
         return ""
     if suffix in {".yaml", ".yml"}:
         return _yaml(path, text, given=given)
-    if label_of(name, text) or _is_beanstalk(path):
+    if suffix == ".json" and _MANIFEST.search(text) and '"kind"' in text:
+        return "manifests"
+    if label_of(name, text) or (_is_beanstalk(path) and ("nginx" in path.as_posix() or "nginx" in text)):
         return "others"
     if _is_front(name, text):
         return "proxies"
     if suffix == ".py":
-        return "gunicorn" if given else "python" if "uvicorn.run(" in text else ""
+        return "gunicorn" if given else "python" if _PYTHON_START.search(text) else ""
     if "[program:" in text or "[fcgi-program:" in text:
         return "supervisors"
     if _SHELL.match(text) or suffix in {".sh", ".bash"}:
@@ -290,7 +314,9 @@ def kind_of_file(path: PurePath, text: str, *, given: bool) -> str:  # noqa: PLR
 
 
 def _yaml(path: PurePath, text: str, *, given: bool) -> str:
-    if "apiVersion:" in text and "kind:" in text:
+    if _PIPELINE.search(path.as_posix()) and not given:
+        return ""
+    if _KUSTOMIZATION.fullmatch(path.name) or (_MANIFEST_KEYS[0].search(text) and _MANIFEST_KEYS[1].search(text)):
         return "manifests"
     if label_of(path.name, text):
         return "others"
@@ -310,6 +336,8 @@ def _mentioned(path: PurePath, text: str) -> str:
 def _is_nginx(name: str, text: str, *, given: bool) -> bool:
     if looks_like_nginx(text):
         return given or bool(_NGINX_NAME.fullmatch(name)) or _NGINX_SURE.search(text) is not None
+    if _NGINX_NAME.fullmatch(name) and _NGINX_INSIDE.search(text) and _NGINX_SURE.search(text) and not _foreign(text):
+        return True
     return (given or "nginx" in name.lower()) and _PROXY_LINES.search(text) is not None and not _foreign(text)
 
 
@@ -322,7 +350,7 @@ def _is_front(name: str, text: str) -> bool:
     if name == "Caddyfile" or name.endswith(".caddyfile") or name.startswith("Caddyfile."):
         return True
     if name.endswith((".cfg", ".conf")) and re.search(r"^(?:frontend|backend|listen)[ \t]++\S", text, re.MULTILINE):
-        return re.search(r"^[ \t]++(?:server|bind|mode|timeout)[ \t]", text, re.MULTILINE) is not None
+        return re.search(r"^[ \t]++(?:server(?:-template)?|bind|mode|timeout)[ \t]", text, re.MULTILINE) is not None
     if name.endswith((".yml", ".yaml", ".toml")) and (name.startswith("traefik") or _TRAEFIK.search(text)):
         return True
     return name.endswith((".yml", ".yaml")) and "static_resources:" in text and "clusters:" in text

@@ -12,6 +12,7 @@ from no502.doctor.model import (
     Address,
     Deployment,
     Fact,
+    Gap,
     Healthcheck,
     NotChecked,
     Origin,
@@ -26,11 +27,30 @@ from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
+from no502.doctor.settings import ServiceFacts
 
 __all__ = ["Container", "Ingress", "read_config_maps", "read_ingresses", "read_manifests"]
 
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"}
 _HELM = re.compile(r"\{\{-?\s*(?:\.(?:Values|Release|Chart|Files)|include|template|toYaml|range|if|with|define)")
+_CHANGES = (
+    "patches",
+    "patchesStrategicMerge",
+    "patchesJson6902",
+    "replicas",
+    "images",
+    "configMapGenerator",
+    "components",
+)
+"""What in a kustomization makes other manifests of those that it names."""
+_ROUTES = {
+    **dict.fromkeys(("HTTPRoute", "GRPCRoute"), "a gateway"),
+    **dict.fromkeys(("IngressRoute", "IngressRouteTCP"), "Traefik"),
+    "VirtualService": "Istio",
+    "HTTPProxy": "Contour",
+    "Mapping": "Emissary",
+    "ApisixRoute": "APISIX",
+}
 _GRACE = 30.0  # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
 
 
@@ -59,9 +79,13 @@ class Ingress:
     """``proxy-read-timeout`` of ingress-nginx, where an annotation sets it."""
 
 
-def read_ingresses(paths: Sequence[Path], *, base: Path, reach: Reach) -> Iterator[Ingress]:
+Documents = Sequence[tuple[Node, str]]
+"""Manifests that were rendered, each with its file's name."""
+
+
+def read_ingresses(paths: Sequence[Path], *, base: Path, reach: Reach, rendered: Documents = ()) -> Iterator[Ingress]:
     """Yield the Ingresses of manifests; what cannot be read was reported when their workloads were read."""
-    documents = _documents(paths, base, Deployment(reach=reach))
+    documents = [*_documents(paths, base, Deployment(reach=reach)), *rendered]
     services = {_name(node): node for node, _ in documents if _kind(node) == "Service"}
     for node, shown in documents:
         if _kind(node) != "Ingress":
@@ -107,9 +131,12 @@ def _backends(node: Node, services: Mapping[str, Node], shown: str) -> Iterator[
             yield Fact(Address(host=name.text.lower(), port=int(port)), Origin(file=shown, line=name.line))
 
 
-def read_manifests(paths: Sequence[Path], *, base: Path, deployment: Deployment) -> list[Container]:
+def read_manifests(
+    paths: Sequence[Path], *, base: Path, deployment: Deployment, rendered: Documents = ()
+) -> list[Container]:
     """Read manifests that belong together and add a service for each container."""
-    documents = _documents(paths, base, deployment)
+    documents = [*_documents(paths, base, deployment), *rendered]
+    _note_others(documents, deployment)
     config_maps = {_name(node): node for node, _ in documents if _kind(node) == "ConfigMap"}
     services = [node for node, _ in documents if _kind(node) == "Service"]
     found: list[Container] = []
@@ -121,7 +148,7 @@ def read_manifests(paths: Sequence[Path], *, base: Path, deployment: Deployment)
 
 
 def read_config_maps(
-    paths: Sequence[Path], *, base: Path, is_nginx: Callable[[str], bool], reach: Reach
+    paths: Sequence[Path], *, base: Path, is_nginx: Callable[[str], bool], reach: Reach, rendered: Documents = ()
 ) -> Iterator[tuple[str, Inline]]:
     """Yield the nginx configurations in ConfigMaps, each with the map's name.
 
@@ -129,9 +156,10 @@ def read_config_maps(
         paths: The manifests; what cannot be read was reported when their workloads were read.
         base: Paths are shown relative to it.
         is_nginx: Tells whether a text is one.
+        rendered: Manifests that a chart was rendered to.
         reach: Which files may be opened.
     """
-    for node, shown in _documents(paths, base, Deployment(reach=reach)):
+    for node, shown in [*_documents(paths, base, Deployment(reach=reach)), *rendered]:
         data = node.get("data") if _kind(node) == "ConfigMap" else None
         for _, value in data.items() if data is not None else ():
             if value.text is not None and is_nginx(value.text):
@@ -147,24 +175,59 @@ def _documents(paths: Sequence[Path], base: Path, deployment: Deployment) -> lis
         if text is None:
             continue
         if "{{" in text:
-            what = f"{shown} is a Helm template" if _HELM.search(text) else f"{shown} is a template"
-            why = "its values are not here: run doctor on the output of `helm template`"
-            gap = NotChecked(what=what, why=why, origin=Origin(file=shown))
-            if gap not in deployment.not_checked:
-                deployment.not_checked.append(gap)
+            helm = _HELM.search(text) is not None
+            what = f"{shown} is a Helm template" if helm else f"{shown} is a template"
+            why = "its values are not among these files" + (
+                ": run doctor on the output of `helm template`" if helm else ""
+            )
+            gap = NotChecked(what=what, why=why, origin=Origin(file=shown), kind=Gap.TEMPLATE)
+            deployment.leave_out(gap)
             continue
         try:
-            documents += [(node, shown) for node in load_all(text, shown)]
+            documents += [(one, shown) for node in load_all(text, shown) for one in _items(node)]
         except YamlProblem as problem:
             origin = Origin(file=shown, line=problem.line)
             if "{%" in text or "<%" in text:
                 gap = NotChecked(
-                    what=f"{shown} is a template", why="its values are not here", origin=Origin(file=shown)
+                    what=f"{shown} is a template",
+                    why="its values are not here",
+                    origin=Origin(file=shown),
+                    kind=Gap.TEMPLATE,
                 )
-                deployment.not_checked += [gap] if gap not in deployment.not_checked else []
+                deployment.leave_out(gap)
                 continue
             deployment.problems.append(Problem(rule="C003", message=f"not a manifest: {problem}", origin=origin))
     return documents
+
+
+def _items(node: Node) -> Iterator[Node]:
+    """Yield a document, or what a ``List`` has in it."""
+    items = node.get("items") if _kind(node) == "List" else None
+    if items is None:
+        yield node
+        return
+    yield from items.elements()
+
+
+def _note_others(documents: Documents, deployment: Deployment) -> None:
+    """Name what changes the picture and is not read: overlays, Knative's services, routes of other proxies."""
+    for node, shown in documents:
+        kind, version = _kind(node), node.get("apiVersion")
+        of_knative = version is not None and (version.text or "").startswith("serving.knative.dev")
+        what = why = ""
+        if shown.rpartition("/")[2].startswith("kustomization.") and any(node.get(key) is not None for key in _CHANGES):
+            folder = shown.rpartition("/")[0] or "."
+            what, why = f"{shown} changes manifests", f"run doctor on the output of `kubectl kustomize {folder}`"
+        elif of_knative and kind == "Service":
+            what, why = f"{shown} is a Knative service", "doctor does not read this kind of file"
+        elif kind in _ROUTES:
+            what, why = (
+                f"{shown}: {kind}: {_ROUTES[kind]} stands in front",
+                "its times are not known: --front compares them",
+            )
+        gap = NotChecked(what=what, why=why, origin=Origin(file=shown, line=node.line))
+        if what:
+            deployment.leave_out(gap)
 
 
 def _kind(node: Node) -> str:
@@ -259,7 +322,7 @@ def _container(  # noqa: PLR0913, PLR0917  private: what a container is read wit
         kind=ServiceKind.KUBERNETES,
         name=name or _name(workload),
         origin=origin,
-        settings=settings,
+        settings=ServiceFacts.of(settings),
         healthchecks=tuple(_probes(container, shown)),
         aliases=tuple(name for one in selecting for name in _hosts(one)),
         ports=tuple(found),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from no502.doctor.facts import COMPUTED
 from no502.doctor.model import Fact, Origin, Source
+from no502.ladder.settings import values_from
 
-__all__ = ["ladder_settings"]
+__all__ = ["LADDERS", "ladder_settings", "trust"]
 
+LADDERS = frozenset({"gunicorn_conf", "no502.gunicorn"})
+"""The modules that are this project's configuration."""
 _PREFIXES = ("PROXY_", "GUNICORN_", "FRONT_")
 _OTHERS = {"WEB_CONCURRENCY", "PORT", "FORWARDED_ALLOW_IPS"}
 _RUNGS = ("timeout", "graceful_timeout", "keepalive", "max_requests", "max_requests_jitter")
@@ -26,12 +24,12 @@ def ladder_settings(environment: Mapping[str, str], origin: Origin) -> dict[str,
     The number of workers depends on the machine and is not known. Variables that it would refuse leave all unknown.
     """
     given = {name: value for name, value in environment.items() if name.startswith(_PREFIXES) or name in _OTHERS}
-    rungs = _computed(tuple(sorted(given.items())))
+    rungs = _computed(given)
     if rungs is None:
         note = "gunicorn_conf refuses these variables"
         unknown = Origin(file=origin.file, line=origin.line, source=Source.UNKNOWN, note=note)
         return {name: Fact(None, unknown) for name in (*_RUNGS, "worker_class")}
-    origin = Origin(file=origin.file, line=origin.line, note="computed by gunicorn_conf")
+    origin = Origin(file=origin.file, line=origin.line, note=COMPUTED)
     found: dict[str, Fact[Any]] = {name: Fact(rungs[name], origin) for name in _RUNGS}
     found["worker_class"] = Fact(rungs["worker_class"], origin)
     note = "one for each CPU that the process may use"
@@ -41,26 +39,28 @@ def ladder_settings(environment: Mapping[str, str], origin: Origin) -> dict[str,
     port = environment.get("PORT")
     bind = environment.get("GUNICORN_BIND") or (f"0.0.0.0:{port}" if port else "127.0.0.1:8000")
     found["bind"] = Fact(tuple(bind.split(",")), origin)
-    trusted = environment.get("FORWARDED_ALLOW_IPS") or ("*" if bind.startswith("unix:") else "127.0.0.1,::1")
-    found["forwarded_allow_ips"] = Fact(trusted, origin)
+    trusted = environment.get("FORWARDED_ALLOW_IPS")
+    given_trust = Origin(file=origin.file, line=origin.line, note="FORWARDED_ALLOW_IPS")
+    found["forwarded_allow_ips"] = Fact(trusted, given_trust) if trusted else Fact(_trusted(bind.split(",")), origin)
     return found
 
 
-@lru_cache(maxsize=64)
-def _computed(variables: tuple[tuple[str, str], ...]) -> Mapping[str, Any] | None:
-    """Ask this installation's ``no502 explain``: gunicorn_conf computes on import, and may end its process."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIXES) and name not in _OTHERS}
-    with tempfile.TemporaryDirectory(prefix="no502-") as empty:  # no .env
-        done = subprocess.run(
-            [sys.executable, "-m", "no502", "explain", "--format", "json"],
-            cwd=empty,
-            env={**kept, **dict(variables), "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    if done.returncode != 0:
+def trust(settings: dict[str, Fact[Any]]) -> None:
+    """Have the ladder trust the peers of the addresses in force: ``--bind`` wins, and gunicorn_conf looks at it."""
+    peers, bind = settings.get("forwarded_allow_ips"), settings.get("bind")
+    if peers is not None and peers.origin.note == COMPUTED and bind is not None and bind.known:
+        settings["forwarded_allow_ips"] = Fact(_trusted([str(one) for one in bind.value or ()]), peers.origin)
+
+
+def _trusted(addresses: Sequence[str]) -> str:
+    """Return whose X-Forwarded-* headers count by themselves: see ``gunicorn_conf.trusted_peers``."""
+    return "*" if all(address.startswith("unix:") for address in addresses) else "127.0.0.1,::1"
+
+
+def _computed(variables: Mapping[str, str]) -> Mapping[str, Any] | None:
+    from gunicorn_conf import LadderError  # noqa: PLC0415  it computes when it is imported
+
+    try:
+        return values_from(variables)
+    except LadderError:
         return None
-    data = json.loads(done.stdout)
-    return {"worker_class": data["worker_class"], **{rung["name"]: rung["value"] for rung in data["rungs"]}}

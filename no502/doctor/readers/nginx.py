@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from no502.doctor.model import (
 from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.nginx_check import check_tree
 from no502.doctor.readers.nginx_effective import (
-    POOLS_BY_DEFAULT,
     Level,
     default_headers,
     default_origin,
@@ -35,6 +34,8 @@ from no502.doctor.readers.nginx_files import Tree, read_tree
 from no502.doctor.readers.nginx_syntax import Directive
 from no502.doctor.readers.nginx_values import is_template, parse_address, parse_int, parse_time, shown
 from no502.doctor.readers.texts import shown_path
+from no502.doctor.settings import LocationFacts, MainFacts, UpstreamFacts
+from no502.nginx.versions import POOL_BY_DEFAULT, THOUSAND_REQUESTS, default_seconds, dotted
 
 __all__ = ["BOTH_SIDES", "CURRENT", "find_versions", "read_nginx"]
 
@@ -60,15 +61,19 @@ def find_versions(tag: str | None) -> tuple[Sequence[Version], str]:
     A moving tag (``stable``, ``latest``, ``alpine``, ``1``) is judged as what a pull gives today.
     """
     if _MOVING.fullmatch(tag or ""):
-        return (CURRENT,), f"nginx {tag}: a tag that moves, judged as a pull of today"
+        return (CURRENT,), f"nginx {tag}: the tag does not pin a version, judged as a pull of today"
     found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?![\d.])", tag or "")
     if found is None:
         why = f"nginx {tag}: a tag that moves" if tag else "nginx's version is not known"
-        return BOTH_SIDES, f"{why}; judged before and after 1.29.7"
+        return BOTH_SIDES, f"{why}; judged before and after {dotted(POOL_BY_DEFAULT)}"
     version = (int(found[1]), int(found[2]), int(found[3] or 0))
-    if found[3] is None and version[:2] == POOLS_BY_DEFAULT[:2]:
-        return ((*version[:2], 0), POOLS_BY_DEFAULT), f"nginx {tag}: judged before and after 1.29.7"
+    if found[3] is None and version[:2] == POOL_BY_DEFAULT[:2]:
+        return ((*version[:2], 0), POOL_BY_DEFAULT), f"nginx {tag}: judged before and after {dotted(POOL_BY_DEFAULT)}"
     return (version,), f"nginx {tag}"
+
+
+_OTHER_PASSES = {"grpc_pass", "uwsgi_pass", "fastcgi_pass", "scgi_pass"}
+_ONLY_HTTP = "doctor judges proxy_pass"
 
 
 @dataclass
@@ -107,6 +112,9 @@ class _Walk:
             self._nested(one.block, inside, server)
 
     def _passes(self, place: Directive, path: str, block: Sequence[Directive], level: Level, outer: Level) -> None:
+        for one in (one for one in block if one.name in _OTHER_PASSES and one.args):
+            what = f"{one.name} {shown(one.args[0])} at {path}"
+            self._not_judged(what, Origin(file=one.file, line=one.line))
         for one in (one for one in block if one.name == "proxy_pass" and one.args):
             if len(self.found) >= _MOST_LOCATIONS:
                 return
@@ -118,7 +126,7 @@ class _Walk:
                     origin=Origin(file=place.file, line=place.line),
                     proxy_pass=_text(one),
                     upstream=self._upstream(one, level),
-                    settings={**self._settings, **level.settings},
+                    settings=LocationFacts.of({**self._settings, **level.settings}),
                     headers={**self._headers, **level.headers},
                     dropped_headers={k: v for k, v in outer.headers.items() if k not in level.headers} if own else {},
                     ordinary_connection=self._ordinary(level.headers.get("connection")),
@@ -126,6 +134,9 @@ class _Walk:
                     config=self.config,
                 )
             )
+
+    def _not_judged(self, what: str, origin: Origin) -> None:
+        self.deployment.leave_out(NotChecked(what=what, why=_ONLY_HTTP, origin=origin))
 
     def _ordinary(self, header: Fact[str] | None) -> Fact[str] | None:
         """Return what a variable in a header is for requests without ``Upgrade``."""
@@ -149,7 +160,7 @@ class _Walk:
             block = self.upstreams[host]
             message = f"upstream {block.name} ({block.origin}) has ports of its own, so proxy_pass may not name {port}"
             origin = Origin(file=one.file, line=one.line)
-            fix = f"leave out :{port}"
+            fix = f"Remove :{port} from proxy_pass."
             self.deployment.problems.append(Problem(rule="C001", message=message, origin=origin, fix=fix))
             return block
         return explicit or _implicit(one, name, 443 if secure else 80, variable=variable)
@@ -170,7 +181,7 @@ class _Walk:
                 break
             text = f"{scheme}{host[: found.start()]}{value}{host[found.end() :]}{rest}"
         origin = Origin(file=one.file, line=one.line)
-        what, why = f"proxy_pass {one.args[0]}", "a variable decides where it goes"
+        what, why = f"proxy_pass {one.args[0]}", "a variable determines the target"
         self.deployment.not_checked.append(NotChecked(what=what, why=why, origin=origin))
         return None
 
@@ -235,7 +246,7 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
     shown = inline.shown if inline is not None else shown_path(path, base)
     note = Origin(file=shown, source=Source.DEFAULT, note=version_note or find_versions(None)[1])
     config = NginxConfig(origin=Origin(file=shown), versions=tuple(versions), version_origin=note, service=service)
-    config.main = _main(tree.directives, default_origin(note, versions))
+    config.main = MainFacts.of(_main(tree.directives, default_origin(note, versions)))
     http = [one for one in tree.directives if one.name == "http" and one.block is not None]
     levels = [(one.block or [], Level().enter(one.block or [])) for one in http]
     loose = [one for one in tree.directives if one.name in _HTTP_ONLY or one.name not in {"http", "events", "stream"}]
@@ -251,6 +262,10 @@ def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
         if not http and not any(one.name == "server" for one in block):
             walk.server(Directive(name="server", args=(), file=shown, line=1, block=list(block)), Level())
         config.locations += walk.found
+    for one in tree.directives:
+        if one.name == "stream" and one.block is not None and any(part.name == "server" for part in one.block):
+            where = Origin(file=one.file, line=one.line)
+            deployment.leave_out(NotChecked(what="stream {} of nginx", why=_ONLY_HTTP, origin=where))
     deployment.nginx.append(config)
     return config, tree
 
@@ -302,7 +317,7 @@ def _upstreams(block: Sequence[Directive], config: NginxConfig) -> Iterator[Upst
                 name=one.args[0],
                 origin=Origin(file=one.file, line=one.line),
                 servers=servers,
-                settings=_pool(one, config),
+                settings=UpstreamFacts.of(_pool(one, config)),
             )
 
 
@@ -320,27 +335,27 @@ def _address(text: str, origin: Origin, default_port: int = 80) -> Fact[Address]
     return Fact(None, Origin(file=origin.file, line=origin.line, source=kind, note=shown(text)))
 
 
-_THOUSAND_REQUESTS: Version = (1, 19, 10)
-"""Before it keepalive_requests was 100. https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_requests"""
-_POOL: Mapping[str, tuple[Any, Any]] = {
-    "keepalive": (parse_int, None),
-    "keepalive_timeout": (parse_time, 60.0),
-    "keepalive_requests": (parse_int, None),
-    "keepalive_time": (parse_time, 3600.0),
+_POOL: Mapping[str, Callable[[str], Any]] = {
+    "keepalive": parse_int,
+    "keepalive_timeout": parse_time,
+    "keepalive_requests": parse_int,
+    "keepalive_time": parse_time,
 }
 
 
 def _pool(upstream: Directive, config: NginxConfig) -> dict[str, Fact[Any]]:
     default = replace(default_origin(config.version_origin, config.versions), file=upstream.file, line=upstream.line)
-    sizes = {32 if version >= POOLS_BY_DEFAULT else 0 for version in config.versions}
+    sizes = {32 if version >= POOL_BY_DEFAULT else 0 for version in config.versions}
     found: dict[str, Fact[Any]] = {"keepalive": Fact(sizes.pop() if len(sizes) == 1 else None, default)}
-    found |= {name: Fact(value, default) for name, (_, value) in _POOL.items() if value is not None}
-    requests = {1000 if version >= _THOUSAND_REQUESTS else 100 for version in config.versions}
+    found["keepalive_timeout"] = Fact(default_seconds("keepalive_timeout", "upstream"), default)
+    if any(version >= THOUSAND_REQUESTS for version in config.versions):  # the same version brought keepalive_time
+        found["keepalive_time"] = Fact(default_seconds("keepalive_time", "upstream"), default)
+    requests = {1000 if version >= THOUSAND_REQUESTS else 100 for version in config.versions}
     found["keepalive_requests"] = Fact(requests.pop() if len(requests) == 1 else None, default)
     for one in upstream.block or []:
         origin = Origin(file=one.file, line=one.line)
         if one.name in _POOL and one.args:
-            value = _POOL[one.name][0](one.args[0])
+            value = _POOL[one.name](one.args[0])
             kind = Source.TEMPLATE if is_template(one.args[0]) else Source.UNKNOWN
             unknown = Origin(file=one.file, line=one.line, source=kind, note=shown(one.args[0]))
             found[one.name] = Fact(value, origin) if value is not None else Fact(None, unknown)

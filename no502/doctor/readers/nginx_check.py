@@ -1,4 +1,4 @@
-"""What nginx would refuse when it loads a configuration that parses: C001 before anybody deploys it.
+"""What nginx would refuse when it loads a configuration that parses: C001 before it is deployed.
 
 Only what no version and no module of nginx accepts: names that are nearly those of directives, wrong numbers of
 arguments, directives in the wrong place, and those that may stand once.

@@ -8,16 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from no502.doctor.model import Fact, Origin, Source, Version
 from no502.doctor.readers.nginx_syntax import Directive
 from no502.doctor.readers.nginx_values import is_template, parse_flag, parse_int, parse_size, parse_time
+from no502.nginx.versions import POOL_BY_DEFAULT, THOUSAND_REQUESTS, directive
 
-__all__ = ["POOLS_BY_DEFAULT", "SCALARS", "Level", "default_headers", "default_origin", "default_settings", "fact_of"]
-
-POOLS_BY_DEFAULT: Version = (1, 29, 7)
-"""From here on nginx speaks HTTP/1.1 to upstreams and pools connections. https://nginx.org/en/CHANGES"""
+__all__ = ["SCALARS", "Level", "default_headers", "default_of", "default_origin", "default_settings", "fact_of"]
 
 _Parser = Callable[[Sequence[str]], Any]
 
@@ -41,32 +40,43 @@ def _off_or(parse: Callable[[str], Any]) -> _Parser:
     return lambda args: (0 if args[0] == "off" else parse(args[0])) if args else None
 
 
-SCALARS: Mapping[str, tuple[_Parser, Any]] = {
-    "proxy_connect_timeout": (_one(parse_time), 60.0),
-    "proxy_send_timeout": (_one(parse_time), 60.0),
-    "proxy_read_timeout": (_one(parse_time), 60.0),
-    "proxy_http_version": (_one(str), None),
-    "proxy_next_upstream": (_words, ("error", "timeout")),
-    "proxy_next_upstream_tries": (_one(parse_int), 0),
-    "proxy_next_upstream_timeout": (_one(parse_time), 0.0),
-    "proxy_buffer_size": (_one(parse_size), 4096),
-    "proxy_buffers": (_buffers, (8, 4096)),
-    "proxy_busy_buffers_size": (_one(parse_size), 8192),
-    "proxy_buffering": (_one(parse_flag), True),
-    "proxy_request_buffering": (_one(parse_flag), True),
-    "proxy_ignore_client_abort": (_one(parse_flag), False),
-    "proxy_intercept_errors": (_one(parse_flag), False),
-    "proxy_socket_keepalive": (_one(parse_flag), False),
-    "client_max_body_size": (_off_or(parse_size), 1024 * 1024),
-    "client_body_timeout": (_one(parse_time), 60.0),
-    "client_header_timeout": (_one(parse_time), 60.0),
-    "send_timeout": (_one(parse_time), 60.0),
-    "keepalive_timeout": (_one(parse_time), 75.0),
-    "keepalive_requests": (_one(parse_int), 1000),
-    "resolver": (_words, None),
-    "resolver_timeout": (_one(parse_time), 30.0),
+SCALARS: Mapping[str, _Parser] = {
+    "proxy_connect_timeout": _one(parse_time),
+    "proxy_send_timeout": _one(parse_time),
+    "proxy_read_timeout": _one(parse_time),
+    "proxy_http_version": _one(str),
+    "proxy_next_upstream": _words,
+    "proxy_next_upstream_tries": _one(parse_int),
+    "proxy_next_upstream_timeout": _one(parse_time),
+    "proxy_buffer_size": _one(parse_size),
+    "proxy_buffers": _buffers,
+    "proxy_busy_buffers_size": _one(parse_size),
+    "proxy_buffering": _one(parse_flag),
+    "proxy_request_buffering": _one(parse_flag),
+    "proxy_ignore_client_abort": _one(parse_flag),
+    "proxy_intercept_errors": _one(parse_flag),
+    "proxy_socket_keepalive": _one(parse_flag),
+    "client_max_body_size": _off_or(parse_size),
+    "client_body_timeout": _one(parse_time),
+    "client_header_timeout": _one(parse_time),
+    "send_timeout": _one(parse_time),
+    "keepalive_timeout": _one(parse_time),
+    "keepalive_requests": _one(parse_int),
+    "resolver": _words,
+    "resolver_timeout": _one(parse_time),
 }
-"""Directives of one value: how it is read, and nginx's default (None: there is none, or it depends on the version)."""
+"""Directives of one value, and how it is read."""
+
+_BY_VERSION = {"proxy_http_version", "keepalive_requests"}
+"""Those whose default depends on the version."""
+
+
+@cache
+def default_of(name: str) -> Any:  # noqa: ANN401  each directive has its type
+    """Return nginx's default of one of ``SCALARS``; None: there is none, or it depends on the version."""
+    # 4k|8k: by the size of a memory page.
+    words = [word.partition("|")[0] for word in directive(name, "server").default.split()]
+    return None if name in _BY_VERSION or not words else SCALARS[name](words)
 
 
 def fact_of(one: Directive) -> Fact[Any]:
@@ -74,7 +84,7 @@ def fact_of(one: Directive) -> Fact[Any]:
     origin = Origin(file=one.file, line=one.line)
     if any(is_template(argument) for argument in one.args):
         return Fact(None, replace(origin, source=Source.TEMPLATE, note="template value"))
-    parse, _ = SCALARS[one.name]
+    parse = SCALARS[one.name]
     if any("$" in argument for argument in one.args):
         return Fact(None, replace(origin, source=Source.UNKNOWN, note="variable"))
     value = parse(one.args)
@@ -119,20 +129,29 @@ class Level:
 
 
 def default_settings(versions: Sequence[Version], main: Origin) -> dict[str, Fact[Any]]:
-    """Return nginx's defaults."""
+    """Return nginx's defaults; a directive that none of the versions has is left out."""
     origin = default_origin(main, versions)
     found: dict[str, Fact[Any]] = {
-        name: Fact(value, origin) for name, (_, value) in SCALARS.items() if value is not None
+        name: Fact(default_of(name), origin)
+        for name in SCALARS
+        if default_of(name) is not None and _exists(name, versions)
     }
-    texts = {"1.1" if version >= POOLS_BY_DEFAULT else "1.0" for version in versions}
+    texts = {"1.1" if version >= POOL_BY_DEFAULT else "1.0" for version in versions}
     found["proxy_http_version"] = Fact(texts.pop() if len(texts) == 1 else None, origin)
+    requests = {1000 if version >= THOUSAND_REQUESTS else 100 for version in versions}
+    found["keepalive_requests"] = Fact(requests.pop() if len(requests) == 1 else None, origin)
     return found
+
+
+def _exists(name: str, versions: Sequence[Version]) -> bool:
+    since = directive(name, "server").since
+    return since is None or any(version >= since for version in versions)
 
 
 def default_headers(versions: Sequence[Version], main: Origin) -> dict[str, Fact[str]]:
     """Return the headers that nginx sends unless they are set: Host, and Connection before 1.29.7."""
     found: dict[str, Fact[str]] = {"host": Fact("$proxy_host", default_origin(main, versions))}
-    texts = {"" if version >= POOLS_BY_DEFAULT else "close" for version in versions}
+    texts = {"" if version >= POOL_BY_DEFAULT else "close" for version in versions}
     found["connection"] = Fact(texts.pop() if len(texts) == 1 else None, default_origin(main, versions))
     return found
 
@@ -188,7 +207,7 @@ def _busy(settings: dict[str, Fact[Any]], here: set[str]) -> None:
             None, replace(origin, source=Source.UNKNOWN, note="from the buffers")
         )
         return
-    one: int = SCALARS["proxy_buffer_size"][1] if facts[0] is None else facts[0].value or 0
-    _, many = SCALARS["proxy_buffers"][1] if facts[1] is None else facts[1].value or (0, 0)
+    one: int = default_of("proxy_buffer_size") if facts[0] is None else facts[0].value or 0
+    _, many = default_of("proxy_buffers") if facts[1] is None else facts[1].value or (0, 0)
     note = "twice the larger of proxy_buffer_size and one of proxy_buffers"
     settings["proxy_busy_buffers_size"] = Fact(2 * max(one, many), replace(origin, source=Source.DEFAULT, note=note))

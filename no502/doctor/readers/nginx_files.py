@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from no502.doctor.model import Deployment, NotChecked, Origin, Problem
+from no502.doctor.model import Deployment, Gap, NotChecked, Origin, Problem
 from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.nginx_find import find_included, load
 from no502.doctor.readers.nginx_syntax import Directive, parse_text
@@ -113,13 +113,13 @@ class _Reader:
             if syntax.branches:
                 # Both sides of a condition stand in the text, so that its braces need not match.
                 where = Origin(file=found.shown, line=line + found.shift)
-                why = "its braces depend on a branch of the template"
+                why = "the template's branches change its braces"
                 self.deployment.not_checked.append(NotChecked(what=found.shown, why=why, origin=where))
                 return []
             self._problem(found.shown, line + found.shift, message)
         for line, expression in syntax.snippets:
             where = Origin(file=found.shown, line=line + found.shift)
-            why = "a template puts directives here that are not among the files"
+            why = "a template inserts directives here that are not among these files"
             self.deployment.not_checked.append(NotChecked(what=expression, why=why, origin=where))
         if syntax.branches:
             self.tree.branches.add(found.shown)
@@ -190,8 +190,20 @@ class _Reader:
             keyed = self._by_name(wanted, chain)
         if not glob.has_magic(wanted):
             return [*keyed]
-        # A guess beside the main file may have found the file itself, which nginx would not.
-        return [(key, path) for key, path in keyed if key not in chain or _same_folder(path, wanted)]
+        # Where the folder of a pattern is not here, the main file's own is a guess: of that only files of nginx count,
+        # and never the file itself.
+        ours = {str(path.resolve()) for path in self.known}
+        return [
+            (key, path)
+            for key, path in keyed
+            if _same_folder(path, wanted) or (key not in chain and (not ours or key in ours or self._mapped(path)))
+        ]
+
+    def _mapped(self, path: Path) -> bool:
+        """Whether nginx's container has the file among its own ones, by a volume or by its image."""
+        real = path.resolve()
+        places = [Path(here).resolve() for inside, here in self.path_map.items() if "nginx" in inside]
+        return any(here == real or here in real.parents for here in places)
 
     def _by_name(self, wanted: str, chain: tuple[str, ...]) -> list[tuple[str, Path]]:
         """Return the only file of the project that has the name of an include whose path leads nowhere here."""
@@ -207,9 +219,8 @@ class _Reader:
 
     def _unchecked(self, one: Directive, why: str) -> None:
         origin = Origin(file=one.file, line=one.line)
-        entry = NotChecked(what=f"include {shown(one.args[0])}", why=why, origin=origin)
-        if entry not in self.deployment.not_checked:
-            self.deployment.not_checked.append(entry)
+        entry = NotChecked(what=f"include {shown(one.args[0])}", why=why, origin=origin, kind=Gap.INCLUDE)
+        self.deployment.leave_out(entry)
 
 
 def _same_folder(path: Path, wanted: str) -> bool:

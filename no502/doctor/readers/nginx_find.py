@@ -65,10 +65,22 @@ def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[st
 
 
 def _mapped(wanted: str, path_map: Mapping[str, str], reach: Reach) -> list[Path]:
-    """Return the files that a container gets one by one under names that a pattern matches."""
+    """Return the files that a container gets one by one under names that a pattern matches.
+
+    With them come the files of a mounted folder, unless one of them is mounted over the folder's file of that name.
+    """
     inside = wanted if wanted.startswith("/") else f"/etc/nginx/{wanted}"
-    names = sorted(name for name in path_map if PurePosixPath(_made(name)).match(inside))
-    return [path for name in names if reach.has(path := Path(path_map[name]))]
+    names = {_made(name): Path(here) for name, here in path_map.items() if PurePosixPath(_made(name)).match(inside)}
+    names = {name: path for name, path in names.items() if reach.has(path)}
+    if not names:
+        return []
+    parent = PurePosixPath(inside).parent
+    folders = [] if glob.has_magic(str(parent)) else _mounted(inside, path_map)
+    for pattern in [f"{candidate}{ending}" for candidate in folders for ending in ("", ".template")]:
+        for path in itertools.islice(glob.iglob(pattern), _MOST_MATCHES):  # noqa: PTH207  nginx's own pattern syntax
+            if reach.has(Path(path)):
+                names.setdefault(str(parent / Path(path).name.removesuffix(".template")), Path(path))
+    return [names[name] for name in sorted(names)]
 
 
 def _made(name: str) -> str:
@@ -79,7 +91,18 @@ def _made(name: str) -> str:
 
 
 def _candidates(wanted: str, root: Path, folder: Path, path_map: Mapping[str, str]) -> Iterator[Path]:
-    inside = wanted if wanted.startswith("/") else f"/etc/nginx/{wanted}"
+    yield from _mounted(wanted if wanted.startswith("/") else f"/etc/nginx/{wanted}", path_map)
+    if not wanted.startswith("/"):
+        yield from _relative(wanted, root, folder)
+    for known in _WELL_KNOWN:
+        if wanted.startswith(known):
+            rest = wanted.removeprefix(known)
+            yield from _relative(rest, root, folder)
+            yield from (root / PurePosixPath(rest).name, root.parent / rest)
+
+
+def _mounted(inside: str, path_map: Mapping[str, str]) -> Iterator[Path]:
+    """Yield where a path in the container may be here, by what is mounted: the longest prefix first."""
     for mapped, here in sorted(path_map.items(), key=lambda item: -len(item[0])):
         prefix = mapped.rstrip("/")
         if inside == prefix:
@@ -90,13 +113,6 @@ def _candidates(wanted: str, root: Path, folder: Path, path_map: Mapping[str, st
             yield Path(here)
         elif inside.startswith("/etc/nginx/conf.d/") and f"{prefix}/" == _TEMPLATES:
             yield Path(here) / inside.removeprefix("/etc/nginx/conf.d/")
-    if not wanted.startswith("/"):
-        yield from _relative(wanted, root, folder)
-    for known in _WELL_KNOWN:
-        if wanted.startswith(known):
-            rest = wanted.removeprefix(known)
-            yield from _relative(rest, root, folder)
-            yield from (root / PurePosixPath(rest).name, root.parent / rest)
 
 
 def _relative(wanted: str, root: Path, folder: Path) -> Iterator[Path]:

@@ -29,7 +29,7 @@ def _image(name: str) -> re.Match[str] | None:
 
 def is_nginx_image(service: Service) -> bool:
     """Whether the service's image is nginx's."""
-    image = service.settings.get("image")
+    image = service.settings.image
     return image is not None and _image(str(image.value or "")) is not None
 
 
@@ -38,7 +38,7 @@ def is_nginx(one: ComposeService) -> bool:
     base = one.image.base if one.image is not None else ""
     if is_nginx_image(one.service) or _image(base) is not None or installs_nginx(one.image):
         return True
-    image = one.service.settings.get("image")
+    image = one.service.settings.image
     if image is not None and re.search(r"nginx-?proxy|proxy-manager|ingress", str(image.value or "")):
         return False
     inside = any(target.startswith(("/etc/nginx", "/usr/local/openresty/nginx/conf")) for target in one.mounts)
@@ -57,7 +57,7 @@ def nginx_versions(
     """
     if stated is not None:
         return find_versions(stated)
-    image = service.settings.get("image") if service is not None else None
+    image = service.settings.image if service is not None else None
     name = str(image.value) if image is not None else front.image.base if front and front.image else ""
     found = _image(name)
     if found is None:

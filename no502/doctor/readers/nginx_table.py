@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+
+from no502 import near
 
 __all__ = ["Form", "closest", "forms"]
 
@@ -58,4 +59,4 @@ def closest(name: str) -> str | None:
     """Return the directive that a name which nginx does not have was meant to be, if it is nearly the same."""
     if name.startswith(_THIRD_PARTY) or name in _table():
         return None
-    return next(iter(difflib.get_close_matches(name, _table(), n=1, cutoff=_CUTOFF)), None)
+    return near.closest(name, _table(), cutoff=_CUTOFF)

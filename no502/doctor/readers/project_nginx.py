@@ -29,27 +29,34 @@ _EXAMPLE = re.compile(
 )
 
 
-def read_project_nginx(containers: Sequence[ComposeService], context: Context) -> None:
-    """Read the nginx files of a project: those that a container has, and those of the host.
+def read_project_nginx(
+    compose: Sequence[ComposeService], images: Sequence[ComposeService], context: Context
+) -> set[Path]:
+    """Read the nginx files of a project, and return those that a container of Compose has.
 
     Args:
-        containers: The services of its Compose files, and the images of its other Dockerfiles.
+        compose: The services of its Compose files.
+        images: The images of its other Dockerfiles.
         context: The project.
     """
+    containers = [*compose, *images]
     fronts = [one for one in containers if is_nginx(one)]
     _follow_mounts(fronts, context)
-    files = _roots(context)
+    files = [path for path in _roots(context) if not _is_covered(path, fronts)]
     for one in fronts:
         for inside, inline in one.inline.items():
             if "nginx" in inside and looks_like_nginx(inline.text):
                 _read_inline(inline, one.service, context)
     served = [path for path in files if _serving(path, fronts)]
     read: set[Path] = set()
+    held: set[Path] = set()
     for path in served:
         if path.resolve() in read or _is_inert(path, fronts, context):
             continue
         front = _serving(path, fronts)
-        read |= _read(path, front, front.service if front else None, served, fronts, context, read)
+        files_of = _read(path, front, front.service if front else None, served, fronts, context, read)
+        read |= files_of
+        held |= files_of if any(front is one for one in compose) else set()
     # Where volumes or an image say which files an nginx has, variants and examples are not its own.
     others = [path for path in files if path not in served and path.resolve() not in read]
     for path in others if not served else [path for path in others if _of_host(path, context)]:
@@ -59,8 +66,14 @@ def read_project_nginx(containers: Sequence[ComposeService], context: Context) -
         pods = [one for one in context.deployment.services if is_nginx_image(one) and not _config_maps(one)]
         alone = not containers and len(pods) == 1
         service = front.service if front else pods[0] if alone else None
-        read |= _read(path, front, service, served, fronts, context, read)
+        files_of = _read(path, front, service, served, fronts, context, read)
+        if served and _leads_into(context.deployment.nginx, path, compose, context):
+            # Another one for the container: on the host, no name of Compose leads anywhere.
+            context.deployment.nginx.pop()
+            continue
+        read |= files_of
     _name_rest([path for path in files if path.resolve() not in read], context)
+    return held
 
 
 def _follow_mounts(fronts: Sequence[ComposeService], context: Context) -> None:
@@ -113,6 +126,15 @@ def _read(  # noqa: PLR0913, PLR0917  private: what one nginx is read with
     }
 
 
+def _leads_into(read: Sequence[NginxConfig], path: Path, compose: Sequence[ComposeService], context: Context) -> bool:
+    """Whether the nginx that was read last, from that file, connects to Compose's services by their names."""
+    if not read or read[-1].origin.file != shown_path(path, context.base):
+        return False
+    names = {name for one in compose for name in (one.service.name, *one.service.aliases)}
+    peers = [peer for one in read[-1].locations if one.upstream is not None for peer in one.upstream.servers]
+    return any(peer.address.value is not None and peer.address.value.host in names for peer in peers)
+
+
 def _keep(config: NginxConfig, context: Context) -> None:
     mark_gaps(config, context.deployment)
     if not config.locations and not config.upstreams:
@@ -123,7 +145,11 @@ def read_config_map_nginx(context: Context) -> None:
     """Read the configurations that a cluster gives its nginx containers."""
     services = [one for one in context.deployment.services if is_nginx_image(one)]
     for name, inline in read_config_maps(
-        context.project.manifests, base=context.base, is_nginx=looks_like_nginx, reach=context.options.reach
+        context.project.manifests,
+        base=context.base,
+        is_nginx=looks_like_nginx,
+        reach=context.options.reach,
+        rendered=context.project.rendered,
     ):
         service = next((one for one in services if name in _config_maps(one)), None)
         _read_inline(inline, service, context)
@@ -161,17 +187,16 @@ def _name_rest(left: Sequence[Path], context: Context) -> None:
             continue  # a page about nginx has lines of nginx, and is no part of the deployment
         text = _text(path, context)
         if "{%" in text and text.count("{") != text.count("}"):
-            why = "its braces depend on a branch of the template"
+            why = "the template's branches change its braces"
         elif _is_whole(path, context):
-            why = "no nginx among these files has it"
+            why = "no nginx in these files includes it"
         else:
-            why = "no server{} in it, and nothing includes it"
+            why = "it has no server{}, and no file includes it"
         named.setdefault(why, []).append(shown)
     for why, files in named.items():
         more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
         gap = NotChecked(what=", ".join(files[:_NAMED]) + more, why=why, origin=Origin(file=files[0]))
-        if gap not in context.deployment.not_checked:
-            context.deployment.not_checked.append(gap)
+        context.deployment.leave_out(gap)
 
 
 def _here(path: Path, context: Context) -> str:
@@ -195,6 +220,13 @@ def _beside(
         and _is_fragment(other, context)
         and not _is_inert(other, fronts, context)
     ]
+
+
+def _is_covered(path: Path, fronts: Sequence[ComposeService]) -> bool:
+    """Whether another file is mounted over this one, which is in a mounted folder: nginx never sees it."""
+    front = _serving(path, fronts)
+    here = front.mounts.get(_inside(path, front)) if front is not None else None
+    return here is not None and here != path.resolve()
 
 
 def _is_inert(path: Path, fronts: Sequence[ComposeService], context: Context) -> bool:
@@ -221,7 +253,7 @@ def _inside(path: Path, front: ComposeService) -> str:
 
 
 def _config_maps(service: Service) -> Sequence[str]:
-    fact = service.settings.get("config_maps")
+    fact = service.settings.config_maps
     return (fact.value or ()) if fact is not None else ()
 
 

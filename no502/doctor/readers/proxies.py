@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from no502.doctor.readers.kubernetes import Ingress, read_ingresses
 from no502.doctor.readers.nginx_values import parse_address
 from no502.doctor.readers.texts import read_text, shown_path
 
-__all__ = ["read_proxies"]
+__all__ = ["TITLES", "read_proxies"]
 
 _IMAGES = (
     ("traefik", re.compile(r"(?:^|/)traefik(?::|@|$)")),
@@ -30,7 +30,11 @@ _IMAGES = (
     ("cloudflared", re.compile(r"(?:^|/)cloudflared(?::|@|$)")),
 )
 _CLASSES = {"nginx": "ingress-nginx", "alb": "alb", "gce": "gcp", "traefik": "traefik", "haproxy": "haproxy"}
-_TITLES = {"caddy": "Caddy", "haproxy": "HAProxy", "traefik": "Traefik", "envoy": "Envoy"}
+TITLES = {"caddy": "Caddy", "haproxy": "HAProxy", "traefik": "Traefik", "envoy": "Envoy"}
+"""Names as their makers write them."""
+_CADDY_VARIABLE = re.compile(r"\{\$(\w+)(?::([^{}\n]*))?\}")
+_CADDY_IMPORT = re.compile(r"^[ \t]*+import[ \t]++([\w-]++)[ \t]++(\S[^\n]*+)", re.MULTILINE)
+_LONGEST = 400_000
 _LABEL_PORT = re.compile(r"traefik\.https?\.services\.[^.]+\.loadbalancer\.server\.port$")
 
 
@@ -45,11 +49,13 @@ def read_proxies(containers: Sequence[ComposeService], context: Context) -> None
     for one in containers:
         name = _by_image(one)
         if name:
-            origin = one.service.settings["image"].origin if "image" in one.service.settings else one.service.origin
+            origin = one.service.settings.image.origin if one.service.settings.image is not None else one.service.origin
             found.append(_proxy(name, origin, one.service, tuple(_from_labels(name, containers))))
     for path in context.project.proxies:
         found += _of_file(path, found, context)
-    for ingress in read_ingresses(context.project.manifests, base=context.base, reach=context.options.reach):
+    for ingress in read_ingresses(
+        context.project.manifests, base=context.base, reach=context.options.reach, rendered=context.project.rendered
+    ):
         found.append(_of_ingress(ingress))
     for proxy in found:
         _say(proxy, context)
@@ -70,20 +76,19 @@ def _proxy(name: str, origin: Origin, service: Service | None, targets: Sequence
 
 
 def _say(proxy: Proxy, context: Context) -> None:
-    what = f"{_TITLES.get(proxy.name, proxy.name)} stands in front"
+    what = f"{TITLES.get(proxy.name, proxy.name)} is in front of the application"
     if proxy.origin.file.rsplit("/", 1)[-1].lower().startswith(("caddyfile", "haproxy", "traefik", "envoy")):
         what = f"{proxy.origin.file}: {what}"
     if proxy.name in FRONTS:
-        why = f"judged by its usual times; --front {proxy.name} or its seconds where its own settings differ"
+        why = "checked with its default timeouts; if yours differ, pass --front with the timeout in seconds"
     else:
-        why = "its times are not known: --front with its seconds compares them"
+        why = "its timeouts are unknown; pass --front with the timeout in seconds to compare them"
     gap = NotChecked(what=what, why=why, origin=proxy.origin)
-    if gap not in context.deployment.not_checked:
-        context.deployment.not_checked.append(gap)
+    context.deployment.leave_out(gap)
 
 
 def _by_image(one: ComposeService) -> str:
-    image = one.service.settings.get("image")
+    image = one.service.settings.image
     name = str(image.value or "") if image is not None else one.image.base if one.image is not None else ""
     return next((kind for kind, pattern in _IMAGES if pattern.search(name)), "")
 
@@ -112,6 +117,7 @@ def _of_file(path: Path, known: list[Proxy], context: Context) -> list[Proxy]:
     if text is None:
         return []
     name = _kind(path.name, text)
+    text = _caddy(text, context.values) if name == "caddy" else text
     targets = tuple(_targets(name, text, shown))
     read, idle = _times(name, text, shown)
     service = next((one.service for one in known if one.name == name), None)
@@ -122,6 +128,22 @@ def _of_file(path: Path, known: list[Proxy], context: Context) -> list[Proxy]:
             known[index] = replace(proxy, service=one.service)
             return []
     return [proxy]
+
+
+def _caddy(text: str, values: Mapping[str, str]) -> str:
+    """Return a Caddyfile with its variables and the arguments of its snippets filled in, as far as the files tell.
+
+    https://caddyserver.com/docs/caddyfile/concepts#snippets
+    """
+    text = _CADDY_VARIABLE.sub(lambda found: values.get(found[1], found[2] or found[0]), text)
+    for found in _CADDY_IMPORT.finditer(text):
+        words = found[2].split()
+        snippet = re.search(rf"^\({re.escape(found[1])}\)[ \t]*+\{{", text, re.MULTILINE)
+        if snippet is not None and len(text) < _LONGEST and len(words) == 1:
+            text = text[: snippet.start()] + text[snippet.start() :].replace("{args[0]}", words[0]).replace(
+                "{args.0}", words[0]
+            )
+    return text
 
 
 def _kind(name: str, text: str) -> str:
@@ -135,8 +157,8 @@ def _kind(name: str, text: str) -> str:
 def _targets(name: str, text: str, shown: str) -> Iterator[Fact[Address]]:
     patterns = {
         "caddy": r"^[ \t]*+(?:reverse_proxy|to)[ \t]++([^#{\n]++)",
-        "haproxy": r"^[ \t]++server[ \t]++\S++[ \t]++(\S++)",
-        "traefik": r"\burl[ \t]*+[:=][ \t]*+[\"']?(\S++)",
+        "haproxy": r"^[ \t]++server(?:-template[ \t]++\S++)?[ \t]++\S++[ \t]++(\S++)",
+        "traefik": r"\burl[ \t]*+[:=][ \t]*+[\"']?([^\s\"'{}\[\],]++)",
         "envoy": r"\baddress:[ \t]*+([\w.-]++)\s*+,?[ \t]*+port_value:[ \t]*+(\d++)",
     }
     for found in re.finditer(patterns[name], text, re.MULTILINE):

@@ -1,26 +1,21 @@
-"""A gunicorn configuration file, read and not run: constants, environment look-ups and arithmetic on them."""
+"""A gunicorn configuration file, read and not run: its statements in order, with the modules that it imports."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from no502.doctor.model import Fact, Origin, Problem, Source
-from no502.doctor.readers.gunicorn_defaults import closest, convert, gunicorn_names
+from no502.doctor.readers.gunicorn_defaults import TLS, closest, convert, gunicorn_names
+from no502.doctor.readers.ladder import LADDERS
+from no502.doctor.readers.python_values import FAILURES, UNKNOWN, Function, Namespace, Values
 
 __all__ = ["UNKNOWN", "PythonConf", "evaluate", "read_python_conf"]
 
-_LONGEST = 400_000
-_OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b if isinstance(a, (int, float)) and isinstance(b, (int, float)) else None,
-    ast.FloorDiv: lambda a, b: a // b,
-    ast.Div: lambda a, b: a / b,
-}
-_LOOKUPS = {"getenv", "get"}
+_LONGEST, _MOST_MODULES = 400_000, 6
 _ORDINARY = {"logger", "logging", "log", "app", "host", "port", "env", "debug", "name", "path"}
 
 
@@ -41,14 +36,6 @@ _RISKY = {"reload", "daemon", "spew", "check_config", "dirty_workers"}
 """Settings that are never proposed for a name that is only similar."""
 
 
-class _Unknown(Exception):  # noqa: N818  control flow inside this module
-    """A value that only running the file would tell."""
-
-
-UNKNOWN = _Unknown
-"""Stands for a value that only running the file would tell."""
-
-
 @dataclass
 class PythonConf:
     """What a configuration file sets."""
@@ -57,9 +44,21 @@ class PythonConf:
     problems: list[Problem] = field(default_factory=list)
     imports_ladder: bool = False
     """It takes everything from ``gunicorn_conf``, this project's own."""
+    opaque: str = ""
+    """What may set every other setting: ``from NAME import *`` of a module that is not here, ``globals()``."""
 
 
-def read_python_conf(text: str, shown: str, environment: Mapping[str, str], *, before: int = 0) -> PythonConf:
+Modules = Callable[[str], tuple[str, str] | None]
+"""Gives text and shown name of a module by its dotted name; None where it is not among the files."""
+
+
+def _no_module(_name: str) -> None:
+    return None
+
+
+def read_python_conf(
+    text: str, shown: str, environment: Mapping[str, str], *, before: int = 0, modules: Modules = _no_module
+) -> PythonConf:
     """Read a configuration file.
 
     Args:
@@ -67,6 +66,7 @@ def read_python_conf(text: str, shown: str, environment: Mapping[str, str], *, b
         shown: Its name for origins.
         environment: Variables that are known.
         before: Lines of the file around it that stand before the text.
+        modules: Gives the modules that it imports.
     """
     result = PythonConf()
     if len(text) > _LONGEST:
@@ -83,55 +83,73 @@ def read_python_conf(text: str, shown: str, environment: Mapping[str, str], *, b
         return result
     if before:
         ast.increment_lineno(tree, before)
-    walk = _Walk(shown, environment, result)
+    walk = _Walk(shown, environment, result, modules)
     walk.uses(tree)
     walk.body(tree.body, conditional="")
     result.imports_ladder = any(_is_ladder(node) for node in ast.walk(tree))
     return result
 
 
+Node = TypeVar("Node", ast.Call, ast.Dict)
+
+
 def evaluate(
-    text: str, environment: Mapping[str, str], wanted: Callable[[ast.Call], bool]
-) -> Iterator[tuple[ast.Call, Callable[[ast.expr], Any]]]:
-    """Yield the calls of a file that are wanted, each with a function that gives the value of an expression there.
+    text: str, environment: Mapping[str, str], kind: type[Node], wanted: Callable[[Node], bool]
+) -> Iterator[tuple[Node, Callable[[ast.expr], Any]]]:
+    """Yield the calls or mappings of a file that are wanted, each with a function that gives an expression's value.
 
     Args:
         text: The file.
         environment: Variables that are known.
-        wanted: Tells which calls.
+        kind: Which of the two.
+        wanted: Tells which of them.
     """
     if len(text) > _LONGEST:
         return
     try:
         tree = ast.parse(text)
-        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and wanted(node)]
+        found = [node for node in ast.walk(tree) if isinstance(node, kind) and wanted(node)]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
-    walk = _Walk("", environment, PythonConf())
-    if calls:
+    walk = _Walk("", environment, PythonConf(), _no_module)
+    if found:
         walk.body(tree.body, conditional="")
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 walk.body(node.body, conditional="")
-    for call in calls:
-        yield call, walk.value_or_unknown
+    for one in found:
+        yield one, walk.value_or_unknown
 
 
 def _is_ladder(node: ast.AST) -> bool:
-    """Whether a node brings in ``gunicorn_conf``: an import, or its name given to importlib."""
+    """Whether a node brings in the ladder's configuration: an import, or its name given to importlib."""
     if isinstance(node, ast.ImportFrom):
-        return (node.module or "").rsplit(".", 1)[-1] == "gunicorn_conf"
+        module = node.module or ""
+        from_package = module == "no502" and any(alias.name == "gunicorn" for alias in node.names)
+        return module in LADDERS or module.rsplit(".", 1)[-1] == "gunicorn_conf" or from_package
     if isinstance(node, ast.Import):
-        return any(alias.name == "gunicorn_conf" for alias in node.names)
-    return isinstance(node, ast.Call) and ast.unparse(node) == "importlib.import_module('gunicorn_conf')"
+        return any(alias.name in LADDERS for alias in node.names)
+    calls = {f"{call}('{name}')" for call in ("importlib.import_module", "import_module") for name in LADDERS}
+    return isinstance(node, ast.Call) and ast.unparse(node) in calls
+
+
+@dataclass(frozen=True)
+class _Module:
+    """What a module of the project sets."""
+
+    values: Mapping[str, Any]
+    settings: Mapping[str, Fact[Any]]
+    opaque: str
 
 
 class _Walk:
     """Goes through the statements in order, as Python would."""
 
-    def __init__(self, shown: str, environment: Mapping[str, str], result: PythonConf) -> None:
-        self._shown, self._environment, self._result = shown, environment, result
-        self._names: dict[str, Any] = {}
+    def __init__(
+        self, shown: str, environment: Mapping[str, str], result: PythonConf, modules: Modules, depth: int = 0
+    ) -> None:
+        self._shown, self._result, self._modules, self._depth = shown, result, modules, depth
+        self._values = Values(environment)
         self._used: set[str] = set()
         """Names that the file reads itself."""
 
@@ -139,28 +157,116 @@ class _Walk:
         """Take note of the names that are read."""
         self._used = {one.id for one in ast.walk(tree) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
 
-    def body(self, statements: list[ast.stmt], *, conditional: str) -> None:
+    def body(self, statements: Sequence[ast.stmt], *, conditional: str) -> None:  # noqa: C901, PLR0912  one case for each
         for one in statements:
-            if isinstance(one, ast.Assign):
-                for target in one.targets:
-                    self._assign(target, one.value, conditional)
-            elif isinstance(one, ast.AnnAssign) and one.value is not None:
-                self._assign(one.target, one.value, conditional)
-            elif isinstance(one, ast.If):
-                self.body(one.body, conditional="inside an if")
-                self.body(one.orelse, conditional="inside an if")
-            elif isinstance(one, (ast.Try, ast.With)):
-                self.body(one.body, conditional=conditional)
-            elif isinstance(one, ast.For):
-                self.body(one.body, conditional="inside a loop")
-            elif isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name):
-                self._assign(one.target, ast.BinOp(ast.Name(one.target.id), one.op, one.value), conditional)
+            match one:
+                case ast.Assign():
+                    for target in one.targets:
+                        self._assign(target, one.value, conditional)
+                case ast.AnnAssign(value=ast.expr() as value):
+                    self._assign(one.target, value, conditional)
+                case ast.AugAssign(target=ast.Name(id=name)):
+                    self._assign(one.target, ast.BinOp(ast.Name(name), one.op, one.value), conditional)
+                case ast.If():
+                    self._branches(one, conditional)
+                case ast.Try() | ast.TryStar():
+                    self.body(one.body, conditional=conditional)
+                    for handler in one.handlers:
+                        self.body(handler.body, conditional=conditional or "inside an except")
+                    self.body([*one.orelse, *one.finalbody], conditional=conditional)
+                case ast.With():
+                    self.body(one.body, conditional=conditional)
+                case ast.For() | ast.While():
+                    self.body([*one.body, *one.orelse], conditional="inside a loop")
+                case ast.Match():
+                    for case in one.cases:
+                        self.body(case.body, conditional="inside a match")
+                case ast.ImportFrom():
+                    self._import(one, conditional)
+                case ast.Import():
+                    for alias in one.names:
+                        self._values.imported(alias.name, alias.asname or alias.name)
+                case ast.FunctionDef() if not one.decorator_list:
+                    self._values.names[one.name] = _function(one)
+                case ast.ClassDef():
+                    self._values.names[one.name] = self._class(one)
+                case _:
+                    pass
+            if not self._result.opaque and not isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                self._result.opaque = _writes_names(one)
+
+    def _branches(self, one: ast.If, conditional: str) -> None:
+        """Follow the branch that is taken, where that does not depend on what runs the file."""
+        test = self.value_or_unknown(one.test)
+        looks = any(word in ast.unparse(one.test) for word in ("environ", "getenv"))
+        if test is not UNKNOWN and not looks:
+            self.body(one.body if test else one.orelse, conditional=conditional)
+            return
+        self.body(one.body, conditional="inside an if")
+        self.body(one.orelse, conditional="inside an if")
+
+    def _class(self, one: ast.ClassDef) -> Any:  # noqa: ANN401
+        """Return the attributes of a class without a base; those of another may come from anywhere."""
+        inside = Values(self._values.environment, dict(self._values.names), self._values.readers)
+        found: dict[str, Any] = {}
+        for part in one.body:
+            target = part.targets[0] if isinstance(part, ast.Assign) else getattr(part, "target", None)
+            given = getattr(part, "value", None)
+            if isinstance(target, ast.Name) and isinstance(given, ast.expr):
+                try:
+                    found[target.id] = inside.names[target.id] = inside.of(given)
+                except FAILURES:
+                    found[target.id] = UNKNOWN
+        return UNKNOWN if one.bases or one.decorator_list else Namespace(found)
+
+    def _import(self, one: ast.ImportFrom, conditional: str) -> None:
+        """Take over what another module of the project sets; a setting from one that is not here is not known."""
+        module = one.module or ""
+        for alias in one.names:
+            self._values.imported(module, alias.asname or alias.name)
+        if module.split(".")[0] in sys.stdlib_module_names or _is_ladder(one):
+            return
+        read = self._module(module)
+        for alias in one.names:
+            if alias.name == "*":
+                if read is None:
+                    self._result.opaque = self._result.opaque or f"from {module} import *"
+                    continue
+                self._values.names |= read.values
+                self._result.settings |= read.settings
+                self._result.opaque = self._result.opaque or read.opaque
+                continue
+            name = alias.asname or alias.name
+            value = read.values.get(alias.name, UNKNOWN) if read is not None else UNKNOWN
+            self._values.names[name] = UNKNOWN if conditional else value
+            if name in gunicorn_names() and (
+                conditional or value is UNKNOWN or not isinstance(value, (Function, Namespace))
+            ):
+                origin = Origin(file=self._shown, line=one.lineno)
+                why = conditional or ("it is computed at run time" if value is UNKNOWN else "")
+                self._set(name, None if why else value, origin, why)
+
+    def _module(self, name: str) -> _Module | None:
+        found = self._modules(name) if self._depth < _MOST_MODULES else None
+        if found is None:
+            return None
+        text, shown = found
+        try:
+            tree = ast.parse(text) if len(text) <= _LONGEST else None
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+        if tree is None:
+            return None
+        result = PythonConf()
+        walk = _Walk(shown, self._values.environment, result, self._modules, self._depth + 1)
+        walk.body(tree.body, conditional="")
+        return _Module(walk._values.names, result.settings, result.opaque)
 
     def value_or_unknown(self, node: ast.expr) -> Any:  # noqa: ANN401
         """Return the value of an expression, or ``UNKNOWN``."""
         try:
-            return self._value(node)
-        except (_Unknown, ArithmeticError, TypeError, ValueError, RecursionError):
+            return self._values.of(node)
+        except FAILURES:
             return UNKNOWN
 
     def _assign(self, target: ast.expr, expression: ast.expr, conditional: str) -> None:
@@ -172,12 +278,16 @@ class _Walk:
             return
         value, why = None, conditional
         try:
-            value = None if conditional else self._value(expression)
+            value = None if conditional else self._values.of(expression)
             known = not conditional
-        except (_Unknown, ArithmeticError, TypeError, ValueError, RecursionError):
+        except FAILURES:
             known, why = False, _reason(expression)
-        self._names[target.id] = value if known else _Unknown
+        if self._values.reads(expression):
+            self._values.readers.add(target.id)
+        self._values.names[target.id] = value if known else UNKNOWN
         origin = Origin(file=self._shown, line=target.lineno)
+        if target.id in TLS and not value and not isinstance(expression, ast.Constant):
+            known, why = False, why or "only running it would tell"
         if target.id in gunicorn_names():
             self._set(target.id, value, origin, "" if known else why)
         elif isinstance(expression, (ast.Constant, ast.Call, ast.BinOp, ast.UnaryOp)):
@@ -191,7 +301,7 @@ class _Walk:
             self._result.settings[name] = Fact(_shape(name, converted), origin)
             return
         note = why or f"not a value of {name}"
-        unknown = Origin(file=origin.file, line=origin.line, source=Source.UNKNOWN, note=note)
+        unknown = replace(origin, source=Source.UNKNOWN, note=note, expression=why)
         self._result.settings[name] = Fact(None, unknown)
 
     def _misspelt(self, name: str, origin: Origin) -> None:
@@ -212,71 +322,37 @@ class _Walk:
                 )
             )
 
-    def _value(self, node: ast.expr) -> Any:  # noqa: ANN401, C901, PLR0911  one case for each kind of expression
-        match node:
-            case ast.Constant():
-                return node.value
-            case ast.Name():
-                value = self._names.get(node.id, _Unknown)
-                if value is _Unknown:
-                    raise _Unknown
-                return value
-            case ast.List() | ast.Tuple():
-                return [self._value(item) for item in node.elts]
-            case ast.UnaryOp(op=ast.USub()):
-                return -self._value(node.operand)
-            case ast.BinOp() if type(node.op) in _OPERATORS:
-                value = _OPERATORS[type(node.op)](self._value(node.left), self._value(node.right))
-                if isinstance(value, str) and len(value) > _LONGEST:
-                    raise _Unknown
-                return value
-            case ast.BoolOp(op=ast.Or()):
-                values = [self._value(item) for item in node.values]
-                return next((value for value in values if value), values[-1])
-            case ast.JoinedStr():
-                return "".join(self._piece(piece) for piece in node.values)
-            case ast.Call():
-                return self._call(node)
-            case ast.Subscript():
-                return self._looked_up(node.value, node.slice, None)
-            case _:
-                raise _Unknown
 
-    def _piece(self, piece: ast.expr) -> str:
-        if isinstance(piece, ast.FormattedValue) and piece.format_spec is None:
-            return str(self._value(piece.value))
-        return str(self._value(piece))
+def _function(one: ast.FunctionDef) -> Function:
+    given = one.args
+    names = [part.arg for part in (*given.posonlyargs, *given.args)]
+    defaults = dict(zip(names[len(names) - len(given.defaults) :], given.defaults, strict=True))
+    defaults |= {part.arg: node for part, node in zip(given.kwonlyargs, given.kw_defaults, strict=True) if node}
+    return Function([*names, *(part.arg for part in given.kwonlyargs)], defaults, one.body)
 
-    def _call(self, node: ast.Call) -> Any:  # noqa: ANN401
-        function = node.func
-        name = (
-            function.id
-            if isinstance(function, ast.Name)
-            else function.attr
-            if isinstance(function, ast.Attribute)
-            else ""
-        )
-        if name in _LOOKUPS and node.args:
-            where = function.value if isinstance(function, ast.Attribute) else function
-            default = node.args[1] if len(node.args) > 1 else None
-            default = next((one.value for one in node.keywords if one.arg == "default"), default)
-            return self._looked_up(where, node.args[0], default)
-        if name in {"int", "str", "float"} and len(node.args) == 1 and isinstance(function, ast.Name):
-            return {"int": int, "str": str, "float": float}[name](self._value(node.args[0]))
-        if name in {"max", "min"} and node.args and isinstance(function, ast.Name):
-            return {"max": max, "min": min}[name](*(self._value(one) for one in node.args))
-        raise _Unknown
 
-    def _looked_up(self, where: ast.expr, key: ast.expr, default: ast.expr | None) -> Any:  # noqa: ANN401
-        text = ast.unparse(where)
-        if text not in {"os", "os.environ", "environ", "getenv"}:
-            raise _Unknown
-        name = str(self._value(key))
-        if name in self._environment:
-            return self._environment[name]
-        if default is None:
-            raise _Unknown
-        return self._value(default)
+def _writes_names(one: ast.stmt) -> str:
+    """Return what in a statement sets names that its text does not tell."""
+    if isinstance(
+        one, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.For, ast.While, ast.If, ast.With, ast.Try)
+    ):
+        for node in ast.walk(one):
+            match node:
+                case ast.Subscript(
+                    ctx=ast.Store(), value=ast.Call(func=ast.Name(id=("globals" | "locals" | "vars") as name))
+                ):
+                    return f"{name}()"
+                case ast.Call(
+                    func=ast.Attribute(
+                        value=ast.Call(func=ast.Name(id=("globals" | "locals" | "vars") as name)), attr="update"
+                    )
+                ):
+                    return f"{name}()"
+                case ast.Call(func=ast.Name(id="exec")):
+                    return "exec()"
+                case _:
+                    continue
+    return ""
 
 
 def _reason(node: ast.expr) -> str:

@@ -1,12 +1,13 @@
-"""Servers that a Python file starts itself: ``uvicorn.run(...)``."""
+"""Servers that a Python file starts itself: ``uvicorn.run(...)``, ``uvicorn.Config(...)`` for a ``Server``."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 
 from no502.doctor.model import Origin
-from no502.doctor.readers.gunicorn_defaults import UVICORN
+from no502.doctor.readers.gunicorn_defaults import TLS, UVICORN, gunicorn_names, gunicorn_options
 from no502.doctor.readers.python_conf import UNKNOWN, evaluate
 from no502.doctor.readers.shell.commands import Command
 from no502.doctor.readers.shell.expansion import OPEN
@@ -14,11 +15,13 @@ from no502.doctor.readers.shell.expansion import OPEN
 __all__ = ["read_python_start"]
 
 _OPTIONS = {flag.removeprefix("--").replace("-", "_"): flag for flag in UVICORN}
+_BASE = re.compile(r"^[ \t]*+(?:from|import)[ \t]++gunicorn\.app\b", re.MULTILINE)
+_FROM = re.compile(r"^[ \t]*+from[ \t]++uvicorn[ \t]++import[ \t]++([^\n]++)", re.MULTILINE)
 _FLAGS = {"proxy_headers": ("--proxy-headers", "--no-proxy-headers"), "reload": ("--reload", "")}
 
 
 def read_python_start(text: str, shown: str, environment: Mapping[str, str]) -> list[tuple[Command, Origin]]:
-    """Return a uvicorn for each ``uvicorn.run(...)``, its arguments as options; what is not known stays open.
+    """Return a uvicorn for each ``uvicorn.run(...)`` or ``Config(...)``, its arguments as options; others stay open.
 
     Args:
         text: The file.
@@ -26,27 +29,63 @@ def read_python_start(text: str, shown: str, environment: Mapping[str, str]) -> 
         environment: Variables that are known.
     """
     found: list[tuple[Command, Origin]] = []
-    for call, value in evaluate(text, environment, _is_run):
+    names = {alias for alias in _FROM.findall(text) for alias in re.findall(r"\b(run|Config)\b(?![ \t]+as\b)", alias)}
+    for call, value in evaluate(text, environment, ast.Call, lambda node: _is_run(node, names)):
         words = [str(value(call.args[0]))] if call.args and value(call.args[0]) is not UNKNOWN else ["app"]
         spread = False
         for keyword in call.keywords:
             spread = spread or keyword.arg is None
-            words += _words(keyword.arg or "", value(keyword.value))
+            name = keyword.arg or ""
+            words += _words(name, _certificate(name, keyword.value, value(keyword.value)))
         if spread:
             words += [OPEN + "@"]
         origin = Origin(file=shown, line=call.lineno)
         found.append((Command(program="uvicorn", words=tuple(words), environment=environment, literal=True), origin))
-    return found
+    return found + (_of_gunicorn(text, shown, environment) if _BASE.search(text) else [])
 
 
-def _is_run(node: ast.Call) -> bool:
+def _of_gunicorn(text: str, shown: str, environment: Mapping[str, str]) -> list[tuple[Command, Origin]]:
+    """Return the gunicorn that a file starts as an application of its own, with a mapping of settings.
+
+    https://gunicorn.org/custom/
+    """
+    flags = {name: flag for flag, (name, takes) in gunicorn_options().items() if takes and flag.startswith("--")}
+    for options, value in evaluate(text, environment, ast.Dict, _is_settings):
+        words = ["app:app"]
+        for key, given in zip(options.keys, options.values, strict=True):
+            name = key.value if isinstance(key, ast.Constant) else None
+            if name in flags:
+                known = _certificate(name, given, value(given))
+                many = known if isinstance(known, list) else [known]
+                for one in many if known is not None else ():
+                    words += [flags[name], f"{OPEN}{{{name}}}" if one is UNKNOWN else str(one)]
+        command = Command(program="gunicorn", words=tuple(words), environment=environment, literal=True)
+        return [(command, Origin(file=shown, line=options.lineno))]
+    return []
+
+
+def _is_settings(node: ast.Dict) -> bool:
+    """Whether a mapping holds gunicorn's settings."""
+    keys = {key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+    return bool(keys & {"bind", "workers", "worker_class"}) and keys <= gunicorn_names()
+
+
+def _is_run(node: ast.Call, names: Collection[str]) -> bool:
     function = node.func
+    if isinstance(function, ast.Name):
+        return function.id in names
     return (
         isinstance(function, ast.Attribute)
-        and function.attr == "run"
+        and function.attr in {"run", "Config"}
         and isinstance(function.value, ast.Name)
         and function.value.id == "uvicorn"
     )
+
+
+def _certificate(name: object, given: ast.expr, known: object) -> object:
+    """Return a value, or ``UNKNOWN`` for a certificate from a variable that has no value among the files."""
+    certificate = str(name).removeprefix("ssl_") in TLS or name == "ssl_context_factory"
+    return UNKNOWN if certificate and not known and not isinstance(given, ast.Constant) else known
 
 
 def _words(name: str, value: object) -> list[str]:
@@ -54,6 +93,7 @@ def _words(name: str, value: object) -> list[str]:
         on, off = _FLAGS[name]
         flag = on if value is True else off if value is False else ""
         return [flag] if flag else []
+    name = "ssl_certfile" if name == "ssl_context_factory" else name
     if name not in _OPTIONS or value is None:
         return []
     return [_OPTIONS[name], f"{OPEN}{name}" if value is UNKNOWN else str(value)]

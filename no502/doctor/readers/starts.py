@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +13,9 @@ from no502.doctor.readers.python_start import read_python_start
 from no502.doctor.readers.shell.commands import Command, Script, Started, follow, follow_text
 from no502.doctor.readers.texts import read_text, shown_path
 
-__all__ = ["Starts", "inside_paths"]
+__all__ = ["Starts", "as_shell", "inside_paths"]
+
+_EXECLINE = re.compile(r"#![^\n]*\bexeclineb\b")
 
 
 class Starts:
@@ -88,11 +91,17 @@ class Starts:
         if not word or "\0" in word:
             return None
         context = self._context
+        inside = str(PurePosixPath(folder or (one.workdir if one is not None else "") or "/") / word)
+        written = one.inline.get(inside) if one is not None else None
+        if written is not None:
+            python = word.endswith(".py") or written.text.startswith("#!/usr/bin/env python")
+            return Script(text="\n" * written.before + as_shell(written.text), shown=written.shown, python=python)
         for path in self._candidates(word, folder, one, origin):
             if context.deployment.reach.has(path):
                 text = read_text(path, context.base, context.deployment)
                 if text is None:
                     return None
+                text = as_shell(text)
                 python = path.suffix == ".py" or text.startswith("#!/usr/bin/env python")
                 return Script(text=text, shown=shown_path(path, context.base), python=python)
         return None
@@ -114,11 +123,24 @@ class Starts:
             found += [root / word.lstrip("/") for root in roots]
         if "/" in word or name.suffix:
             listed = [*self._context.project.scripts, *self._context.project.python]
-            found += [path for path in listed if path.name == name.name]
+            # Every service has a main.py: a relative path to one means that of its folder.
+            exact = name.suffix == ".py" and not word.startswith("/") and name.parent.name
+            found += [path for path in listed if path.name == name.name and (not exact or path.parent.name == exact)]
         return found
 
     def _python(self, script: Script, environment: Mapping[str, str]) -> list[tuple[Command, Origin]]:
         return read_python_start(script.text, script.shown, environment)
+
+
+def as_shell(text: str) -> str:
+    """Return a script as a shell would have to have it: in execline one command goes on over all lines.
+
+    https://skarnet.org/software/execline/grammar.html
+    """
+    if not _EXECLINE.match(text):
+        return text
+    lines = ["" if line.lstrip().startswith("#") else line for line in text.rstrip().split("\n")[1:]]
+    return "exec \\\n" + " \\\n".join(lines)
 
 
 def inside_paths(word: str, folder: str, one: ComposeService) -> list[Path]:

@@ -13,6 +13,7 @@ from no502.doctor.model import Address, Deployment, Fact, Origin, Service, Servi
 from no502.doctor.readers.bind import parse_bind
 from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_text, shown_path
+from no502.doctor.settings import ServiceFacts
 
 __all__ = ["Program", "read_supervisor"]
 
@@ -75,7 +76,7 @@ def _program(name: str, entries: Mapping[str, Fact[str]], line: int, shown: str,
             kind=ServiceKind.SUPERVISOR,
             name=name,
             origin=Origin(file=shown, line=line),
-            settings=_settings(entries, Origin(file=shown, line=line)),
+            settings=ServiceFacts.of(_settings(entries, Origin(file=shown, line=line))),
         ),
         argv=tuple(_split(_filled(command.value or "", known))),
         origin=command.origin,

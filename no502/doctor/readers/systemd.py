@@ -15,11 +15,20 @@ from no502.doctor.readers.durations import systemd_seconds
 from no502.doctor.readers.server_words import unknown
 from no502.doctor.readers.shell.expansion import OPEN, expand
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
+from no502.doctor.settings import ServiceFacts
 
 __all__ = ["Unit", "read_socket", "read_unit"]
 
 _STOP = 90.0  # DefaultTimeoutStopSec, systemd-system.conf(5)
-_SPECIFIER = re.compile(r"%[a-zA-Z]")
+_SPECIFIER = re.compile(r"%(%|[a-zA-Z])")
+_DIRECTORIES = {
+    "t": "/run",
+    "S": "/var/lib",
+    "C": "/var/cache",
+    "L": "/var/log",
+    "E": "/etc",
+}
+"""Specifiers that mean the same in every unit of the system. https://www.freedesktop.org/software/systemd/man/systemd.unit.html#Specifiers"""
 _PLACEHOLDER = re.compile(r"\{\{[^{}\n]*\}\}|\{%[^%\n]*%\}|\{#[^#\n]*#\}|<%=?[^%\n]*%>|@[A-Z_]{2,}@")
 
 
@@ -48,14 +57,14 @@ def read_unit(path: Path, *, base: Path, deployment: Deployment) -> Unit | None:
         text = read_text(file, base, deployment)
         if text is None:
             return None
-        _collect(text, shown_path(file, base), entries)
+        _collect(text, shown_path(file, base), entries, plain)
     name = plain.removesuffix(".service").removesuffix("@")
     environment = _environment(entries, path, deployment)
     service = Service(
         kind=ServiceKind.SYSTEMD,
         name=name,
         origin=Origin(file=shown_path(path, base), line=1),
-        settings=_settings(entries, shown_path(path, base)),
+        settings=ServiceFacts.of(_settings(entries, shown_path(path, base))),
         environment=environment,
     )
     deployment.services.append(service)
@@ -83,13 +92,12 @@ def read_socket(path: Path, *, base: Path, deployment: Deployment) -> Fact[tuple
     """Return the addresses on which a ``.socket`` unit listens; None where it names none."""
     entries: dict[str, list[tuple[str, Origin]]] = {}
     text = read_text(path, base, deployment)
-    _collect(text or "", shown_path(path, base), entries)
+    _collect(text or "", shown_path(path, base), entries, path.name)
     found: list[Address] = []
     listens = entries.get("ListenStream", [])
     for value, origin in listens:
-        path_like = value.replace("%t", "/run")
-        address = parse_bind([f"0.0.0.0:{value}" if value.isdecimal() else path_like])
-        if address is None or _SPECIFIER.search(path_like) or OPEN in value:
+        address = parse_bind([f"0.0.0.0:{value}" if value.isdecimal() else value])
+        if address is None or OPEN in value:
             return Fact(
                 None, Origin(file=origin.file, line=origin.line, source=Source.UNKNOWN, note=value.replace(OPEN, "$"))
             )
@@ -97,8 +105,8 @@ def read_socket(path: Path, *, base: Path, deployment: Deployment) -> Fact[tuple
     return Fact(tuple(found), listens[0][1]) if found else None
 
 
-def _collect(text: str, shown: str, entries: dict[str, list[tuple[str, Origin]]]) -> None:
-    """Add a file's entries; an empty value resets what stood before. Placeholders of templates stay open."""
+def _collect(text: str, shown: str, entries: dict[str, list[tuple[str, Origin]]], unit: str) -> None:
+    """Add a file's entries; an empty value resets what stood before. Placeholders and an instance's name stay open."""
     section, pending, begin = "", "", 0
     for number, raw in enumerate(text.split("\n"), start=1):
         line = _PLACEHOLDER.sub(_placeholder, raw.rstrip("\r"))
@@ -113,7 +121,7 @@ def _collect(text: str, shown: str, entries: dict[str, list[tuple[str, Origin]]]
             section = entry
         elif section in {"[Service]", "[Unit]", "[Socket]"} and "=" in entry:
             key, _, value = entry.partition("=")
-            key, value = key.strip(), value.strip()
+            key, value = key.strip(), _specified(value.strip(), unit)
             if value:
                 entries.setdefault(key, []).append((value, Origin(file=shown, line=begin)))
             else:
@@ -123,6 +131,16 @@ def _collect(text: str, shown: str, entries: dict[str, list[tuple[str, Origin]]]
 def _placeholder(found: re.Match[str]) -> str:
     name = re.sub(r"\W+", "_", found[0]).strip("_")
     return "" if found[0].startswith(("{%", "{#")) else f"{OPEN}{{{name}}}"
+
+
+def _specified(text: str, unit: str) -> str:
+    """Return a value with the specifiers filled in that do not depend on the machine or on the instance."""
+    name, _, kind = unit.rpartition(".")
+    prefix, template, instance = name.partition("@")
+    known = {**_DIRECTORIES, "%": "%", "p": prefix, "P": prefix}
+    if not template or instance:
+        known |= {"n": f"{name}.{kind}", "N": name, "i": instance, "I": instance}
+    return _SPECIFIER.sub(lambda found: known.get(found[1], f"{OPEN}{{%{found[1]}}}"), text)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -162,11 +180,7 @@ def _settings(entries: Mapping[str, Sequence[tuple[str, Origin]]], shown: str) -
     names |= {"User": "user", "Restart": "restart"}
     for key, name in names.items():
         for text, origin in entries.get(key, ()):
-            found[name] = (
-                unknown(origin, text.replace(OPEN, "$"))
-                if _SPECIFIER.search(text) or OPEN in text
-                else Fact(text, origin)
-            )
+            found[name] = unknown(origin, text.replace(OPEN, "$")) if OPEN in text else Fact(text, origin)
     for text, origin in entries.get("PrivateTmp", ()):
         found["private_tmp"] = Fact(text.lower() in {"true", "yes", "on", "1"}, origin)
     return found

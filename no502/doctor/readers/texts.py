@@ -38,8 +38,7 @@ def read_text(path: Path, base: Path, deployment: Deployment) -> str | None:
 def not_read(deployment: Deployment, shown: str, why: str) -> None:
     """Note that a file of the deployment could not be read, once."""
     gap = NotChecked(what=shown, why=why, origin=Origin(file=shown))
-    if gap not in deployment.not_checked:
-        deployment.not_checked.append(gap)
+    deployment.leave_out(gap)
     if shown not in deployment.unreadable:
         deployment.unreadable.append(shown)
 

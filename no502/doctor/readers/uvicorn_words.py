@@ -48,7 +48,7 @@ def _words(
         index += 1
         if word.startswith("--") and " " in flag:
             flag, _, value = word.partition(" ")
-            message = f"option and value stand in one word, {word!r}, which is no option of uvicorn"
+            message = f"option and value are in one word, {word!r}, which is no option of uvicorn"
             note_problem(deployment, message, origin, f'Write two words: "{flag}", "{value}".')
             continue
         if flag in UVICORN:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Node", "YamlProblem", "load_all"]
+__all__ = ["Node", "YamlProblem", "load_all", "yaml_pairs"]
 
 _DEEPEST = 60
 _MOST_NODES = 200_000
@@ -105,3 +105,20 @@ def _mapping(node: yaml.MappingNode, shown: str, budget: list[int], depth: int) 
             # A scalar's own line is right; a block's first line is that of its key.
             found[name] = Node(converted.value, key.start_mark.line + 1, shown)
     return {**merged, **found}
+
+
+def yaml_pairs(
+    node: yaml.Node, seen: set[int] | None = None
+) -> Iterator[tuple[yaml.MappingNode, yaml.Node, yaml.Node]]:
+    """Yield every (mapping, key, value) below a node, once."""
+    seen = set() if seen is None else seen
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield node, key, value
+            yield from yaml_pairs(value, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from yaml_pairs(item, seen)

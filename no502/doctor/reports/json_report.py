@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from no502 import __version__
 from no502.doctor.check import Result
 from no502.doctor.finding import Finding, Severity
-from no502.doctor.model import Address, Deployment, Fact, Origin
+from no502.doctor.model import Address, Deployment, Origin
 from no502.doctor.registry import AREAS, rules
 from no502.doctor.secrets import mask
+from no502.doctor.settings import Facts
 
 __all__ = ["SCHEMA_VERSION", "to_json"]
 
@@ -76,11 +76,11 @@ def _origin(origin: Origin) -> dict[str, Any]:
     return {"file": origin.file, "line": origin.line, "source": origin.source.value, "note": origin.note}
 
 
-def _facts(facts: Mapping[str, Fact[Any]], names: tuple[str, ...]) -> dict[str, Any]:
+def _facts(facts: Facts, names: tuple[str, ...]) -> dict[str, Any]:
     return {
         name: {"value": _plain(fact.value) if fact.known else None, "where": _origin(fact.origin)}
         for name in names
-        if (fact := facts.get(name)) is not None
+        if (fact := facts.fact(name)) is not None
     }
 
 

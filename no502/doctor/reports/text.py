@@ -50,14 +50,14 @@ def _looked_at(deployment: Deployment) -> list[str]:
         versions = " or ".join(_version(version) for version in nginx.versions)
         lines += _wrap(f"nginx {versions}: {_count(len(nginx.locations), 'proxied location')}, {nginx.origin.file}", 2)
     for server in deployment.servers:
-        bind = value(server.settings, "bind")
+        bind = value(server.settings.bind)
         where = f" on {', '.join(map(str, bind))}" if bind else ""
         limits = [
             f"{name} {seconds(number)}"
             for name in ("timeout", "graceful_timeout", "keepalive")
-            if isinstance(number := value(server.settings, name), (int, float))
+            if isinstance(number := value(server.settings.fact(name)), (int, float))
         ]
-        kind = value(server.settings, "worker_class")
+        kind = value(server.settings.worker_class)
         details = ", ".join([*([str(kind)] if kind else []), *limits])
         sure = f" (likely: {server.note})" if server.note else " (likely)" if server.likely else ""
         lines += _wrap(f"{name_of(server)}{where}{sure}: {details or 'nothing known'}, {server.origin}", 2)

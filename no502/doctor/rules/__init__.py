@@ -1,3 +1,1 @@
-"""One module for each area; each lists its rules in ``RULES``."""
-
-__all__: list[str] = []
+"""The rules, each declared above its function; every module here is looked through for them."""

@@ -1,55 +1,55 @@
-"""C: files that do not say what their author means. The readers find these; here they get their words."""
+"""C: files that do not say what their author means. The readers report these; here they get their words."""
 
 from __future__ import annotations
 
 from no502.doctor.finding import Severity
-from no502.doctor.registry import Rule
+from no502.doctor.registry import Rule, reported
 
-__all__ = ["RULES"]
+__all__: list[str] = []
 
 _GUNICORN = "https://gunicorn.org/configure/"
 
-RULES = (
-    Rule(
-        id="C001",
-        slug="nginx-does-not-load",
-        severity=Severity.ERROR,
-        summary="the nginx configuration does not load",
-        source="https://nginx.org/en/docs/beginners_guide.html#conf_structure",
-    ),
-    Rule(
-        id="C003",
-        slug="option-does-not-exist",
-        severity=Severity.ERROR,
-        summary="gunicorn or uvicorn does not start: an option does not exist or its value is not accepted",
-        source="https://gunicorn.org/reference/settings/",
-    ),
-    Rule(
-        id="C004",
-        slug="setting-ignored",
-        severity=Severity.WARNING,
-        summary="gunicorn silently ignores an unknown name in its configuration file",
-        source=_GUNICORN,
-    ),
-    Rule(
-        id="C005",
-        slug="configuration-not-loaded",
-        severity=Severity.WARNING,
-        summary="nothing loads a gunicorn configuration file",
-        source=_GUNICORN,
-    ),
-    Rule(
-        id="C006",
-        slug="setting-overridden",
-        severity=Severity.WARNING,
-        summary="a value is written and another place overrides it",
-        source=_GUNICORN,
-    ),
-    Rule(
-        id="C099",
-        slug="unused-suppression",
-        severity=Severity.WARNING,
-        summary="a suppression comment suppresses nothing, or gives no reason",
-        source="https://docs.astral.sh/ruff/rules/unused-noqa/",
-    ),
+
+nginx_does_not_load = reported(
+    "C001",
+    "nginx-does-not-load",
+    Severity.ERROR,
+    "the nginx configuration does not load",
+    source="https://nginx.org/en/docs/beginners_guide.html#conf_structure",
 )
+option_does_not_exist = reported(
+    "C003",
+    "option-does-not-exist",
+    Severity.ERROR,
+    "gunicorn or uvicorn does not start because an option or its value is invalid",
+    source="https://gunicorn.org/reference/settings/",
+)
+setting_ignored = reported(
+    "C004",
+    "setting-ignored",
+    Severity.WARNING,
+    "gunicorn silently ignores an unknown setting in its configuration file",
+    source=_GUNICORN,
+)
+configuration_not_loaded = reported(
+    "C005",
+    "configuration-not-loaded",
+    Severity.WARNING,
+    "no command loads the gunicorn configuration file",
+    source=_GUNICORN,
+)
+setting_overridden = reported(
+    "C006",
+    "setting-overridden",
+    Severity.WARNING,
+    "a setting has no effect because the command line, GUNICORN_CMD_ARGS or ENTRYPOINT overrides it",
+    source=_GUNICORN,
+)
+unused_suppression = Rule(
+    id="C099",
+    slug="unused-suppression",
+    severity=Severity.WARNING,
+    summary="a suppression comment suppresses nothing or gives no reason",
+    source="https://docs.astral.sh/ruff/rules/unused-noqa/",
+)
+"""About the comments, once everything else is found: see ``suppress``."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from no502.doctor.edits import set_option
+from no502.doctor.edits import set_option, substitute
 from no502.doctor.faces import directly_behind
-from no502.doctor.facts import kind_of, name_of, number, origin_of, seconds, shown, written
+from no502.doctor.facts import is_computed, kind_of, name_of, number, origin_of, seconds, shown, written
 from no502.doctor.facts import value as value_of
-from no502.doctor.finding import Confidence, Edit, Finding, Severity
+from no502.doctor.finding import Confidence, Finding, Severity
 from no502.doctor.links import Link, links
 from no502.doctor.model import AppServer, Deployment, Fact, Location, Origin, Source
-from no502.doctor.pooling import POOL_BY_DEFAULT, Pooling, pooling
-from no502.doctor.registry import Rule
+from no502.doctor.pooling import Pooling, pooling
+from no502.doctor.registry import rule
+from no502.doctor.scopes import line_of
+from no502.nginx.versions import POOL_BY_DEFAULT, default_seconds
 
-__all__ = ["RULES", "races"]
+__all__ = ["races"]
 
+_MOST_IDLE = 600
+"""Seconds: the highest PROXY_KEEPALIVE_TIMEOUT that gunicorn_conf accepts."""
 _WEBSOCKET_WORDS = (
     "ws",
     "socket",
@@ -35,7 +40,7 @@ _WEBSOCKET_WORDS = (
 def _closes_after(server: AppServer) -> float | None:
     """Return the seconds after which the application closes an idle connection; None: not known or never idle."""
     kind = kind_of(server)
-    keepalive = number(server.settings, "keepalive")
+    keepalive = number(server.settings.keepalive)
     if kind in {None, "other", "sync", "tornado"} or keepalive is None:
         return None  # sync closes after every response and says so: no race
     return None if keepalive == 0 and kind != "uvicorn" else keepalive
@@ -71,34 +76,51 @@ def _race(deployment: Deployment, *, certain: bool) -> Iterator[Finding]:
         server = link.server
         limit = _closes_after(server)
         pool = link.upstream.settings
-        idle = number(pool, "keepalive_timeout") or 60.0
+        idle = number(pool.keepalive_timeout) or default_seconds("keepalive_timeout", "upstream")
         value = max(int(idle) + 15, 20)
-        flag = "--timeout-keep-alive" if server.program == "uvicorn" else "--keep-alive"
-        idle_at = origin_of(pool, "keepalive_timeout", link.upstream.origin)
+        flag = _flag(server)
+        idle_at = origin_of(pool.keepalive_timeout, link.upstream.origin)
         other = _at_block(idle_at, link.upstream.origin)
         why = " (nginx >= 1.29.7 pools connections of every upstream{})" if by_default else ""
-        rule = K201 if certain else K202
+        rule = _keepalive_shorter_than_proxy if certain else _keepalive_race_after_upgrade
         yield rule.finding(
             f"{name_of(server)} closes idle connections after "
-            f"{seconds(limit or 0)}{shown(server.settings, 'keepalive')}, "
+            f"{seconds(limit or 0)}{shown(server.settings.keepalive)}, "
             f"nginx keeps them in upstream {link.upstream.name} for {seconds(idle)}"
-            f"{shown(pool, 'keepalive_timeout')}{why}",
+            f"{shown(pool.keepalive_timeout)}{why}",
             _own(server, "keepalive"),
             confidence=link.confidence if certain else Confidence.VERSION,
             related=[(other, f"upstream {link.upstream.name}: keepalive_timeout {seconds(idle)}")],
-            consequence='POST gets 502 when the connection closes as the request arrives; nginx logs "upstream '
-            "prematurely "
-            'closed connection" or "recv() failed (104"; GET is silently retried',
-            fix=f"Keep connections longer than nginx: {flag} {value}; or shorten nginx's side: "
-            "`keepalive_timeout` inside "
-            "upstream{}.",
+            consequence='a POST gets 502 if the connection closes while the request arrives; nginx logs "upstream '
+            'prematurely closed connection" or "recv() failed (104"; nginx silently retries GET',
+            fix=f"Set the application's keep-alive above nginx's: {_longer(server, idle, value)}. Or lower "
+            "`keepalive_timeout` inside upstream{}.",
             edits=set_option(server, "keepalive", flag, str(value)),
         )
 
 
+def _flag(server: AppServer) -> str:
+    return "--timeout-keep-alive" if server.program == "uvicorn" else "--keep-alive"
+
+
+def _longer(server: AppServer, idle: float, value: int) -> str:
+    """Return what has a server keep connections longer: an option, or the variable from which the ladder computes it.
+
+    Args:
+        server: The server.
+        idle: Seconds for which the other side keeps them.
+        value: Seconds that the option would get.
+    """
+    if not is_computed(server.settings.keepalive):
+        return f"{_flag(server)} {value}"
+    if idle > _MOST_IDLE:
+        return f"lower the proxy's keep-alive to at most {_MOST_IDLE} s and set PROXY_KEEPALIVE_TIMEOUT={_MOST_IDLE}"
+    return f"PROXY_KEEPALIVE_TIMEOUT={math.ceil(idle)}"
+
+
 def _own(server: AppServer, setting: str) -> Origin:
     """Return where the application's side is written, else where the server is started."""
-    fact: Fact[object] | None = server.settings.get(setting)
+    fact: Fact[object] | None = server.settings.fact(setting)
     return fact.origin if fact is not None and fact.origin.source is Source.WRITTEN else server.origin
 
 
@@ -106,15 +128,36 @@ def _at_block(origin: Origin, block: Origin) -> Origin:
     return origin if origin.source is Source.WRITTEN else block
 
 
-def _k201(deployment: Deployment) -> Iterator[Finding]:
+@rule(
+    "K201",
+    "keepalive-shorter-than-proxy",
+    Severity.ERROR,
+    "gunicorn's or uvicorn's keep-alive is shorter than nginx's keepalive_timeout",
+    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout",
+)
+def _keepalive_shorter_than_proxy(deployment: Deployment) -> Iterator[Finding]:
     yield from _race(deployment, certain=True)
 
 
-def _k202(deployment: Deployment) -> Iterator[Finding]:
+@rule(
+    "K202",
+    "keepalive-race-after-upgrade",
+    Severity.WARNING,
+    "nginx 1.29.7 and later keep upstream connections longer than gunicorn or uvicorn does",
+    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
+)
+def _keepalive_race_after_upgrade(deployment: Deployment) -> Iterator[Finding]:
     yield from _race(deployment, certain=False)
 
 
-def _k203(deployment: Deployment) -> Iterator[Finding]:
+@rule(
+    "K203",
+    "keepalive-inert",
+    Severity.INFO,
+    "keepalive has no effect, because nginx uses HTTP/1.0 or sends Connection: close to the upstream",
+    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
+)
+def _keepalive_inert(deployment: Deployment) -> Iterator[Finding]:
     for nginx in deployment.nginx:
         users: dict[str, list[Location]] = {}
         for location in nginx.locations:
@@ -122,60 +165,69 @@ def _k203(deployment: Deployment) -> Iterator[Finding]:
                 users.setdefault(location.upstream.name, []).append(location)
         for name, locations in users.items():
             upstream = locations[0].upstream
-            if upstream is None or not written(upstream.settings, "keepalive"):
+            if upstream is None or not written(upstream.settings.keepalive):
                 continue
             judged = [pooling(one, upstream, version) for one in locations for version in nginx.versions]
-            if not number(upstream.settings, "keepalive") or any(p.pools is not False for p in judged):
+            if not number(upstream.settings.keepalive) or any(p.pools is not False for p in judged):
                 continue
-            yield K203.finding(
-                f"keepalive in upstream {name} does nothing: nginx sends {judged[0].reason}",
-                origin_of(upstream.settings, "keepalive", upstream.origin),
-                related=[(locations[0].origin, f"location {locations[0].path} passes requests to it")],
-                consequence="a new connection for every request; under load the ports for them run out (TIME_WAIT)",
-                fix='Set `proxy_http_version 1.1;` and `proxy_set_header Connection "";` there (and see K201).',
+            yield _keepalive_inert.finding(
+                f"keepalive in upstream {name} has no effect: nginx sends {judged[0].reason}",
+                origin_of(upstream.settings.keepalive, upstream.origin),
+                related=[(locations[0].origin, f"location {locations[0].path} proxies to it")],
+                consequence="nginx opens a new connection for every request; under load it runs out of ports "
+                "(TIME_WAIT)",
+                fix='Set `proxy_http_version 1.1;` and `proxy_set_header Connection "";` in the location, then check '
+                "K201.",
             )
 
 
-def _k204(deployment: Deployment) -> Iterator[Finding]:
+@rule(
+    "K204",
+    "keepalive-of-clients",
+    Severity.WARNING,
+    "keepalive_timeout is set for clients; inside upstream{} it still has the default of 60 s",
+    source="https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_timeout",
+)
+def _keepalive_of_clients(deployment: Deployment) -> Iterator[Finding]:
     for link, _always, _default in races(deployment):
         limit = _closes_after(link.server)
-        client = number(link.location.settings, "keepalive_timeout")
-        own = written(link.upstream.settings, "keepalive_timeout")
-        if own or client is None or limit is None or not written(link.location.settings, "keepalive_timeout"):
+        client = number(link.location.settings.keepalive_timeout)
+        own = written(link.upstream.settings.keepalive_timeout)
+        if own or client is None or limit is None or not written(link.location.settings.keepalive_timeout):
             continue
         if 0 < client < limit:
-            yield K204.finding(
-                f"keepalive_timeout {seconds(client)} is for clients; towards the application upstream "
-                f"{link.upstream.name} keeps connections for 60 s",
-                origin_of(link.location.settings, "keepalive_timeout", link.location.origin),
-                related=[(link.upstream.origin, "keepalive_timeout inside upstream{} is the one that counts")],
-                consequence="the race of K201, although the numbers look as if they were in order",
-                fix="Set `keepalive_timeout` inside upstream{}.",
+            yield _keepalive_of_clients.finding(
+                f"keepalive_timeout {seconds(client)} applies to clients; upstream {link.upstream.name} keeps "
+                "connections to the application for 60 s",
+                origin_of(link.location.settings.keepalive_timeout, link.location.origin),
+                related=[(link.upstream.origin, "only keepalive_timeout inside upstream{} applies to the application")],
+                consequence="some POST requests get 502 (K201), although the configuration looks correct",
+                fix="Add `keepalive_timeout` inside upstream{}, below the application's keep-alive.",
             )
 
 
-def _k205(deployment: Deployment) -> Iterator[Finding]:
-    seen: set[tuple[str, int | None]] = set()
-    for nginx in deployment.nginx:
-        for location in nginx.locations:
-            header = location.headers.get("connection")
-            if header is None or not header.known or (header.value or "").strip().lower() != "upgrade":
-                continue
-            if any(word in location.path.lower() for word in _WEBSOCKET_WORDS) or not _is_wide(location):
-                continue
-            key = (header.origin.file, header.origin.line)
-            if key in seen:
-                continue
-            seen.add(key)
-            yield K205.finding(
-                f'location {location.path} sends "Connection: upgrade" with every request, not only with WebSockets',
-                header.origin,
-                related=[(location.origin, f"location {location.path}")],
-                consequence="ordinary requests carry a header that is for one connection only: servers may "
-                "answer 400 or "
-                '426, and uvicorn logs "Unsupported upgrade request"',
-                fix='Use a map: `map $http_upgrade $connection_upgrade { default upgrade; "" ""; }`.',
-            )
+@rule(
+    "K205",
+    "connection-upgrade-everywhere",
+    Severity.INFO,
+    "nginx sends Connection: upgrade with every request, not only with WebSockets",
+    source="https://nginx.org/en/docs/http/websocket.html",
+    per=Location,
+    once=lambda location: line_of(location.headers["connection"].origin) if "connection" in location.headers else None,
+)
+def _connection_upgrade_everywhere(location: Location, _: Deployment) -> Iterator[Finding]:
+    header = location.headers.get("connection")
+    if header is None or not header.known or (header.value or "").strip().lower() != "upgrade":
+        return
+    if any(word in location.path.lower() for word in _WEBSOCKET_WORDS) or not _is_wide(location):
+        return
+    yield _connection_upgrade_everywhere.finding(
+        f'location {location.path} sends "Connection: upgrade" with every request, not only with WebSockets',
+        header.origin,
+        related=[(location.origin, f"location {location.path}")],
+        consequence='some servers answer 400 or 426 to ordinary requests; uvicorn logs "Unsupported upgrade request"',
+        fix='Send the value of a map instead: `map $http_upgrade $connection_upgrade { default upgrade; "" ""; }`.',
+    )
 
 
 def _is_wide(location: Location) -> bool:
@@ -183,24 +235,30 @@ def _is_wide(location: Location) -> bool:
     return location.path in {"/", "/api", "/api/", "= /", "^~ /", "~ ^/", "~ /"} or location.path.startswith("@")
 
 
-def _k206(deployment: Deployment) -> Iterator[Finding]:
+@rule(
+    "K206",
+    "front-keeps-longer-than-nginx",
+    Severity.ERROR,
+    "the load balancer reuses idle connections that nginx or the application has already closed",
+    source="https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_timeout",
+)
+def _front_keeps_longer_than_nginx(deployment: Deployment) -> Iterator[Finding]:
     yield from _before_nginx(deployment)
     for server, name, times, origin, note in directly_behind(deployment):
         limit, idle = _closes_after(server), times.idle
         if limit is None or idle is None or limit > idle:
             continue
         value = int(idle) + 15
-        flag = "--timeout-keep-alive" if server.program == "uvicorn" else "--keep-alive"
-        yield K206.finding(
-            f"{name_of(server)} closes idle connections after {seconds(limit)}{shown(server.settings, 'keepalive')}, "
+        yield _front_keeps_longer_than_nginx.finding(
+            f"{name_of(server)} closes idle connections after {seconds(limit)}{shown(server.settings.keepalive)}, "
             f"{name} reuses them for up to {seconds(idle)}",
             _own(server, "keepalive"),
             confidence=Confidence.LIKELY if server.likely else Confidence.CERTAIN,
             related=[(origin, note)],
-            consequence=f"502 from {name} now and then, most of them after quiet times, that no log of the "
-            "application shows",
-            fix=f"Keep connections longer than {name}: {flag} {value}.",
-            edits=set_option(server, "keepalive", flag, str(value)),
+            consequence=f"some requests get 502 from {name}, most of them after idle times; the application logs "
+            "nothing",
+            fix=f"Set the application's keep-alive above that of {name}: {_longer(server, idle, value)}.",
+            edits=set_option(server, "keepalive", _flag(server), str(value)),
         )
 
 
@@ -211,18 +269,18 @@ def _before_nginx(deployment: Deployment) -> Iterator[Finding]:
     seen: set[int] = set()
     for nginx in deployment.nginx:
         for location in nginx.locations:
-            client = number(location.settings, "keepalive_timeout")
+            client = number(location.settings.keepalive_timeout)
             if client is None or id(nginx) in seen or client > front.idle or location.path.startswith("@"):
                 continue
             seen.add(id(nginx))
-            where = origin_of(location.settings, "keepalive_timeout", location.origin)
-            yield K206.finding(
+            where = origin_of(location.settings.keepalive_timeout, location.origin)
+            yield _front_keeps_longer_than_nginx.finding(
                 f"nginx closes idle connections of {front.name} after {seconds(client)}"
-                f"{shown(location.settings, 'keepalive_timeout')}, {front.name} reuses them for {seconds(front.idle)}",
+                f"{shown(location.settings.keepalive_timeout)}, {front.name} reuses them for {seconds(front.idle)}",
                 where if where.source is Source.WRITTEN else location.origin,
                 related=[(front.origin, front.note)],
-                consequence=f"502 from {front.name} that no log of nginx shows",
-                fix=f"`keepalive_timeout {int(front.idle) + 20}s;` in http{{}}.",
+                consequence=f"some requests get 502 from {front.name}; nginx logs nothing",
+                fix=f"Set `keepalive_timeout {int(front.idle) + 20}s;` in http{{}}.",
             )
 
 
@@ -234,113 +292,54 @@ def _http2(server: AppServer, *, secure: bool) -> bool | None:
         return None
     names = ("http_protocols",) if secure else ("http_protocols", "http2_cleartext")
     for name in names:
-        fact = server.settings.get(name)
+        fact = server.settings.fact(name)
         if fact is not None and not fact.known:
             return None
-    if "h2" not in str(value_of(server.settings, "http_protocols") or ""):
+    if "h2" not in str(value_of(server.settings.http_protocols) or ""):
         return False
-    return secure or str(value_of(server.settings, "http2_cleartext") or "off") in {"prior-knowledge", "both"}
+    return secure or str(value_of(server.settings.http2_cleartext) or "off") in {"prior-knowledge", "both"}
 
 
-def _k207(deployment: Deployment) -> Iterator[Finding]:
-    seen: set[tuple[int, int]] = set()
-    for link in links(deployment):
-        version = link.location.settings.get("proxy_http_version")
-        if version is None or not version.known or str(version.value) not in {"2", "2.0"}:
-            continue
-        key = (id(link.server), hash((version.origin.file, version.origin.line)))
-        speaks = _http2(link.server, secure=str(link.location.proxy_pass.value or "").startswith("https:"))
-        if key in seen or speaks is None:
-            continue
-        seen.add(key)
-        if speaks:
-            yield K207.finding(
-                f"nginx speaks HTTP/2 to {name_of(link.server)} at location {link.location.path}: a worker "
-                "that ends says "
-                "GOAWAY, which nginx takes for an error",
-                version.origin,
-                severity=Severity.WARNING,
-                confidence=link.confidence,
-                related=[(link.server.origin, f"{name_of(link.server)} speaks HTTP/2")],
-                consequence="502 when a worker is recycled, reloaded or stopped, and the peer counts as "
-                "failed; nginx logs "
-                '"upstream sent goaway with error 0"',
-                fix="`proxy_http_version 1.1;` towards the application: it loses nothing, and connections are reused.",
-            )
-            continue
-        yield K207.finding(
-            f"nginx speaks HTTP/2 at location {link.location.path}, but {name_of(link.server)} does not",
-            version.origin,
-            confidence=link.confidence,
-            related=[(link.server.origin, f"{name_of(link.server)} speaks HTTP/1.1")],
-            consequence='502 for every request; nginx logs "upstream sent too large http2 frame: 4740180"',
-            fix="`proxy_http_version 1.1;`",
-            edits=[
-                Edit(
-                    file=version.origin.file,
-                    line=version.origin.line,
-                    substitutions=((r"(proxy_http_version\s+)2(?:\.0)?\s*;", r"\g<1>1.1;"),),
-                )
-            ]
-            if version.origin.line is not None
-            else (),
-        )
+def _version_and_server(link: Link) -> tuple[object, int]:
+    version = link.location.settings.proxy_http_version
+    return line_of(version.origin) if version is not None else None, id(link.server)
 
 
-K201 = Rule(
-    id="K201",
-    slug="keepalive-shorter-than-proxy",
-    severity=Severity.ERROR,
-    summary="the application closes idle connections before nginx does",
-    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout",
-    check=_k201,
-)
-K202 = Rule(
-    id="K202",
-    slug="keepalive-race-after-upgrade",
-    severity=Severity.WARNING,
-    summary="nginx 1.29.7 and later would keep connections longer than the application, older versions do not",
-    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
-    check=_k202,
-)
-K203 = Rule(
-    id="K203",
-    slug="keepalive-inert",
-    severity=Severity.INFO,
-    summary="keepalive is written, but HTTP/1.0 or the Connection header closes every connection",
-    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
-    check=_k203,
-)
-K204 = Rule(
-    id="K204",
-    slug="keepalive-of-clients",
-    severity=Severity.WARNING,
-    summary="keepalive_timeout outside of upstream{} does not apply to the application",
-    source="https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_timeout",
-    check=_k204,
-)
-K205 = Rule(
-    id="K205",
-    slug="connection-upgrade-everywhere",
-    severity=Severity.INFO,
-    summary='"Connection: upgrade" is sent with ordinary requests',
-    source="https://nginx.org/en/docs/http/websocket.html",
-    check=_k205,
-)
-K206 = Rule(
-    id="K206",
-    slug="front-keeps-longer-than-nginx",
-    severity=Severity.ERROR,
-    summary="a load balancer or proxy in front reuses connections that nginx, or the application itself, closes",
-    source="https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_timeout",
-    check=_k206,
-)
-K207 = Rule(
-    id="K207",
-    slug="http2-to-http1-application",
-    severity=Severity.ERROR,
-    summary="nginx speaks HTTP/2 to an application server that does not",
+@rule(
+    "K207",
+    "http2-to-http1-application",
+    Severity.ERROR,
+    "nginx uses HTTP/2 towards an application server that supports only HTTP/1.1",
     source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_http_version",
-    check=_k207,
+    per=Link,
+    once=_version_and_server,
 )
-RULES = (K201, K202, K203, K204, K205, K206, K207)
+def _http2_to_http1_application(link: Link, _: Deployment) -> Iterator[Finding]:
+    version = link.location.settings.proxy_http_version
+    if version is None or not version.known or str(version.value) not in {"2", "2.0"}:
+        return
+    speaks = _http2(link.server, secure=str(link.location.proxy_pass.value or "").startswith("https:"))
+    if speaks is None:
+        return
+    if speaks:
+        yield _http2_to_http1_application.finding(
+            f"nginx uses HTTP/2 to {name_of(link.server)} at location {link.location.path}: a worker that shuts "
+            "down sends GOAWAY, which nginx treats as an error",
+            version.origin,
+            severity=Severity.WARNING,
+            confidence=link.confidence,
+            related=[(link.server.origin, f"{name_of(link.server)} supports HTTP/2")],
+            consequence="requests get 502 when a worker is recycled, reloaded or stopped, and nginx counts the peer "
+            'as failed; nginx logs "upstream sent goaway with error 0"',
+            fix="Set `proxy_http_version 1.1;`: nginx still reuses connections, and clients can still use HTTP/2.",
+        )
+        return
+    yield _http2_to_http1_application.finding(
+        f"nginx uses HTTP/2 at location {link.location.path}, but {name_of(link.server)} supports only HTTP/1.1",
+        version.origin,
+        confidence=link.confidence,
+        related=[(link.server.origin, f"{name_of(link.server)} supports only HTTP/1.1")],
+        consequence='every request gets 502; nginx logs "upstream sent too large http2 frame: 4740180"',
+        fix="Set `proxy_http_version 1.1;` in the location.",
+        edits=substitute(version.origin, (r"(proxy_http_version\s+)2(?:\.0)?\s*;", r"\g<1>1.1;")),
+    )

@@ -1,87 +1,87 @@
-"""E: what ``no502 doctor --live`` and ``--docker`` report. They are not run from files."""
+"""E: what ``--live`` and ``--docker`` report: readers of what runs, as others are of files."""
 
 from __future__ import annotations
 
 from no502.doctor.finding import Severity
-from no502.doctor.registry import Rule
+from no502.doctor.registry import reported
 
-__all__ = ["E901", "E902", "E903", "E904", "E905", "E906", "E907", "E908", "E909", "E910", "E911", "RULES"]
+__all__: list[str] = []
 
-E901 = Rule(
-    id="E901",
-    slug="proxy-answers-5xx",
-    severity=Severity.ERROR,
-    summary="nginx answers 502, 503 or 504, or does not answer",
+
+proxy_answers_5xx = reported(
+    "E901",
+    "proxy-answers-5xx",
+    Severity.ERROR,
+    "nginx answers 502, 503 or 504, or does not answer",
     source="https://www.rfc-editor.org/rfc/rfc9110.html#name-502-bad-gateway",
 )
-E902 = Rule(
-    id="E902",
-    slug="application-does-not-answer",
-    severity=Severity.ERROR,
-    summary="the application itself does not answer, or answers with an error",
+application_does_not_answer = reported(
+    "E902",
+    "application-does-not-answer",
+    Severity.ERROR,
+    "the application does not answer a direct request, or answers with an error",
     source="https://www.rfc-editor.org/rfc/rfc9110.html#name-server-error-5xx",
 )
-E903 = Rule(
-    id="E903",
-    slug="idle-connection-closed-early",
-    severity=Severity.WARNING,
-    summary="the application closed an idle connection before nginx would have",
+idle_connection_closed_early = reported(
+    "E903",
+    "idle-connection-closed-early",
+    Severity.WARNING,
+    "the application closes idle keep-alive connections before nginx does (measured)",
     source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout",
 )
-E904 = Rule(
-    id="E904",
-    slug="forwarded-header-believed",
-    severity=Severity.WARNING,
-    summary="a client's own X-Forwarded-* header comes back in the answer",
+forwarded_header_believed = reported(
+    "E904",
+    "forwarded-header-believed",
+    Severity.WARNING,
+    "the application trusts X-Forwarded-* headers that the client sent",
     source="https://nginx.org/en/docs/http/ngx_http_realip_module.html",
 )
-E905 = Rule(
-    id="E905",
-    slug="not-ready",
-    severity=Severity.WARNING,
-    summary="the readiness endpoint answers with an error",
+not_ready = reported(
+    "E905",
+    "not-ready",
+    Severity.WARNING,
+    "the readiness endpoint answers with an error",
     source="https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-probes",
 )
-E906 = Rule(
-    id="E906",
-    slug="small-body-limit",
-    severity=Severity.INFO,
-    summary="nginx refuses bodies above its default of 1 MiB",
+small_body_limit = reported(
+    "E906",
+    "small-body-limit",
+    Severity.INFO,
+    "nginx rejects request bodies above its default client_max_body_size of 1 MiB",
     source="https://nginx.org/en/docs/http/ngx_http_core_module.html#client_max_body_size",
 )
-E907 = Rule(
-    id="E907",
-    slug="certificate",
-    severity=Severity.WARNING,
-    summary="the certificate is not trusted, or ends soon",
+certificate = reported(
+    "E907",
+    "certificate",
+    Severity.WARNING,
+    "the TLS certificate is not trusted or expires soon",
     source="https://nginx.org/en/docs/http/configuring_https_servers.html",
 )
-E908 = Rule(
-    id="E908",
-    slug="container-out-of-memory",
-    severity=Severity.ERROR,
-    summary="a container was OOM-killed",
+container_out_of_memory = reported(
+    "E908",
+    "container-out-of-memory",
+    Severity.ERROR,
+    "the kernel OOM-killed a process of the container",
     source="https://docs.docker.com/engine/containers/resource_constraints/",
 )
-E909 = Rule(
-    id="E909",
-    slug="container-restarts",
-    severity=Severity.WARNING,
-    summary="a container was restarted since it was made",
+container_restarts = reported(
+    "E909",
+    "container-restarts",
+    Severity.WARNING,
+    "the container restarted because its process exited",
     source="https://docs.docker.com/engine/containers/start-containers-automatically/",
 )
-E910 = Rule(
-    id="E910",
-    slug="container-unhealthy",
-    severity=Severity.ERROR,
-    summary="a container is unhealthy, or ended with an error",
+container_unhealthy = reported(
+    "E910",
+    "container-unhealthy",
+    Severity.ERROR,
+    "the container is unhealthy or exited with an error",
     source="https://docs.docker.com/reference/dockerfile/#healthcheck",
 )
-E911 = Rule(
-    id="E911",
-    slug="runs-something-else",
-    severity=Severity.WARNING,
-    summary="a container runs with other numbers than the files say",
+runs_something_else = reported(
+    "E911",
+    "runs-something-else",
+    Severity.WARNING,
+    "the running container differs from the files: other command line or stop timeout",
     source="https://docs.docker.com/reference/cli/docker/compose/up/",
 )
-RULES = (E901, E902, E903, E904, E905, E906, E907, E908, E909, E910, E911)

@@ -5,55 +5,51 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from no502.doctor.facts import name_of, seconds, value
+from no502.doctor.facts import bind_at, name_of, seconds, value
 from no502.doctor.finding import Finding, Severity
-from no502.doctor.links import binds_of, links
+from no502.doctor.links import binds_of
 from no502.doctor.model import Deployment, Healthcheck, Service, ServiceKind
-from no502.doctor.registry import Rule
+from no502.doctor.registry import rule
+from no502.doctor.scopes import Proxied
 
-__all__ = ["RULES"]
+__all__ = []
 
 _SLOW = 30.0
 
 
-def _proxied(deployment: Deployment) -> Iterator[tuple[Service, str, list[Service]]]:
-    """Yield each service behind nginx with what it runs and the nginx services before it."""
-    found: dict[str, tuple[Service, str, list[Service]]] = {}
-    for link in links(deployment):
-        service = deployment.runner(link.server)
-        nginx = deployment.runner(link.nginx)
-        if service is None:
-            continue
-        entry = found.setdefault(service.name, (service, name_of(link.server), []))
-        if nginx is not None and nginx not in entry[2]:
-            entry[2].append(nginx)
-    yield from found.values()
-
-
-def _p601(deployment: Deployment) -> Iterator[Finding]:
-    for service, name, fronts in _proxied(deployment):
-        kinds = {check.kind for check in service.healthchecks}
-        pod = value(service.settings, "pod")
-        beside = [one for one in deployment.services if pod is not None and value(one.settings, "pod") == pod]
-        kinds |= {check.kind for one in beside for check in one.healthchecks if check.kind == "readinessProbe"}
-        if service.kind is ServiceKind.KUBERNETES and "readinessProbe" not in kinds:
-            yield P601.finding(
-                f"{service.name} has no readinessProbe: it gets requests as soon as its container has started",
-                service.origin,
-                severity=Severity.WARNING,
-                consequence="502 at every rollout until the application has loaded",
-                fix="A readinessProbe with httpGet on a path that answers 200 only when the application can serve.",
-            )
-        elif service.kind is ServiceKind.COMPOSE and not kinds and service not in fronts:
-            if value(service.settings, "image") is not None and value(service.settings, "build") is None:
-                continue  # the image may have one
-            yield P601.finding(
-                f"{service.name} ({name}) has no healthcheck: nothing can wait until it serves, or notices that "
-                "it does not",
-                service.origin,
-                consequence="502 while it starts, and for as long as it hangs",
-                fix="`healthcheck:` with a request to a readiness path, `start_period` and `interval: 5s`.",
-            )
+@rule(
+    "P601",
+    "no-health-check",
+    Severity.INFO,
+    "the application behind nginx has no health check or readinessProbe",
+    source="https://docs.docker.com/reference/compose-file/services/#healthcheck",
+    per=Proxied,
+)
+def _no_health_check(proxied: Proxied, deployment: Deployment) -> Iterator[Finding]:
+    service, name = proxied.service, proxied.name
+    kinds = {check.kind for check in service.healthchecks}
+    pod = value(service.settings.pod)
+    beside = [one for one in deployment.services if pod is not None and value(one.settings.pod) == pod]
+    kinds |= {check.kind for one in beside for check in one.healthchecks if check.kind == "readinessProbe"}
+    if service.kind is ServiceKind.KUBERNETES and "readinessProbe" not in kinds:
+        yield _no_health_check.finding(
+            f"{service.name} has no readinessProbe: it gets requests as soon as its container has started",
+            service.origin,
+            severity=Severity.WARNING,
+            consequence="at every rollout, requests get 502 until the application has loaded",
+            fix="Add a readinessProbe with httpGet on a path that answers 200 only when the application can serve "
+            "requests.",
+        )
+    elif service.kind is ServiceKind.COMPOSE and not kinds and service not in proxied.fronts:
+        if value(service.settings.image) is not None and value(service.settings.build) is None:
+            return  # the image may have one
+        yield _no_health_check.finding(
+            f"{service.name} ({name}) has no healthcheck: nginx cannot wait until it is ready, and Compose "
+            "does not notice when it hangs",
+            service.origin,
+            consequence="requests get 502 while the application starts, and for as long as it hangs",
+            fix="Add a `healthcheck:` that requests a readiness path, with `start_period` and `interval: 5s`.",
+        )
 
 
 def _first_check(check: Healthcheck) -> float | None:
@@ -62,22 +58,31 @@ def _first_check(check: Healthcheck) -> float | None:
     return check.interval.value
 
 
-def _p602(deployment: Deployment) -> Iterator[Finding]:
-    for service, _name, fronts in _proxied(deployment):
-        for check in service.healthchecks:
-            wait = _first_check(check)
-            waiting = [front for front in fronts if _waits(front, service)]
-            fast_start = check.start_period.known and (check.start_period.value or 0) > 0
-            if check.kind != "healthcheck" or wait is None or wait < _SLOW or fast_start or not waiting:
-                continue
-            yield P602.finding(
-                f"the first check of {service.name} comes {seconds(wait)} after its start, and {waiting[0].name} "
-                "waits for it",
-                check.origin,
-                related=[(waiting[0].origin, f"{waiting[0].name} depends on {service.name} being healthy")],
-                consequence=f"the service is down for {seconds(wait)} at every start, however fast the application is",
-                fix="`start_period: 30s` with `start_interval: 1s` (Docker 25), or `interval: 5s`.",
-            )
+@rule(
+    "P602",
+    "slow-health-check",
+    Severity.INFO,
+    "the first Docker health check runs 30 s after the start, and nginx waits for it",
+    source="https://docs.docker.com/reference/dockerfile/#healthcheck",
+    per=Proxied,
+)
+def _slow_health_check(proxied: Proxied, _: Deployment) -> Iterator[Finding]:
+    service = proxied.service
+    for check in service.healthchecks:
+        wait = _first_check(check)
+        waiting = [front for front in proxied.fronts if _waits(front, service)]
+        fast_start = check.start_period.known and (check.start_period.value or 0) > 0
+        if check.kind != "healthcheck" or wait is None or wait < _SLOW or fast_start or not waiting:
+            continue
+        yield _slow_health_check.finding(
+            f"the first check of {service.name} comes {seconds(wait)} after its start, and {waiting[0].name} "
+            "waits for it",
+            check.origin,
+            related=[(waiting[0].origin, f"{waiting[0].name} depends on {service.name} being healthy")],
+            consequence=f"at every start the service is down for {seconds(wait)}, even if the application starts "
+            "in a second",
+            fix="Set `start_period: 30s` with `start_interval: 1s` (Docker 25), or `interval: 5s`.",
+        )
 
 
 def _waits(front: Service, service: Service) -> bool:
@@ -103,55 +108,35 @@ def _asked(check: Healthcheck) -> int | None:
     return int(connect[1] or connect[2]) if connect is not None else None
 
 
-def _p603(deployment: Deployment) -> Iterator[Finding]:
-    for service in deployment.services:
-        servers = [one for one in deployment.servers if deployment.runner(one) is service]
-        pod = value(service.settings, "pod")
-        beside = [one for one in deployment.services if pod is not None and value(one.settings, "pod") == pod]
-        nginx = any(deployment.runner(one) is service for one in deployment.nginx)
-        binds = [binds_of(one) for one in servers]
-        if not servers or nginx or len(beside) > 1 or any(bind is None for bind in binds):
+@rule(
+    "P603",
+    "health-check-wrong-port",
+    Severity.ERROR,
+    "the health check connects to a port on which the application does not listen",
+    source="https://docs.docker.com/reference/compose-file/services/#healthcheck",
+    per=Service,
+)
+def _health_check_wrong_port(service: Service, deployment: Deployment) -> Iterator[Finding]:
+    servers = [one for one in deployment.servers if deployment.runner(one) is service]
+    pod = value(service.settings.pod)
+    beside = [one for one in deployment.services if pod is not None and value(one.settings.pod) == pod]
+    nginx = any(deployment.runner(one) is service for one in deployment.nginx)
+    binds = [binds_of(one) for one in servers]
+    if not servers or nginx or len(beside) > 1 or any(bind is None for bind in binds):
+        return
+    if any(one.manager is not None or one.background for one in servers):
+        return  # others run beside it
+    ports = {bind.port for bound in binds for bind in bound or ()}
+    for check in service.healthchecks:
+        asked = _asked(check)
+        if asked is None or asked in ports or not ports - {None}:
             continue
-        if any(one.manager is not None or one.background for one in servers):
-            continue  # others run beside it
-        ports = {bind.port for bound in binds for bind in bound or ()}
-        for check in service.healthchecks:
-            asked = _asked(check)
-            if asked is None or asked in ports or not ports - {None}:
-                continue
-            listens = ", ".join(str(port) for port in sorted(port for port in ports if port is not None))
-            yield P603.finding(
-                f"the {check.kind} of {service.name} asks port {asked}, but {name_of(servers[0])} listens on {listens}",
-                check.origin,
-                related=[(servers[0].settings["bind"].origin, f"listens on {listens}")],
-                consequence="the container never becomes healthy: what waits for it does not start, or it is restarted "
-                "again and again",
-                fix=f"Ask port {listens}.",
-            )
-
-
-P601 = Rule(
-    id="P601",
-    slug="no-health-check",
-    severity=Severity.INFO,
-    summary="nothing knows when the application behind nginx can serve",
-    source="https://docs.docker.com/reference/compose-file/services/#healthcheck",
-    check=_p601,
-)
-P602 = Rule(
-    id="P602",
-    slug="slow-health-check",
-    severity=Severity.INFO,
-    summary="nginx waits for a health check that comes late",
-    source="https://docs.docker.com/reference/dockerfile/#healthcheck",
-    check=_p602,
-)
-P603 = Rule(
-    id="P603",
-    slug="health-check-wrong-port",
-    severity=Severity.ERROR,
-    summary="a health check asks a port on which nothing listens",
-    source="https://docs.docker.com/reference/compose-file/services/#healthcheck",
-    check=_p603,
-)
-RULES = (P601, P602, P603)
+        listens = ", ".join(str(port) for port in sorted(port for port in ports if port is not None))
+        yield _health_check_wrong_port.finding(
+            f"the {check.kind} of {service.name} asks port {asked}, but {name_of(servers[0])} listens on {listens}",
+            check.origin,
+            related=[(bind_at(servers[0]), f"listens on {listens}")],
+            consequence="the container never becomes healthy: services that wait for it do not start, or the "
+            "orchestrator restarts it again and again",
+            fix=f"Change the port in the health check to {listens}.",
+        )

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from no502.doctor.edits import substitute
 from no502.doctor.facts import number, origin_of, seconds, value
-from no502.doctor.finding import Edit, Finding, Severity
+from no502.doctor.finding import Finding, Severity
 from no502.doctor.links import services_at
-from no502.doctor.model import Deployment, Location, NginxConfig, ServiceKind, Upstream, UpstreamServer
+from no502.doctor.model import Deployment, Location, ServiceKind, Upstream, UpstreamServer
 from no502.doctor.pooling import pooling
-from no502.doctor.registry import Rule
+from no502.doctor.registry import rule
+from no502.doctor.scopes import line_of
 
-__all__ = ["RULES"]
+__all__ = []
 
 
-def _upstreams(deployment: Deployment) -> Iterator[tuple[NginxConfig, Location, Upstream]]:
-    """Yield each upstream once, with the first location that uses it."""
-    seen: set[tuple[int, str]] = set()
-    for nginx in deployment.nginx:
-        for location in nginx.locations:
-            upstream = location.upstream
-            if upstream is not None and (id(nginx), upstream.name) not in seen:
-                seen.add((id(nginx), upstream.name))
-                yield nginx, location, upstream
+def _whose(location: Location) -> tuple[int, str] | None:
+    """Return which upstream a location has: the first location with a finding speaks for its upstream."""
+    return (id(location.config), location.upstream.name) if location.upstream is not None else None
 
 
 def _peers(deployment: Deployment, upstream: Upstream) -> tuple[int, str]:
@@ -35,9 +31,9 @@ def _peers(deployment: Deployment, upstream: Upstream) -> tuple[int, str]:
         service = next(iter(services_at(deployment, host)), None) if host else None
         if service is None or host is None or service.kind is not ServiceKind.COMPOSE:
             continue
-        if value(service.settings, "virtual_ip") and not host.startswith("tasks."):
+        if value(service.settings.virtual_ip) and not host.startswith("tasks."):
             continue  # Swarm gives a service one address
-        replicas = number(service.settings, "replicas")
+        replicas = number(service.settings.replicas)
         if replicas is not None and replicas > 1:
             return int(replicas), f"{int(replicas)} replicas of {service.name}"
     return len(upstream.servers), ""
@@ -47,138 +43,132 @@ def _counts_failures(server: UpstreamServer) -> bool:
     return "max_fails" not in server.parameters
 
 
-def _r401(deployment: Deployment) -> Iterator[Finding]:
-    for _nginx, location, upstream in _upstreams(deployment):
-        count, why = _peers(deployment, upstream)
-        counting = [server for server in upstream.servers if _counts_failures(server)]
-        live = [server for server in upstream.servers if "down" not in server.parameters]
-        if count < 2 or not counting or not any(_counts_failures(server) for server in live):  # noqa: PLR2004
-            continue
-        if not upstream.explicit and any("resolve" in server.parameters for server in upstream.servers):
-            continue  # the peers of a variable live for one request (measured with 1.31.3)
-        if any("$" in str(part) for server in upstream.servers for part in server.parameters.values()):
-            continue
-        yield R401.finding(
-            f"upstream {upstream.name} has {why} and the default max_fails=1: one failed or slow attempt takes a "
-            "peer out "
-            "for 10 s",
-            counting[0].origin,
-            related=[(location.origin, f"location {location.path} passes requests to it")],
-            consequence="one slow request is tried on every peer, and then all requests get 502 for 10 s; nginx logs "
-            '"no live upstreams while connecting to upstream"',
-            fix="`max_fails=0` on every server line where one cause slows all peers, or `proxy_next_upstream "
-            "error;` and "
-            "a larger max_fails.",
-            edits=[
-                Edit(
-                    file=server.origin.file,
-                    line=server.origin.line,
-                    substitutions=((r"(\bserver\s+[^;{}]+?)\s*;", r"\g<1> max_fails=0;"),),
-                )
-                for server in counting
-                if server.origin.line is not None and upstream.explicit
-            ],
-        )
+@rule(
+    "R401",
+    "one-failure-blocks-all-peers",
+    Severity.WARNING,
+    "max_fails=1 (default) with several upstream servers: one slow request causes no live upstreams",
+    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#max_fails",
+    per=Location,
+    once=_whose,
+)
+def _one_failure_blocks_all_peers(location: Location, deployment: Deployment) -> Iterator[Finding]:
+    upstream = location.upstream
+    if upstream is None:
+        return
+    count, why = _peers(deployment, upstream)
+    counting = [server for server in upstream.servers if _counts_failures(server)]
+    live = [server for server in upstream.servers if "down" not in server.parameters]
+    if count < 2 or not counting or not any(_counts_failures(server) for server in live):  # noqa: PLR2004
+        return
+    if not upstream.explicit and any("resolve" in server.parameters for server in upstream.servers):
+        return  # the peers of a variable live for one request (measured with 1.31.3)
+    if any("$" in str(part) for server in upstream.servers for part in server.parameters.values()):
+        return
+    yield _one_failure_blocks_all_peers.finding(
+        f"upstream {upstream.name} has {why} and the default max_fails=1: after one failed or slow attempt nginx "
+        "marks a peer as unavailable for 10 s",
+        counting[0].origin,
+        related=[(location.origin, f"location {location.path} proxies to it")],
+        consequence="nginx retries one slow request on every peer, and then all requests get 502 for 10 s; nginx logs "
+        '"no live upstreams while connecting to upstream"',
+        fix="Write `max_fails=1 fail_timeout=1s` after each server's address: nginx skips a failed peer for one second "
+        "instead of ten.",
+        edits=[
+            edit
+            for server in (counting if upstream.explicit else ())
+            for edit in substitute(
+                server.origin,
+                (r"(\bserver\s+[^;{}]+?)\s+fail_timeout=[^\s;]+", r"\g<1> max_fails=1 fail_timeout=1s"),
+                (r"(\bserver\s+[^;{}]+?)\s*;", r"\g<1> max_fails=1 fail_timeout=1s;"),
+            )
+        ],
+    )
 
 
 def _next(location: Location) -> tuple[str, ...]:
-    words = value(location.settings, "proxy_next_upstream")
+    words = value(location.settings.proxy_next_upstream)
     return tuple(words) if isinstance(words, (tuple, list)) else ()
 
 
-def _r402(deployment: Deployment) -> Iterator[Finding]:
-    seen: set[tuple[str, int | None]] = set()
-    for nginx in deployment.nginx:
-        for location in nginx.locations:
-            origin = origin_of(location.settings, "proxy_next_upstream", location.origin)
-            if "non_idempotent" not in _next(location) or (origin.file, origin.line) in seen:
-                continue
-            seen.add((origin.file, origin.line))
-            yield R402.finding(
-                f"location {location.path} sends POST and PATCH again after a failure (non_idempotent)",
-                origin,
-                consequence="a request whose first attempt reached the application is carried out twice",
-                fix="Remove non_idempotent; end the cause of the failures instead (K201, S501).",
-                edits=[
-                    Edit(
-                        file=origin.file,
-                        line=origin.line,
-                        substitutions=((r"\s+non_idempotent\b(?=[^;]*;)", ""),),
-                    )
-                ]
-                if origin.line is not None and len(_next(location)) > 1
-                else (),
-            )
-
-
-def _r403(deployment: Deployment) -> Iterator[Finding]:
-    for _nginx, location, upstream in _upstreams(deployment):
-        count, why = _peers(deployment, upstream)
-        wait = number(location.settings, "proxy_read_timeout")
-        tries = number(location.settings, "proxy_next_upstream_tries")
-        limit = number(location.settings, "proxy_next_upstream_timeout")
-        unlimited = tries == 0 and limit == 0
-        if count < 2 or not unlimited or "timeout" not in _next(location) or wait is None:  # noqa: PLR2004
-            continue
-        yield R403.finding(
-            f"a slow request is tried on every peer ({why}): up to {count} x {seconds(wait)} at {location.path}",
-            location.origin,
-            related=[(upstream.origin, f"upstream {upstream.name}")],
-            consequence=f"504 after up to {seconds(count * wait)}, and the same slow work on every peer at once",
-            fix="`proxy_next_upstream error;`, or `proxy_next_upstream_tries 2;` with "
-            "`proxy_next_upstream_timeout 5s;`.",
-        )
-
-
-def _r404(deployment: Deployment) -> Iterator[Finding]:
-    for nginx, location, upstream in _upstreams(deployment):
-        if _next(location) != ("off",):
-            continue
-        count, why = _peers(deployment, upstream)
-        pooled = any(pooling(location, upstream, version).pools for version in nginx.versions)
-        if not pooled and count < 2:  # noqa: PLR2004
-            continue
-        reason = why if count > 1 else "connections are reused"
-        yield R404.finding(
-            f"proxy_next_upstream is off at {location.path} although another attempt could work ({reason})",
-            origin_of(location.settings, "proxy_next_upstream", location.origin),
-            related=[(upstream.origin, f"upstream {upstream.name}")],
-            consequence="GET gets 502, too, when a connection or a peer has just gone",
-            fix="`proxy_next_upstream error timeout;` with `proxy_next_upstream_tries 2;` never repeats a POST "
-            "that was sent.",
-        )
-
-
-R401 = Rule(
-    id="R401",
-    slug="one-failure-blocks-all-peers",
-    severity=Severity.WARNING,
-    summary="several peers with the default max_fails: one slow request makes all of them unavailable",
-    source="https://nginx.org/en/docs/http/ngx_http_upstream_module.html#max_fails",
-    check=_r401,
-)
-R402 = Rule(
-    id="R402",
-    slug="post-sent-twice",
-    severity=Severity.WARNING,
-    summary="non_idempotent lets nginx send a POST again",
+@rule(
+    "R402",
+    "post-sent-twice",
+    Severity.WARNING,
+    "proxy_next_upstream non_idempotent makes nginx retry POST, so it can run twice",
     source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_next_upstream",
-    check=_r402,
+    per=Location,
+    once=lambda location: line_of(origin_of(location.settings.proxy_next_upstream, location.origin)),
 )
-R403 = Rule(
-    id="R403",
-    slug="attempts-unlimited",
-    severity=Severity.INFO,
-    summary="several peers, and neither the number nor the time of attempts is limited",
+def _post_sent_twice(location: Location, _: Deployment) -> Iterator[Finding]:
+    origin = origin_of(location.settings.proxy_next_upstream, location.origin)
+    if "non_idempotent" not in _next(location):
+        return
+    yield _post_sent_twice.finding(
+        f"at location {location.path} nginx retries POST and PATCH after a failure (non_idempotent)",
+        origin,
+        consequence="the application processes a request twice if the first attempt reached it",
+        fix="Remove non_idempotent, and fix the cause of the failures (K201, S501).",
+        edits=substitute(origin, (r"\s+non_idempotent\b(?=[^;]*;)", "")) if len(_next(location)) > 1 else (),
+    )
+
+
+@rule(
+    "R403",
+    "attempts-unlimited",
+    Severity.INFO,
+    "proxy_next_upstream_tries and proxy_next_upstream_timeout are unlimited with several upstream servers",
     source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_next_upstream_tries",
-    check=_r403,
+    per=Location,
+    once=_whose,
 )
-R404 = Rule(
-    id="R404",
-    slug="no-second-attempt",
-    severity=Severity.WARNING,
-    summary="proxy_next_upstream off where a retry is safe and helps",
+def _attempts_unlimited(location: Location, deployment: Deployment) -> Iterator[Finding]:
+    upstream = location.upstream
+    if upstream is None:
+        return
+    count, why = _peers(deployment, upstream)
+    wait = number(location.settings.proxy_read_timeout)
+    tries = number(location.settings.proxy_next_upstream_tries)
+    limit = number(location.settings.proxy_next_upstream_timeout)
+    unlimited = tries == 0 and limit == 0
+    if count < 2 or not unlimited or "timeout" not in _next(location) or wait is None:  # noqa: PLR2004
+        return
+    yield _attempts_unlimited.finding(
+        f"a slow request is tried on every peer ({why}): up to {count} x {seconds(wait)} at {location.path}",
+        location.origin,
+        related=[(upstream.origin, f"upstream {upstream.name}")],
+        consequence=f"requests get 504 after up to {seconds(count * wait)}, and every peer does the same slow work at "
+        "once",
+        fix="Set `proxy_next_upstream error;`, or `proxy_next_upstream_tries 2;` with `proxy_next_upstream_timeout "
+        "5s;`.",
+    )
+
+
+@rule(
+    "R404",
+    "no-second-attempt",
+    Severity.WARNING,
+    "proxy_next_upstream off disables retries that are safe, so GET requests get 502, too",
     source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_next_upstream",
-    check=_r404,
+    per=Location,
+    once=_whose,
 )
-RULES = (R401, R402, R403, R404)
+def _no_second_attempt(location: Location, deployment: Deployment) -> Iterator[Finding]:
+    upstream = location.upstream
+    if upstream is None:
+        return
+    if _next(location) != ("off",):
+        return
+    count, why = _peers(deployment, upstream)
+    pooled = any(pooling(location, upstream, version).pools for version in location.config.versions)
+    if not pooled and count < 2:  # noqa: PLR2004
+        return
+    reason = why if count > 1 else "connections are reused"
+    yield _no_second_attempt.finding(
+        f"proxy_next_upstream is off at {location.path} although a retry could succeed ({reason})",
+        origin_of(location.settings.proxy_next_upstream, location.origin),
+        related=[(upstream.origin, f"upstream {upstream.name}")],
+        consequence="GET requests get 502, too, when a connection or a peer has just closed",
+        fix="Set `proxy_next_upstream error timeout;` with `proxy_next_upstream_tries 2;`. nginx does not retry a "
+        "POST that it has sent.",
+    )

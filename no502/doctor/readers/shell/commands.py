@@ -8,12 +8,18 @@ from dataclasses import dataclass, field, replace
 
 from no502.doctor.model import Origin
 from no502.doctor.readers.shell.expansion import OPEN
+from no502.doctor.readers.shell.makefile import recipes
 from no502.doctor.readers.shell.programs import OTHERS, Program, find_program
+from no502.doctor.readers.shell.pyproject import find_task
 from no502.doctor.readers.shell.trace import Ran, trace
 
 __all__ = ["Command", "Other", "Script", "Started", "follow", "follow_text"]
 
 _DEEPEST = 6
+_HANDS_ON = re.compile(
+    r"^[ \t]*+exec[ \t]++[\"']?\$[@*{]|\$\{?\w*(?:CLI|CMD|cli|cmd|command|COMMAND)\w*+\[@\]", re.MULTILINE
+)
+"""How a script runs the command that it is called with."""
 _LAST_REPLACES = {"bash", "busybox"}
 """Shells that replace themselves by the last command of ``-c``; dash, Debian's /bin/sh, does not (0.5.12, measured)."""
 
@@ -174,6 +180,10 @@ def _follow(argv: Sequence[str], way: _Way, found: Started) -> None:
         _text(program.words[0].replace(OPEN, "$"), arguments, below, found, inside=program.interpreter)
     elif program.kind == "python":
         _python(program, way, found)
+    elif program.kind == "make":
+        _make(program, way, found)
+    elif program.kind == "task":
+        _task(program, way, found)
     else:
         _script(program, way, found)
 
@@ -236,12 +246,50 @@ def _script(program: Program, way: _Way, found: Started) -> None:
         if script.python:
             found.servers += below.run(script, below.environment)
             return
-        _text(script.text, arguments, below, found, inside="", script=script.shown)
-        return
-    # One that is not among the files usually ends with exec "$@".
+        here = Started()
+        _text(script.text, arguments, below, here, inside="", script=script.shown)
+        found.add(here)
+        if here.servers or here.others or not _HANDS_ON.search(script.text):
+            return
+    # It takes its own options away in a loop, or is not among the files: one of that name ends with exec "$@".
     rest = arguments[arguments.index("--") + 1 :] if "--" in arguments else arguments
     if rest and re.search(r"(?:entrypoint|wait|start|run|init|launch|entry|boot)", word):
         _follow(rest, replace(way, likely=True, depth=way.depth + 1), found)
+
+
+def _make(program: Program, way: _Way, found: Started) -> None:
+    """Follow the recipes of a Makefile. make itself passes SIGTERM on to what it runs."""
+    words = list(program.words)
+    name, folder = "Makefile", way.directory
+    for option in ("-f", "-C"):
+        if option in words[:-1]:
+            at = words.index(option)
+            value = words[at + 1]
+            name, folder = (value, folder) if option == "-f" else (name, _joined(folder, value))
+            del words[at : at + 2]
+    makefile = way.find(name, folder) or (way.find("makefile", folder) if name == "Makefile" else None)
+    if makefile is None or makefile.shown in way.seen:
+        return
+    below = replace(way, directory=folder, seen=way.seen | {makefile.shown})
+    here = Started()
+    _text(recipes(makefile.text, tuple(words)), None, below, here, inside="", script=makefile.shown)
+    here.servers = [(replace(command, shell=way.shell), origin) for command, origin in here.servers]
+    found.add(here)
+
+
+def _task(program: Program, way: _Way, found: Started) -> None:
+    """Follow a script of pyproject.toml, which its runner starts without a shell in between."""
+    name = program.words[0]
+    project = way.find("pyproject.toml", way.directory)
+    if project is None or f"{project.shown}:{name}" in way.seen:
+        return
+    task = find_task(project.text, name)
+    if task is None:
+        return
+    below = replace(way, seen=way.seen | {f"{project.shown}:{name}"}, origin=Origin(file=project.shown, line=task.line))
+    here = Started()
+    _text(task.text, None, below, here, inside="")
+    found.add(here)
 
 
 def _python(program: Program, way: _Way, found: Started) -> None:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from no502.doctor.readers.shell.lexer import Part, Word
 
-__all__ = ["OPEN", "Values", "expand", "interpolate", "is_open"]
+__all__ = ["OPEN", "Values", "arithmetic", "expand", "interpolate", "is_open"]
 
 OPEN = "\ue000"
 """Stands for the dollar sign of a variable that something fills in and whose value is not among the files."""
@@ -18,6 +18,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?:(:?[-+?=])((?:[^{}]|\$\{[^{}]*\})*
 _BRACED = re.compile(r"\$\{(!?[A-Za-z_]\w*|[0-9@*#])(\[[@*]\])?(.*)\}$", re.DOTALL)
 _EVERY = re.compile(r"\$[@*]|\$\{[@*](?::[0-9]+)?\}")
 _FOUND_PROGRAM = re.compile(r"(?:\$\(|`)\s*(?:which|command\s+-v|type\s+-p)\s+[\"']?([\w./-]+)[\"']?\s*(?:\)|`)")
+_SUM = re.compile(r"\$\(\(([^()]++)\)\)")
 _LONGEST = 100_000
 
 
@@ -33,10 +34,18 @@ def expand(text: str, values: Mapping[str, str], depth: int = 0) -> str:
         if known is not None and (known or not operator.startswith(":")):
             return rest if "+" in operator else known
         if operator in {"-", ":-", "=", ":="}:
+            rest = _unquoted(rest)
             return expand(rest, values, depth + 1) if depth < 8 else rest  # noqa: PLR2004
         return found[0]
 
     return _VARIABLE.sub(value, text) if "$" in text else text
+
+
+def _unquoted(text: str) -> str:
+    """Return a default without the quotes around it, which the shell takes away."""
+    inside = text[1:-1]
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and text[0] not in inside
+    return inside if quoted else text
 
 
 def is_open(text: str) -> bool:
@@ -66,6 +75,25 @@ def interpolate(text: str, values: Mapping[str, str]) -> str:
         return OPEN + found[0][1:]
 
     return _COMPOSE.sub(value, text) if "$" in text else text
+
+
+def arithmetic(text: str, values: Mapping[str, str]) -> str:
+    """Return what ``$((...))`` of whole numbers, names and ``+ - * /`` gives; empty where it is not known."""
+    words = re.findall(r"\$?\{?[A-Za-z_]\w*\}?|\d+|[-+*/]", text)
+    if "".join(words) != re.sub(r"\s", "", text) or len(words) % 2 == 0:
+        return ""
+    terms = [values.get(word.strip("${}"), "") if not word.isdecimal() else word for word in words[::2]]
+    if not all(term.isdecimal() and len(term) < 10 for term in terms) or len(terms) > 8:  # noqa: PLR2004
+        return ""
+    sums, sign = [int(terms[0])], words[1::2]
+    for operation, term in zip(sign, map(int, terms[1:]), strict=True):
+        if operation in "*/":
+            if operation == "/" and term == 0:
+                return ""
+            sums[-1] = sums[-1] * term if operation == "*" else int(sums[-1] / term)
+        else:
+            sums.append(term if operation == "+" else -term)
+    return str(sum(sums))
 
 
 @dataclass
@@ -110,8 +138,9 @@ class Values:
     def _pieces(self, part: Part) -> tuple[list[str], bool]:
         """Return what an expansion gives, and whether it is a list."""
         if part.kind == "command":
-            program = _FOUND_PROGRAM.fullmatch(part.text)
-            return ([program[1]] if program else [part.text]), False
+            program, term = _FOUND_PROGRAM.fullmatch(part.text), _SUM.fullmatch(part.text)
+            value = program[1] if program else arithmetic(term[1], self.scalars) if term else ""
+            return [value or part.text], False
         if part.kind == "array":
             return [part.text], False
         if _EVERY.fullmatch(part.text):

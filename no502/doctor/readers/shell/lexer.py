@@ -35,7 +35,7 @@ _OPERATORS = (
     *("(", ")", "<", ">"),
 )
 _REDIRECTIONS = {"<<<", "<<-", "<<", ">>", "&>>", "&>", ">&", "<&", "<>", ">|", "<", ">"}
-_PLAIN = re.compile(r"[^\s\\'\"$`;&|<>()#]+|#")
+_PLAIN = re.compile(r"[^ \t\r\n\\'\"$`;&|<>()#]+|#")
 _QUOTED = re.compile(r"[^\"$`\\]+")
 _NAME = re.compile(r"[A-Za-z_]\w*|[0-9@*#?$!-]")
 _MOST_TOKENS = 100_000
@@ -111,7 +111,10 @@ class _Lexer:
                 self.place += len(operator)
                 self._operator(operator)
             else:
+                start = self.place
                 word = self._word()
+                if self.place == start:
+                    self.place += 1  # nothing that begins a word: never stand still
                 if word.parts:
                     self.found.append(Token("", word.line, word))
         self.found.append(Token("\n", self.line))

@@ -10,28 +10,30 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["OTHERS", "Program", "find_program"]
+__all__ = ["MANAGERS", "OTHERS", "Program", "find_program"]
 
 SERVERS = ("gunicorn", "uvicorn")
+MANAGERS = frozenset(
+    {
+        *("circusd", "honcho", "foreman", "overmind", "hivemind", "goreman", "chaussette"),
+        *("supervisord", "runsvdir", "s6-svscan", "s6-supervise", "procfile"),
+    }
+)
 OTHERS: Mapping[str, str] = {
     **dict.fromkeys(
-        ("hypercorn", "granian", "daphne", "uwsgi", "waitress", "bjoern", "cheroot", "meinheld"),
+        (
+            *("hypercorn", "granian", "daphne", "uwsgi", "waitress", "bjoern", "cheroot", "meinheld"),
+            *("robyn", "sanic", "unitd", "mod_wsgi-express", "passenger", "twistd", "socketify", "flask"),
+            *("puma", "unicorn", "thin", "rackup", "next", "pm2", "php-fpm", "tornado", "litestar"),
+        ),
         "an application server",
     ),
-    **dict.fromkeys(
-        ("robyn", "sanic", "unitd", "mod_wsgi-express", "passenger", "twistd", "socketify", "flask"),
-        "an application server",
-    ),
-    **dict.fromkeys(
-        ("puma", "unicorn", "thin", "rackup", "next", "pm2", "php-fpm", "tornado", "litestar"), "an application server"
-    ),
-    **dict.fromkeys(
-        ("circusd", "honcho", "foreman", "overmind", "hivemind", "goreman", "chaussette"), "a process manager"
-    ),
-    **dict.fromkeys(("supervisord", "runsvdir", "s6-svscan", "s6-supervise", "procfile"), "a process manager"),
+    **dict.fromkeys(sorted(MANAGERS), "a process manager"),
 }
 """Programs that serve applications, or start those that do, and that are not judged."""
 
+_SERVER_MODULES = {"gunicorn.app.wsgiapp", "gunicorn.__main__", "uvicorn.main", "uvicorn.__main__"}
+"""Modules of the servers that ``python -m`` can run."""
 _SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
 _PYTHON = re.compile(r"(?:python|pypy)(?:\d+(?:\.\d+)?)?t?$")
 _WRAPPERS = frozenset(
@@ -66,6 +68,8 @@ _WRAPPERS = frozenset(
         *(
             "rye",
             "pixi",
+            "poe",
+            "task",
             "doppler",
             "chamber",
             "aws-vault",
@@ -199,13 +203,19 @@ _NO_WRAPPERS = frozenset(
             "dpkg",
             "rpm",
             "conda-install",
-            "make",
             "tmux-send",
             "crontab",
             "ln",
         ),
     }
 )
+_TEXT_OPTIONS = {"-c", "--command", "--run", "--exec", "--cmd"}
+"""Options of unknown wrappers whose value is a command in one word."""
+_RUNNERS = {"pdm", "hatch", "rye", "pixi", "poetry", "uv"}
+_TASK_RUNNERS = {"poe", "task"}
+"""Programs that run what pyproject.toml calls a script or a task."""
+_NO_START = {"--version", "--help", "-h", "--check-config", "--print-config"}
+"""Options with which a server says something and ends."""
 _NO_RUN = {
     "install",
     "add",
@@ -253,7 +263,8 @@ class Program:
     words: tuple[str, ...] = ()
     """Its arguments; for a shell's text that text and its arguments."""
     kind: str = "server"
-    """``server``, ``other``, ``text`` (``sh -c TEXT``), ``script`` (a file that may start one), ``python``."""
+    """``server``, ``other``, ``text`` (``sh -c TEXT``), ``script`` (a file that may start one), ``python``,
+    ``make``, ``task`` (a script of pyproject.toml)."""
     likely: bool = False
     """An unknown word stands before it."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -287,10 +298,26 @@ def find_program(words: Sequence[str]) -> Program | None:
             if words[index + 1 : index + 2] and words[index + 1] in _NO_RUN:
                 return None
             execs = execs or name == "exec"
-            index = _behind(words, index + 1)
+            begin, index = index, _behind(words, index + 1)
+            if index >= len(words) and (task := _task(words[begin:])) is not None:
+                return _with(task, environment, likely=not sure, execs=execs)
             continue
         return _behind_unknown(words, index, environment)
     return None
+
+
+def _task(words: Sequence[str]) -> Program | None:
+    """Return what ``pdm run NAME`` and its like run: a script that pyproject.toml names."""
+    runner = _base(words[0])
+    rest = [word for word in words[1:] if not word.startswith("-")]
+    if runner in _RUNNERS and rest[:1] == ["run"]:
+        rest = rest[1:]
+    elif runner not in _TASK_RUNNERS:
+        return None
+    name = rest[0].rpartition(":")[2] if rest and runner == "hatch" else rest[0] if rest else ""
+    if name in SERVERS:  # hatch run ENVIRONMENT:PROGRAM
+        return _at((name, *words[words.index(rest[0]) + 1 :]), 0)
+    return Program(name="task", words=(name, *rest[1:]), kind="task") if name else None
 
 
 def _with(found: Program, environment: Mapping[str, str], *, likely: bool, execs: bool) -> Program:
@@ -340,19 +367,26 @@ def _at(words: Sequence[str], index: int) -> Program | None:  # noqa: PLR0911  o
         following = _base(rest[0]) if rest else ""
         if following in SERVERS and _evidence(rest[1:]):
             return _at(words, index + 1)  # a user of that name
-        return Program(name=name, words=rest)
+        return None if _ends(name, rest) else Program(name=name, words=rest)
     if name == "fastapi" and rest[:1] and rest[0] in {"run", "dev"}:
         return Program(name="uvicorn", words=_fastapi(rest))
     if _PYTHON.fullmatch(name):
         return _python(rest)
     if name in _SHELLS:
         return _shell(name, rest)
+    if name in {"make", "gmake"}:
+        return Program(name="make", words=rest, kind="make")
     plain = name.removesuffix("-serve")
     if plain in OTHERS:
         return Program(name=plain, words=rest, kind="other")
     if re.search(r"\.(?:sh|bash)$", name) or ("/" in words[index] and "entrypoint" in name):
         return Program(name="sh", words=(words[index], *rest), kind="script", interpreter="sh")
     return None
+
+
+def _ends(name: str, words: Sequence[str]) -> bool:
+    """Whether a server's options make it say something and end."""
+    return any(word in _NO_START or (name == "gunicorn" and word == "-v") for word in words)
 
 
 def _python(rest: Sequence[str]) -> Program | None:  # noqa: PLR0911  one line for each option
@@ -363,8 +397,9 @@ def _python(rest: Sequence[str]) -> Program | None:  # noqa: PLR0911  one line f
         if word == "-m" or (word.startswith("-m") and not word.startswith("--")):
             module = word[2:] or (rest[index + 1] if index + 1 < len(rest) else "")
             words = tuple(rest[index + (1 if word[2:] else 2) :])
-            if module in SERVERS:
-                return Program(name=module, words=words)
+            server = module.split(".")[0]
+            if module in SERVERS or module in _SERVER_MODULES:
+                return None if _ends(server, words) else Program(name=server, words=words)
             if module == "fastapi" and words[:1] in (("run",), ("dev",)):
                 return Program(name="uvicorn", words=_fastapi(words))
             top = module.split(".")[0]
@@ -416,7 +451,7 @@ def _behind_unknown(  # noqa: C901  one line for each kind of word
         word, before = words[index], words[index - 1]
         if before in _USER:
             continue
-        if word == "-c" and index + 1 < len(words) and re.search(r"\s", words[index + 1]):
+        if word in _TEXT_OPTIONS and index + 1 < len(words) and re.search(r"\s", words[index + 1]):
             return Program(
                 name="sh",
                 words=(words[index + 1],),
@@ -452,7 +487,8 @@ def _evidence(rest: Sequence[str]) -> bool:
 
 
 def _fastapi(words: Sequence[str]) -> tuple[str, ...]:
-    """Return uvicorn's arguments for what ``fastapi run`` says: it binds 0.0.0.0 and passes the same flags on."""
+    """Return uvicorn's arguments for what ``fastapi run`` or ``dev`` says: only the former binds 0.0.0.0."""
     given = list(words[1:])
-    host = [] if any(word.startswith("--host") for word in given) else ["--host", "0.0.0.0"]  # noqa: S104
+    plain = words[0] == "run" and not any(word.startswith("--host") for word in given)
+    host = ["--host", "0.0.0.0"] if plain else []  # noqa: S104
     return (*given, *host)
