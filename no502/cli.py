@@ -3,35 +3,59 @@
 Exit codes: 0 what was asked for is done, 1 it did not work out, 2 the command line is wrong.
 """
 
+import re
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from no502 import __version__
+from no502.adopt.command import adopt
 from no502.doctor.command import doctor
 from no502.errors import UserError
 from no502.lab.command import lab
 from no502.ladder.explain import explain
+from no502.near import did_you_mean
 from no502.new import new
 from no502.nginx.command import nginx_command
 from no502.serve.run import run
 
 __all__ = ["app", "main"]
 
+_NO_CHOICE = re.compile(r"'([^']*)' is not one of ('.*')")
+
+
+class _Group(TyperGroup):
+    """Names what was perhaps meant where a value is not one of an option's choices."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 newer typer has a click of its own
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if found := _NO_CHOICE.search(error.message):
+                error.message = error.message.removeprefix("Value error, ").rstrip(".")
+                error.message += did_you_mean(found[1], re.findall(r"'([^']+)'", found[2])) or "."
+            raise
+
+
 app = typer.Typer(
     name="no502",
+    cls=_Group,
     help="FastAPI behind nginx without dropping a request.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(new)
-app.command()(run)
-app.command()(explain)
-app.command()(lab)
-app.command("nginx")(nginx_command)
+# Short texts: the first lines of the functions are longer than the list of commands is wide.
+app.command(short_help="Create a FastAPI service with gunicorn and nginx.")(new)
+app.command(short_help="Serve an application with gunicorn behind nginx.")(run)
+app.command(short_help="Print a patch that fixes an existing project.")(adopt)
+app.command(short_help="Print the ladder in force here, with its formulas.")(explain)
+app.command(short_help="Reproduce the failures between nginx and gunicorn.")(lab)
+app.command("nginx", short_help="Write the nginx configuration that matches.")(nginx_command)
 app.add_typer(doctor, name="doctor", help="Find the 502 in a deployment's files before it happens.")
 
 

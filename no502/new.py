@@ -1,6 +1,5 @@
 """``no502 new``: scaffold a service from the packaged template."""
 
-import difflib
 import errno
 import json
 import logging
@@ -19,8 +18,12 @@ import typer
 
 from no502.data import data_path
 from no502.errors import USAGE, UserError
+from no502.near import closest, did_you_mean
 
 __all__ = ["new", "scaffold"]
+
+_CODE = re.compile(r"\{[{%#]")
+_NO_CODE = "must not contain {{, {% or {#, which cookiecutter would read as code"
 
 
 def _keys() -> str:
@@ -62,7 +65,7 @@ def _ask(given: Mapping[str, str]) -> dict[str, str]:
     """Ask the template's questions that have no answer yet, each until its answer is accepted."""
     template = data_path("template")
     questions = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
-    _check(given, questions)
+    _check(template, given, questions)
     prompts = questions["__prompts__"]
     answers = dict(given)
     names = [name for name in questions if not name.startswith("_") and name not in answers]
@@ -89,19 +92,27 @@ def _filled(default: str, answers: Mapping[str, str]) -> str:
 def _problem(template: Path, questions: Mapping[str, Any], answers: Mapping[str, str], name: str) -> str | None:
     """Return why one answer is refused, by the rules of the template's own hook; None: it is accepted."""
     choices = questions[name]
-    if isinstance(choices, list):
-        return None if answers[name] in choices else f"must be one of {', '.join(choices)}"
-    # The hook checks all answers at once: the others have their defaults here.
+    if isinstance(choices, list) and answers[name] not in choices:
+        return f"must be one of {', '.join(choices)}"
+    if _CODE.search(answers[name]):
+        return _NO_CODE
+    mine = [line for line in _refused(template, questions, answers) if line.startswith(f"{name}=")]
+    return mine[0].partition(": ")[2] if mine else None
+
+
+def _refused(template: Path, questions: Mapping[str, Any], answers: Mapping[str, str]) -> list[str]:
+    """Return what the template's own hook refuses, one line each; questions without an answer have their defaults."""
     defaults = {
-        key: value for key, value in questions.items() if not key.startswith("_") and not isinstance(value, list)
+        key: value[0] if isinstance(value, list) else value
+        for key, value in questions.items()
+        if not key.startswith("_")
     }
     complete = {**{key: _filled(value, defaults) for key, value in defaults.items()}, **answers}
     complete["__project_slug"] = _slug(complete["project_name"])
     source = (template / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8")
     code = source.replace('r"""{{ cookiecutter | tojson }}"""', repr(json.dumps(complete)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    mine = [line for line in done.stderr.splitlines() if line.startswith(f"{name}=")]
-    return mine[0].partition(": ")[2] if mine else None
+    return [line for line in done.stderr.splitlines() if re.match(r"\w+='", line)]
 
 
 def _slug(name: str) -> str:
@@ -132,7 +143,7 @@ def scaffold(destination: Path, answers: Mapping[str, str], *, no_input: bool = 
         UserError: Unknown or refused answers, or a place that cannot be written or is taken.
     """
     template = data_path("template")
-    _check(answers, json.loads((template / "cookiecutter.json").read_text(encoding="utf-8")))
+    _check(template, answers, json.loads((template / "cookiecutter.json").read_text(encoding="utf-8")))
     created = _make(destination)
     try:
         with tempfile.TemporaryDirectory(prefix=".no502-", dir=destination) as aside:
@@ -155,16 +166,20 @@ def _split(words: Sequence[str]) -> tuple[Path, dict[str, str]]:
     return Path(places[0] if places else "."), dict(pair.split("=", 1) for pair in pairs)
 
 
-def _check(answers: Mapping[str, str], questions: Mapping[str, Any]) -> None:
+def _check(template: Path, answers: Mapping[str, str], questions: Mapping[str, Any]) -> None:
     """Refuse answers that cookiecutter would ignore or refuse with a traceback; all problems at once."""
     public = [name for name in questions if not name.startswith("_")]
     problems = []
     for name, answer in answers.items():
         if name not in public:
-            near = difflib.get_close_matches(name, public, n=1, cutoff=0.0)[0]
+            near = closest(name, public, cutoff=0.0)
             problems.append(f"{name}: no such question; did you mean {near}? There are {', '.join(public)}")
         elif isinstance(questions[name], list) and answer not in questions[name]:
-            problems.append(f"{name}={answer}: must be one of {', '.join(questions[name])}")
+            near = did_you_mean(answer, questions[name])
+            problems.append(f"{name}={answer}: must be one of {', '.join(questions[name])}{near}")
+        elif _CODE.search(answer):
+            problems.append(f"{name}={answer}: {_NO_CODE}")
+    problems += _refused(template, questions, answers)
     if problems:
         raise UserError("\n".join(problems), USAGE)
 
@@ -199,6 +214,7 @@ def _generate(template: Path, aside: Path, answers: Mapping[str, str], *, no_inp
     from cookiecutter.config import get_user_config  # noqa: PLC0415
     from cookiecutter.exceptions import CookiecutterException, FailedHookException  # noqa: PLC0415
     from cookiecutter.main import cookiecutter  # noqa: PLC0415
+    from jinja2 import TemplateError  # noqa: PLC0415
 
     # The hook has told the user what is wrong by then; cookiecutter's own log line would only repeat that it did.
     logging.getLogger("cookiecutter").addHandler(logging.NullHandler())
@@ -207,13 +223,17 @@ def _generate(template: Path, aside: Path, answers: Mapping[str, str], *, no_inp
     before, tempfile.tempdir = tempfile.tempdir, str(aside)  # cookiecutter leaves the rendered hook in there
     try:
         project = cookiecutter(
-            str(template), no_input=no_input, extra_context=dict(answers), output_dir=str(aside), default_config=config
+            str(template),
+            no_input=no_input,
+            extra_context={**answers, "_next_steps": "no"},  # this command has its own
+            output_dir=str(aside),
+            default_config=config,
         )
     except FailedHookException:
         message = "nothing was created, see above"
         raise UserError(message) from None
-    except CookiecutterException as error:
-        message = f"the template cannot be rendered: {error}"
+    except (CookiecutterException, TemplateError) as error:
+        message = f"the template cannot be rendered: {str(error).partition(' Context: ')[0]}"
         raise UserError(message) from None
     finally:
         tempfile.tempdir = before

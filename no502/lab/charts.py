@@ -6,6 +6,7 @@ from collections import Counter
 from html import escape
 
 from no502.lab.scenario import Side
+from no502.svg import element, label
 
 __all__ = ["latency_chart", "requests_chart", "workers_chart"]
 
@@ -35,8 +36,8 @@ def requests_chart(side: Side, seconds: float) -> str:
             if count:
                 tall = max(2.0, count / highest * _BAR_HEIGHT)
                 base -= tall
-                place = f'x="{_LEFT + number * wide:.1f}" y="{base:.1f}" width="{wide * 0.9:.1f}" height="{tall:.1f}"'
-                shapes.append(f'<rect {place} style="fill: var({colour})"/>')
+                place = {"x": _LEFT + number * wide, "y": base, "width": wide * 0.9, "height": tall}
+                shapes.append(element("rect", **place, style=f"fill: var({colour})"))
     text = f"{len(side.events)} requests over {seconds:.1f} s, {side.failures} of them failed"
     return _svg(text, _BAR_HEIGHT + 22, [*shapes, _axis(seconds, _BAR_HEIGHT + 4), _label(14, f"{highest} at most")])
 
@@ -48,8 +49,8 @@ def latency_chart(side: Side) -> str:
     shapes = []
     for row, (name, value) in enumerate(values):
         wide, top = max(1.0, value / longest * (_PLOT - 60)), 4 + row * 18
-        shapes.append(f'<rect x="{_LEFT}" y="{top}" width="{wide:.1f}" height="12" style="fill: var(--worker)"/>')
-        shapes.append(f'<text x="{_LEFT + wide + 4:.1f}" y="{top + 10}">{_duration(value)}</text>')
+        shapes.append(element("rect", x=_LEFT, y=top, width=wide, height=12, style="fill: var(--worker)"))
+        shapes.append(label(_duration(value), x=_LEFT + wide + 4, y=top + 10))
         shapes.append(_label(top + 10, name))
     text = "latency: " + ", ".join(f"{name} {_duration(value)}" for name, value in values)
     return _svg(text, 60, shapes)
@@ -67,29 +68,29 @@ def workers_chart(side: Side, seconds: float) -> str:
         start, end = (min(max(0.0, at), seconds) for at in (begin, left.get(pid, seconds)))
         first, last = (_LEFT + at / seconds * _PLOT for at in (start, end))
         top = 6 + row * step
-        place = f'x1="{first:.1f}" y1="{top:.1f}" x2="{last:.1f}" y2="{top:.1f}"'
-        shapes.append(f'<line {place} style="stroke: var(--worker); stroke-width: {step * 0.6:.1f}"/>')
+        style = f"stroke: var(--worker); stroke-width: {step * 0.6:.1f}"
+        shapes.append(element("line", x1=first, y1=top, x2=last, y2=top, style=style))
     bottom = 6 + len(arrived) * step
     text = f"{len(arrived)} workers arrived, {len(left)} left"
     return _svg(text, bottom + 18, [*shapes, _axis(seconds, bottom), _label(14, "workers")])
 
 
 def _svg(text: str, height: float, shapes: list[str]) -> str:
-    head = f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img" aria-label="{escape(text)}">'
-    return head + f"<title>{escape(text)}</title>" + "".join(shapes) + "</svg>"
+    size = f"0 0 {_WIDTH} {height:.0f}"
+    return element("svg", element("title", escape(text)), *shapes, viewBox=size, role="img", aria_label=text)
 
 
 def _axis(seconds: float, top: float) -> str:
-    line = f'<line x1="{_LEFT}" y1="{top:.1f}" x2="{_LEFT + _PLOT}" y2="{top:.1f}" style="stroke: var(--line)"/>'
+    at, right = float(top), _LEFT + _PLOT
     return (
-        line
-        + f'<text x="{_LEFT}" y="{top + 14:.1f}">0 s</text>'
-        + (f'<text x="{_LEFT + _PLOT}" y="{top + 14:.1f}" text-anchor="end">{seconds:.1f} s</text>')
+        element("line", x1=_LEFT, y1=at, x2=right, y2=at, style="stroke: var(--line)")
+        + label("0 s", x=_LEFT, y=at + 14)
+        + label(f"{seconds:.1f} s", x=right, y=at + 14, text_anchor="end")
     )
 
 
 def _label(top: float, text: str) -> str:
-    return f'<text x="{_LEFT - 6}" y="{top:.1f}" text-anchor="end">{escape(text)}</text>'
+    return label(text, x=_LEFT - 6, y=float(top), text_anchor="end")
 
 
 def _duration(seconds: float) -> str:

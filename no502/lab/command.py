@@ -33,8 +33,9 @@ def lab(
     """
     scenarios = choose(names or [])
     if only_list:
+        names_width = max(len(scenario.name) for scenario in scenarios)
         for scenario in scenarios:
-            typer.echo(f"{scenario.name:20}{scenario.title}")
+            typer.echo(f"{scenario.name:{names_width}}  {scenario.title}")
         return
     if html is not None and not html.absolute().parent.is_dir():
         message = f"--html {html}: no directory {html.absolute().parent}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -75,8 +75,8 @@ class Scenario:
     """Why it happens, in a few sentences."""
     change: str
     """What no502 does differently."""
-    logged: str
-    """A regular expression for the log line that belongs to it; empty where nothing is logged."""
+    logged: Sequence[str]
+    """Ids of the messages (``no502.messages``) that belong to it; empty where nothing is logged."""
     wild: Callable[[Stage], Side]
     fixed: Callable[[Stage], Side]
     quiet: bool = False

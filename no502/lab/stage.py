@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,12 +18,14 @@ from dotenv import dotenv_values
 from no502.data import data_path
 from no502.errors import UserError
 from no502.lab.scenario import Event, Side, WorkerEvent
+from no502.ladder.settings import values_from
 from no502.nginx.render import render
 from no502.serve.children import Child
-from no502.serve.ports import choose_port
+from no502.serve.ports import free_port
 from no502.serve.proxy import foreground_command
+from no502.serve.waiting import NotInTimeError, wait_until
 
-__all__ = ["Stage", "stop"]
+__all__ = ["Stage"]
 
 _BOOT_SECONDS = 30.0
 _POLL_SECONDS = 0.02
@@ -98,15 +98,16 @@ class Stage:
         Raises:
             UserError: It did not answer in time.
         """
-        address = address or f"127.0.0.1:{choose_port(0)}"
+        address = address or f"127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "gunicorn", *arguments.split(), "--bind", address, "no502.lab.app:app"]
         child = self._start("gunicorn", command, {**self._environment(), **environment})
         self._wait_for(child, f"http://{address}/health/ready")
         return child, address
 
     def no502_gunicorn(self, *, address: str | None = None, **variables: str) -> tuple[Child, str]:
-        """Start gunicorn with this project's configuration and these variables."""
-        deadline = self._ladder(variables)["request_deadline"]
+        """Start gunicorn with this project's configuration and these variables; one worker, as in the wild."""
+        variables.setdefault("WEB_CONCURRENCY", "1")
+        deadline = _ladder(variables)["request_deadline"]
         return self.gunicorn("-c python:gunicorn_conf", address=address, LAB_DEADLINE=deadline, **variables)
 
     def wild_nginx(self, *, upstream: str, location: str = "") -> str:
@@ -119,7 +120,7 @@ class Stage:
         Returns:
             Its URL.
         """
-        port = choose_port(0)
+        port = free_port()
         tree = self.directory / "wild"
         tree.mkdir()
         (tree / "nginx.conf").write_text(_WILD_NGINX.format(upstream=upstream, location=location, port=port))
@@ -127,9 +128,9 @@ class Stage:
 
     def no502_nginx(self, upstream: str, **variables: str) -> str:
         """Start nginx with this project's configuration before ``upstream``, and return its URL."""
-        port = choose_port(0)
+        port = free_port()
         tree = self.directory / "no502"
-        ladder = self._ladder(variables)
+        ladder = _ladder(variables)
         examples = {name: value for name, value in dotenv_values(data_path("nginx") / "example.env").items() if value}
         own = {
             "NGINX_LISTEN": f"127.0.0.1:{port}",
@@ -144,11 +145,6 @@ class Stage:
         nginx = {name: value for name, value in variables.items() if name.startswith("NGINX_")}
         render(tree, {**examples, **own, **nginx}, nginx_version=self.release, standalone=True)
         return self._nginx(tree, port)
-
-    @staticmethod
-    def free_port() -> int:
-        """Return an unused port."""
-        return choose_port(0)
 
     def side(self, setup: str, events: list[Event]) -> Side:
         """Return what happened on this stage.
@@ -166,18 +162,6 @@ class Stage:
         imports = os.pathsep.join(entry for entry in sys.path if entry)
         return {**kept, "LAB_WORKERS": str(self._workers_file), "PYTHONUNBUFFERED": "1", "PYTHONPATH": imports}
 
-    def _ladder(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return the rungs by name, computed from these variables alone."""
-        command = [sys.executable, "-m", "no502", "explain", "--format", "json"]
-        environment = {**self._environment(), **variables}
-        done = subprocess.run(
-            command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-        if done.returncode != 0:
-            message = f"lab: no ladder from {dict(variables)}: {done.stderr.strip()}"
-            raise UserError(message)
-        return {rung["name"]: str(rung["value"]) for rung in json.loads(done.stdout)["rungs"]}
-
     def _nginx(self, tree: Path, port: int) -> str:
         child = self._start("nginx", foreground_command(self._binary, tree), None)
         url = f"http://127.0.0.1:{port}"
@@ -190,14 +174,18 @@ class Stage:
         return child
 
     def _wait_for(self, child: Child, url: str) -> None:
-        deadline = time.monotonic() + _BOOT_SECONDS
         with httpx.Client(trust_env=False, timeout=_BOOT_SECONDS) as client:
-            while child.exit_code is None and time.monotonic() < deadline:
+
+            def answers() -> bool:
                 try:
                     client.get(url)
                 except httpx.HTTPError:
-                    time.sleep(_POLL_SECONDS)
-                else:
+                    return False
+                return True
+
+            with suppress(NotInTimeError):
+                wait_until(lambda: child.exit_code is not None or answers(), seconds=_BOOT_SECONDS)
+                if child.exit_code is None:
                     return
         message = f"lab: {child.name} does not answer at {url}; its last lines:\n" + "\n".join(child.lines()[-20:])
         raise UserError(message)
@@ -231,10 +219,15 @@ class Stage:
         return lines
 
 
-def stop(child: Child, seconds: float = 20.0) -> None:
-    """Stop a server as its operator would: SIGTERM, and wait."""
-    child.signal(signal.SIGTERM)
-    child.ended_within(seconds)
+def _ladder(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the rungs by name, computed from these variables alone."""
+    from gunicorn_conf import LadderError  # noqa: PLC0415  it computes when it is imported
+
+    try:
+        return {name: str(value) for name, value in values_from(variables).items()}
+    except LadderError as error:
+        message = f"lab: no ladder from {dict(variables)}: {'; '.join(error.problems)}"
+        raise UserError(message) from None
 
 
 def _foreign(name: str) -> bool:

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from no502.doctor.logs.findings import classify
+from no502.doctor.logs.parse import parse
 from no502.lab.scenario import Result, Side
 
-__all__ = ["log_lines", "to_data", "to_text", "verdict"]
+__all__ = ["log_lines", "message_of", "to_data", "to_text", "verdict"]
 
 _WIDTH = 100
 _LOG_LINES = 3
@@ -20,7 +22,8 @@ def verdict(results: Sequence[Result]) -> str:
     """Return the one line that sums it up."""
     seen = sum(result.reproduced for result in results)
     gone = sum(result.removed for result in results)
-    return f"{len(results)} scenarios: {seen} failures seen in the wild, {gone} gone with no502"
+    scenarios = "1 scenario" if len(results) == 1 else f"{len(results)} scenarios"
+    return f"{scenarios}: {seen} failure{'s' * (seen != 1)} seen in the wild, {gone} gone with no502"
 
 
 def to_text(result: Result) -> str:
@@ -62,6 +65,7 @@ def _side(result: Result, side: Side) -> dict[str, Any]:
     }
 
 
+_NGINX = re.compile(r"nginx: \[(\w+)\] (.+)")
 _PARTS = {"p50": 0.5, "p99": 0.99, "slowest": 1.0}
 
 
@@ -72,10 +76,22 @@ def _outcomes(side: Side) -> str:
 
 def log_lines(result: Result, side: Side) -> list[str]:
     """Return the most frequent lines that belong to the scenario, each with its count."""
-    pattern = result.scenario.logged
     lines = [re.sub(r"\bpid:\d+|\bworker \d+", lambda found: re.sub(r"\d+", "N", found[0]), line) for line in side.log]
-    counts = Counter(line for line in lines if pattern and re.search(pattern, line))
+    counts = Counter(line for line in lines if message_of(line) in result.scenario.logged)
     return [f"{count} x {line}" for line, count in counts.most_common(_LOG_LINES)]
+
+
+def message_of(line: str) -> str:
+    """Return the id of the message of the catalogue that a line of a side's log is; empty where it is none.
+
+    Args:
+        line: Such as ``nginx: [error] no live upstreams while connecting to upstream``.
+    """
+    nginx = _NGINX.fullmatch(line)
+    raw = f"2026/01/01 00:00:00 [{nginx[1]}] 1#1: *1 {nginx[2]}" if nginx else line.removeprefix("gunicorn: ")
+    parsed = parse(raw.encode())
+    message = classify(parsed) if parsed is not None else None
+    return message.id if message is not None else ""
 
 
 def _wrapped(label: str, text: str) -> list[str]:

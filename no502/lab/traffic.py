@@ -1,6 +1,6 @@
 """The clients of the lab: single requests, bursts, and load in the background.
 
-Threads and the standard library's HTTP client: it neither repeats a request nor hides how a connection ended.
+Threads and the standard library's HTTP client: it neither retries a request nor hides how a connection ended.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``make demo`` without make: the script that it runs."""
 
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.browser import Tab
 from tests.support.commands import ROOT, processes_in
+from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running
 
@@ -30,10 +32,8 @@ def test_check_scaffolds_and_serves(home: Path, environment: dict[str, str]) -> 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stop_reaches_the_servers(number: signal.Signals, home: Path, environment: dict[str, str]) -> None:
     """Ctrl-C (to the whole process group) and SIGTERM (to the script alone) end the servers too."""
-    setsid = shutil.which("setsid")
-    assert setsid is not None
     port = free_port()
-    with Running([setsid, *DEMO, "--port", str(port)], env=environment) as running:
+    with Running([*DEMO, "--port", str(port)], env=environment) as running:
         running.wait_for_output("ready at", seconds=60)
         assert httpx.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).status_code == 200
         if number == signal.SIGINT:
@@ -42,4 +42,30 @@ def test_stop_reaches_the_servers(number: signal.Signals, home: Path, environmen
             os.kill(running.pid, number)
         assert running.wait(20) == 0
     assert processes_in(home) == {}
+    assert list((home / "tmp").iterdir()) == []
+
+
+_PRESS = 'document.getElementById("reload").click();'
+_SHOWN = 'return document.getElementById("out").textContent;'
+
+
+def test_the_button_replaces_the_workers_and_loses_nothing(
+    home: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Pressed in a browser, it ends with new workers, many requests, and none lost."""
+    port = free_port()
+    with Running([*DEMO, "--port", str(port)], env={**environment, "WEB_CONCURRENCY": "2"}) as running:
+        running.wait_for_output("ready at", seconds=60)
+        with Tab(f"http://127.0.0.1:{port}/", profile=tmp_path / "chromium") as tab:
+            tab.run(_PRESS)
+            wait_until(lambda: tab.run(_SHOWN).startswith("Done."), what="the end of the reload", seconds=60)
+            said = tab.run(_SHOWN)
+        running.terminate()
+        assert running.wait(20) == 0
+    found = re.fullmatch(r"Done\. Requests: (\d+)\. Lost: (\d+)\. Workers that answered: (\d+)\.", said)
+    assert found, said
+    requests, lost, workers = map(int, found.groups())
+    assert lost == 0, running.output()
+    assert requests > 100
+    assert workers > 2, "no new worker has answered"
     assert list((home / "tmp").iterdir()) == []

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gunicorn_conf import compute
+from no502.ladder.picture import draw
 from no502.ladder.proxies import Proxy
 from no502.ladder.rungs import RUNGS
 from tests.support.commands import ROOT, no502
@@ -38,17 +40,25 @@ def test_text_has_every_rung_with_value_and_reason(tmp_path: Path, environment: 
     assert done.returncode == 0
     assert done.stderr == ""
     assert (
-        "timeout T                           120 s   = P * 2 // 3\n    enforced by gunicorn's arbiter\n" in done.stdout
+        "timeout T                            120 s   = P * 2 // 3\n    enforced by gunicorn's arbiter\n" in done.stdout
     )
-    assert "front_read_timeout L                unset   input FRONT_READ_TIMEOUT\n" in done.stdout
-    assert "workers                                 1   set by WEB_CONCURRENCY, not min(512, cpus)\n" in done.stdout
+    assert "front_read_timeout L                 unset   input FRONT_READ_TIMEOUT\n" in done.stdout
+    assert "workers                                  1   set by WEB_CONCURRENCY, not min(512, cpus)\n" in done.stdout
     assert [rung.name for rung in RUNGS if rung.source not in done.stdout or f"{rung.name} " not in done.stdout] == []
+
+
+def test_columns_are_as_wide_as_what_is_in_them(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Every value ends in the same column, with the longest name and a large value too."""
+    done = no502("explain", cwd=tmp_path, env={**environment, "GUNICORN_MAX_LIFETIME": "86400"})
+    heads = [line for line in done.stdout.splitlines() if re.match(r"[a-z_]+ .*   (?:=|input|set by) ", line)]
+    assert len(heads) == len(RUNGS)
+    assert len({re.search(r"   (?:=|input|set by) ", line).start() for line in heads}) == 1  # type: ignore[union-attr]
 
 
 def test_text_says_what_is_overridden(tmp_path: Path, environment: dict[str, str]) -> None:
     """An overridden rung shows the variable that set it and the formula that no longer counts."""
     done = no502("explain", cwd=tmp_path, env={**environment, "GUNICORN_KEEPALIVE": "33"})
-    assert "keepalive B                          33 s   set by GUNICORN_KEEPALIVE, not U + 15\n" in done.stdout
+    assert "keepalive B                           33 s   set by GUNICORN_KEEPALIVE, not U + 15\n" in done.stdout
 
 
 def test_json_has_every_rung(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -124,6 +134,23 @@ def test_uvicorn_without_recycling_has_no_limit(tmp_path: Path, environment: dic
     assert [flag for flag in flags if "limit" in flag] == []
 
 
+def test_uvicorn_gets_no_limit_that_loses_requests(tmp_path: Path, environment: dict[str, str]) -> None:
+    """The default of max_requests is made for a worker that hands over: uvicorn's limit flags are left out."""
+    printed = no502("explain", "--server", "uvicorn", cwd=tmp_path, env=environment).stdout
+    assert "--limit" not in printed.partition("\n# ")[0]
+    assert "145 of 24,000" in printed
+
+
+def test_uvicorns_limit_that_was_asked_for_says_what_it_costs(tmp_path: Path, environment: dict[str, str]) -> None:
+    """With GUNICORN_MAX_REQUESTS set explicitly both flags are printed, with the measured loss."""
+    asked = {**environment, "GUNICORN_MAX_REQUESTS": "1000"}
+    printed = no502("explain", "--server", "uvicorn", cwd=tmp_path, env=asked).stdout
+    command, _, notes = printed.partition("\n# ")
+    assert "--limit-max-requests 1000 " in command
+    assert "--limit-max-requests-jitter" in command
+    assert "145 of 24,000 POSTs lost" in notes
+
+
 def test_uvicorn_has_no_picture(tmp_path: Path, environment: dict[str, str]) -> None:
     """A format that uvicorn's flags do not have is refused as a wrong command line."""
     done = no502("explain", "--server", "uvicorn", "--format", "svg", cwd=tmp_path, env=environment)
@@ -149,6 +176,16 @@ def test_picture_is_the_one_checked_in(tmp_path: Path, environment: dict[str, st
     done = no502("explain", "--format", "svg", cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (ROOT / "docs" / "ladder.svg").read_text(encoding="utf-8")
+
+
+def test_portrait_picture_is_what_the_code_draws() -> None:
+    """docs/ladder-portrait.svg is up to date, and its texts stay inside its 390 pixels."""
+    portrait = (ROOT / "docs" / "ladder-portrait.svg").read_text(encoding="utf-8")
+    assert portrait == draw(compute({}), portrait=True)
+    assert 'viewBox="0 0 390 ' in portrait
+    formulas = re.findall(r'class="formula"[^>]*>([^<]*)<', portrait)
+    assert formulas
+    assert max(map(len, formulas)) * 7 < 390
 
 
 def test_picture_is_self_contained(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -3,12 +3,16 @@
 import json
 import os
 import pty
+import select
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.commands import NO502, ROOT, no502
+
+CTRL_C = b"\x03"
 
 QUESTIONS = [
     name
@@ -82,15 +86,51 @@ def test_bad_values_are_named_and_nothing_is_left(work: Path, environment: dict[
     """Values that the template refuses are named one line each, and not even DEST is left behind."""
     bad = ["proxy_read_timeout=5", "domain=https://example.com"]
     done = no502("new", "services", "--no-input", *bad, cwd=work, env=environment)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == (
-        "domain='https://example.com': must be a host name in lower case such as api.example.com: "
+        "no502: domain='https://example.com': must be a host name in lower case such as api.example.com: "
         "no scheme, port, path or wildcard\n"
         "proxy_read_timeout='5': must be whole seconds from 10 to 86400\n"
-        "no502: nothing was created, see above\n"
     )
     assert everything(work) == []
+
+
+@pytest.mark.parametrize("text", ["a {{ x }}", "a {% x", "a {# x", "{{ cookiecutter }}"])
+def test_code_in_an_answer_is_refused(work: Path, environment: dict[str, str], text: str) -> None:
+    """What cookiecutter would run as a template ends in one line, without its context or a traceback."""
+    done = no502("new", "--no-input", f"description={text}", cwd=work, env=environment)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"no502: description={text}: must not contain {{{{, {{% or {{#, which cookiecutter would read as code\n"
+    )
+    assert everything(work) == []
+
+
+def test_braces_that_are_no_code_are_kept(work: Path, environment: dict[str, str]) -> None:
+    """A single brace and a percent sign are text."""
+    done = no502("new", "--no-input", "description=100 % {of} it }}", cwd=work, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "100 % {of} it }}" in (work / "my-service" / "README.md").read_text(encoding="utf-8")
+
+
+def test_code_in_the_users_own_defaults_shows_no_context(work: Path, home: Path, environment: dict[str, str]) -> None:
+    """The same in cookiecutter's own configuration file: one line."""
+    (home / ".cookiecutterrc").write_text("default_context:\n  description: 'a {{ x }}'\n", encoding="utf-8")
+    done = no502("new", "--no-input", cwd=work, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("no502: the template cannot be rendered: ")
+    assert "Context" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "end"), [("postgres", "; did you mean postgresql?"), ("x", "must be one of none, postgresql")]
+)
+def test_a_wrong_choice_names_what_is_close(work: Path, environment: dict[str, str], answer: str, end: str) -> None:
+    """What an answer contains or resembles is offered; nothing where nothing is near."""
+    done = no502("new", "--no-input", f"database={answer}", cwd=work, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"{end}\n")
 
 
 def test_unknown_questions_are_refused(work: Path, environment: dict[str, str]) -> None:
@@ -133,8 +173,8 @@ def test_nothing_is_asked_without_a_terminal(work: Path, environment: dict[str, 
     assert done.stderr == "no502: standard input is not a terminal, so nothing can be asked: add --no-input\n"
 
 
-def on_a_terminal(typed: bytes, work: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Run ``no502 new`` on a pseudo-terminal, type, and return the exit code and everything shown."""
+def on_a_terminal(typed: bytes, work: Path, environment: dict[str, str], *, after: bytes = b"") -> tuple[int, str]:
+    """Run ``no502 new`` on a pseudo-terminal, type once ``after`` is shown; return the exit code and all output."""
     controller, terminal = pty.openpty()
     with subprocess.Popen(
         [*NO502, "new"],
@@ -147,14 +187,25 @@ def on_a_terminal(typed: bytes, work: Path, environment: dict[str, str]) -> tupl
         preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # noqa: PLW1509  its controlling terminal
     ) as process:
         os.close(terminal)
-        os.write(controller, typed)
         shown = b""
+        while after not in shown and select.select([controller], [], [], 60)[0]:
+            shown += os.read(controller, 65536)
+        os.write(controller, typed)
+        deadline = time.monotonic() + 60
         try:
-            while chunk := os.read(controller, 65536):
-                shown += chunk
+            while time.monotonic() < deadline:
+                if select.select([controller], [], [], 5)[0]:
+                    shown += os.read(controller, 65536)
+                elif typed == CTRL_C:
+                    os.write(controller, typed)  # the first came after the prompt, and before Python waited for a line
         except OSError:
             pass  # EIO: the last process on the terminal has gone
-        process.wait(30)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:  # it asks for more than was typed
+            process.kill()
+            message = f"still asks: {shown.decode()[-300:]}"
+            raise AssertionError(message) from None
     os.close(controller)
     return process.returncode, shown.decode()
 
@@ -170,7 +221,8 @@ def test_questions_are_asked_on_a_terminal(work: Path, environment: dict[str, st
 
 def test_a_bad_answer_is_told_at_once(work: Path, environment: dict[str, str]) -> None:
     """Each answer is checked when it is given; the end says how to do the same without questions."""
-    typed = b"Typed Name\n\n\n3.10\n3.13\nhttp://x\napi.example.org\nsoon\n60\nmysql\nnone\n\n"
+    typed = b"Typed Name\n\n\n3.10\n3.13\nhttp://x\napi.example.org\nsoon\n60\nmysql\nnone\n"
+    typed += b"\n" * (len(QUESTIONS) - 7)  # the rest: their defaults
     code, shown = on_a_terminal(typed, work, environment)
     assert code == 0, shown
     for message in (
@@ -185,6 +237,15 @@ def test_a_bad_answer_is_told_at_once(work: Path, environment: dict[str, str]) -
     assert "next: cd typed-name && make dev" in shown
 
 
+def test_an_answer_that_does_not_go_with_another_is_told_at_once(work: Path, environment: dict[str, str]) -> None:
+    """A certificate that certbot renews is refused for a swarm when it is chosen, and asked for again."""
+    typed = b"Typed Name\n" + b"\n" * 6 + b"swarm\nacme\nfiles\n" + b"\n" * (len(QUESTIONS) - 9)
+    code, shown = on_a_terminal(typed, work, environment)
+    assert code == 0, shown
+    assert "must be none or files with deploy=swarm" in shown
+    assert "deploy=swarm tls=files" in shown
+
+
 def test_the_help_lists_the_questions(work: Path, environment: dict[str, str]) -> None:
     """Every KEY is in --help."""
     shown = " ".join(no502("new", "--help", cwd=work, env=environment).stdout.split())
@@ -193,7 +254,7 @@ def test_the_help_lists_the_questions(work: Path, environment: dict[str, str]) -
 
 def test_interrupted_questions_leave_nothing(work: Path, environment: dict[str, str]) -> None:
     """Ctrl-C at a question ends the command and leaves nothing behind."""
-    code, shown = on_a_terminal(b"\x03", work, environment)
+    code, shown = on_a_terminal(CTRL_C, work, environment, after=b"[1/")
     assert code != 0
     assert "Traceback" not in shown
     assert everything(work) == []

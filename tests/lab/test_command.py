@@ -35,7 +35,7 @@ def test_lab_ignores_settings_made_for_other_servers(tmp_path: Path) -> None:
     environment = clean_environment(tmp_path, GUNICORN_TIMEOUT="1", WEB_CONCURRENCY="3")
     done = no502("lab", "websocket", cwd=tmp_path, env=environment, seconds=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 scenarios: 1 failures seen in the wild, 1 gone with no502 (gunicorn " in done.stdout
+    assert "1 scenario: 1 failure seen in the wild, 1 gone with no502 (gunicorn " in done.stdout
 
 
 def test_list_names_every_scenario(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from no502.lab.html import to_html
 from no502.lab.play import choose
 from no502.lab.scenario import Event, Result, Side, WorkerEvent
 from no502.lab.scenarios import SCENARIOS
-from no502.lab.text import to_data, to_text, verdict
+from no502.lab.text import message_of, to_data, to_text, verdict
+from no502.messages import by_name
 
 _LINE = "nginx: [error] upstream sent too big header while reading response header from upstream"
 
@@ -34,7 +35,7 @@ def test_failure_seen_and_gone() -> None:
     result = _result()
     assert result.reproduced is True
     assert result.removed is True
-    assert verdict([result]) == "1 scenarios: 1 failures seen in the wild, 1 gone with no502"
+    assert verdict([result]) == "1 scenario: 1 failure seen in the wild, 1 gone with no502"
 
 
 def test_failure_that_did_not_show_is_said() -> None:
@@ -104,4 +105,20 @@ def test_every_scenario_explains_itself() -> None:
     for scenario in SCENARIOS:
         assert scenario.cause
         assert scenario.change
-        re.compile(scenario.logged)
+        for message in map(by_name, scenario.logged):
+            assert message is not None
+            assert scenario.name in message.scenarios
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (_LINE, "L918"),
+        ("gunicorn: WORKER TIMEOUT (pid:N)", "L951"),
+        ("gunicorn: a line of the application", ""),
+        ("nginx: [notice] start worker process", ""),
+    ],
+)
+def test_the_catalogue_recognises_the_labs_lines(line: str, message: str) -> None:
+    """A line of either server is the message that the catalogue has; any other is none."""
+    assert message_of(line) == message

@@ -30,8 +30,9 @@ SCENARIO = Scenario(
     title="upstream sent too big header",
     cause="Cookies, tokens and a Content-Security-Policy make a response head of more than proxy_buffer_size, one "
     "memory page by default.",
-    change="Buffers that fit real heads, with the busy size that nginx then insists on.",
-    logged=r"too big header",
+    change="proxy_buffer_size and proxy_buffers fit real response heads, and proxy_busy_buffers_size fits "
+    "proxy_buffers, or nginx refuses to start.",
+    logged=("L918",),
     wild=_wild,
     fixed=_fixed,
     quiet=True,

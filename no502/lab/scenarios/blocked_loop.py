@@ -41,12 +41,13 @@ def _play(stage: Stage, url: str, setup: str) -> Side:
 SCENARIO = Scenario(
     name="blocked-loop",
     title="A blocked event loop",
-    cause="A worker whose event loop is blocked sends no heartbeat. When timeout is much shorter than what nginx "
-    "would wait, gunicorn kills it although a client is still there, and every other request in flight dies with it.",
-    change="timeout is computed from what nginx waits (two thirds of it) and the heartbeat comes every second, so "
-    "nearly all of it may be used. Beyond it the worker is killed with no502 too: its stack is printed, and the cure "
-    "is not to block.",
-    logged=r"prematurely closed connection|recv\(\) failed \(104",
+    cause="A worker whose event loop is blocked sends no heartbeat. If timeout is much shorter than nginx's "
+    "proxy_read_timeout, gunicorn kills the worker while the client still waits, and all its other in-flight "
+    "requests fail.",
+    change="timeout is two thirds of nginx's proxy_read_timeout, and the worker sends a heartbeat every second, so a "
+    "stall can use nearly all of it. A longer stall kills the worker with no502, too: its stack is printed. Do "
+    "not block the event loop.",
+    logged=("L911",),
     wild=_wild,
     fixed=_fixed,
     quiet=True,

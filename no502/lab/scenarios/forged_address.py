@@ -42,11 +42,11 @@ def _play(stage: Stage, url: str) -> list[Event]:
 SCENARIO = Scenario(
     name="forged-address",
     title="A client address that the client chose",
-    cause="nginx appends to the X-Forwarded-For that the client sent, and a worker that trusts everybody takes the "
-    "first entry: rate limits, audit logs and redirects believe it.",
-    change="At the edge the forwarded headers are replaced by what nginx itself saw; behind a trusted proxy real_ip "
-    "decides, with a list of networks.",
-    logged="",
+    cause="nginx appends to the X-Forwarded-For that the client sent, and a worker that trusts every address takes "
+    "the first entry: rate limits, audit logs and redirects use it.",
+    change="At the edge nginx replaces the forwarded headers with the address that it saw itself; behind a trusted "
+    "proxy, real_ip takes the address from a list of trusted networks.",
+    logged=(),
     wild=_wild,
     fixed=_fixed,
     quiet=True,

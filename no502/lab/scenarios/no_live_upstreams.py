@@ -4,8 +4,9 @@ import time
 
 from no502.lab.dns import NameServer
 from no502.lab.scenario import Scenario, Side
-from no502.lab.stage import Stage, stop
+from no502.lab.stage import Stage
 from no502.lab.traffic import Load
+from no502.serve.ports import free_port
 
 __all__ = ["SCENARIO"]
 
@@ -17,13 +18,13 @@ _AFTER = 3.0
 
 def _wild(stage: Stage) -> Side:
     flags = "-w 1 -k uvicorn_worker.UvicornWorker"
-    first, address = stage.gunicorn(flags, address=f"{_HOSTS[0]}:{stage.free_port()}")
-    second, other = stage.gunicorn(flags, address=f"{_HOSTS[1]}:{stage.free_port()}")
+    first, address = stage.gunicorn(flags, address=f"{_HOSTS[0]}:{free_port()}")
+    second, other = stage.gunicorn(flags, address=f"{_HOSTS[1]}:{free_port()}")
     url = stage.wild_nginx(upstream=f"server {address}; server {other};")
     with Load(url, rate=_RATE, connections=10, began=stage.began, method="GET") as load:
         time.sleep(1.0)
-        stop(first)
-        stop(second)
+        first.stop()
+        second.stop()
         time.sleep(0.5)
         stage.gunicorn(flags, address=address)
         stage.gunicorn(flags, address=other)
@@ -33,15 +34,15 @@ def _wild(stage: Stage) -> Side:
 
 
 def _fixed(stage: Stage) -> Side:
-    port = stage.free_port()
+    port = free_port()
     first, address = stage.no502_gunicorn(**_QUICK, address=f"{_HOSTS[0]}:{port}")
     second, other = stage.no502_gunicorn(**_QUICK, address=f"{_HOSTS[1]}:{port}")
     with NameServer(*_HOSTS) as names:
         url = stage.no502_nginx(f"app.lab:{port}", NGINX_RESOLVER=names.address, **_QUICK)
         with Load(url, rate=_RATE, connections=10, began=stage.began, method="GET") as load:
             time.sleep(1.0)
-            stop(first)
-            stop(second)
+            first.stop()
+            second.stop()
             time.sleep(0.5)
             stage.no502_gunicorn(**_QUICK, address=address)
             stage.no502_gunicorn(**_QUICK, address=other)
@@ -59,10 +60,12 @@ def _from(stage: Stage, load: Load, back: float, setup: str) -> Side:
 SCENARIO = Scenario(
     name="no-live-upstreams",
     title="no live upstreams: healthy again, and still 502",
-    cause="With two or more servers one failure takes a server out for fail_timeout, 10 s by default. When both failed "
-    "once, nginx asks neither and answers 502 to everything, although both are back.",
-    change="fail_timeout=1s where a name may have several addresses, fail_timeout=0 where there is only one server.",
-    logged=r"no live upstreams",
+    cause="With two or more servers, nginx marks a server as unavailable for fail_timeout (10 s by default) after one "
+    "failure. After both have failed once, nginx tries neither and answers 502 to every request, although both "
+    "are back.",
+    change="Every server line has max_fails=1 fail_timeout=1s: nginx skips a failed server for one second instead of "
+    "ten. With one server nginx ignores both.",
+    logged=("L908",),
     wild=_wild,
     fixed=_fixed,
     quiet=True,

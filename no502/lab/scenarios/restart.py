@@ -4,7 +4,7 @@ import signal
 import time
 
 from no502.lab.scenario import Scenario, Side
-from no502.lab.stage import Stage, stop
+from no502.lab.stage import Stage
 from no502.lab.traffic import Load
 
 __all__ = ["SCENARIO"]
@@ -18,7 +18,7 @@ def _wild(stage: Stage) -> Side:
     url = stage.wild_nginx(upstream=f"server {address};")
     with Load(url, rate=_RATE, connections=20, began=stage.began) as load:
         time.sleep(_SETTLE)
-        stop(server)
+        server.stop()
         stage.gunicorn(flags, address=address)
         time.sleep(_SETTLE)
     return stage.side(f"gunicorn {flags}: SIGTERM, then started again; {_RATE:.0f} POST/s", load.events)
@@ -37,11 +37,11 @@ def _fixed(stage: Stage) -> Side:
 SCENARIO = Scenario(
     name="restart",
     title="Backend down: a restart of the only instance",
-    cause="Between the end of the old process and the listen() of the new one nothing is listening on the port: the "
-    "kernel refuses, and nginx has no other server to turn to.",
-    change="The same deploy by SIGHUP (or with a socket that systemd holds, or start-first in Compose): the listening "
-    "socket never goes away. A full stop of the only instance loses requests with no502 too.",
-    logged=r"connect\(\) failed \(111",
+    cause="Nothing is listening on the port between the exit of the old process and the listen() of the new one: the "
+    "kernel refuses connections, and nginx has no other server to try.",
+    change="The deploy sends SIGHUP (or uses systemd socket activation, or start-first in Compose), so the listening "
+    "socket stays open. A full stop of the only instance loses requests with no502, too.",
+    logged=("L901",),
     wild=_wild,
     fixed=_fixed,
     quiet=True,

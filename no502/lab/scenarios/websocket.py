@@ -43,11 +43,11 @@ def _talk(stage: Stage, url: str) -> Event:
 SCENARIO = Scenario(
     name="websocket",
     title="WebSockets answered with 404",
-    cause="Upgrade and Connection belong to one hop, so nginx does not pass them on by itself: the application sees a "
-    "plain GET of a path that it does not have.",
-    change="A map passes Upgrade on when the client sent it and leaves Connection empty otherwise, so that keep-alive "
-    "to the worker still works.",
-    logged="",
+    cause="Upgrade and Connection are hop-by-hop headers, so nginx does not forward them by default: the application "
+    "sees a plain GET of a path that it does not have.",
+    change="A map forwards Upgrade if the client sent it and leaves Connection empty otherwise, so keep-alive to the "
+    "worker still works.",
+    logged=(),
     wild=_wild,
     fixed=_fixed,
     quiet=True,

@@ -1,0 +1,1 @@
+"""``no502 adopt``: an existing project gets the ladder. Read with doctor's readers, plan, patch, check."""
