@@ -26,17 +26,32 @@ BELONGS = {
         "tests/test_items.py",
         "tests/test_migrations.py",
     ],
+    ("extras", "yes"): [
+        ".devcontainer",
+        ".github/dependabot.yml",
+        ".github/workflows/image.yml",
+        ".pre-commit-config.yaml",
+        "AGENTS.md",
+    ],
     ("deploy", "systemd"): ["deploy/systemd", "nginx/variants/static-upstream", "tests/test_systemd.py"],
+    ("deploy", "swarm"): ["deploy/swarm", "tests/test_swarm.py"],
+    ("worker", "yes"): [
+        "app/worker.py",
+        "deploy/kubernetes/base/worker.yaml",
+        "deploy/systemd/{{cookiecutter.__project_slug}}-worker.service",
+        "ops/heartbeat.py",
+        "tests/test_worker.py",
+    ],
     ("deploy", "kubernetes"): ["deploy/kubernetes", "tests/test_kubernetes.py"],
+    ("tls", "files", "acme"): ["nginx/snippets/tls.conf", "nginx/variants/tls", "ops/certificate", "tls", "deploy/kubernetes/production/redirect.yaml"],
+    ("tls", "acme"): ["nginx.d/plain", "ops/deploy-hook"],
 }
-"""Paths that a service has only with this answer."""
+"""Paths that a service has only with this answer to a question, or with one of these."""
 
 NEVER = [
     "nginx/README.md",
     "nginx/example.env",
-    "nginx/snippets/tls.conf",
     "nginx/variants/standalone",
-    "nginx/variants/tls",
     "nginx/variants/trusted-proxies",
 ]
 """Paths that no answer asks for: parts of what is copied as a whole."""
@@ -53,8 +68,8 @@ def remove(path: str) -> None:
         remove(parent)
 
 
-for (question, answer), paths in BELONGS.items():
-    for unwanted in [] if ANSWERS[question] == answer else paths:
+for (question, *answers), paths in BELONGS.items():
+    for unwanted in [] if ANSWERS[question] in answers else paths:
         remove(unwanted)
 for unwanted in NEVER:
     remove(unwanted)
@@ -62,3 +77,6 @@ for unwanted in NEVER:
 example = Path(".env.example").read_text(encoding="utf-8")
 password = "".join(secrets.choice(string.ascii_letters) for _ in range(32))
 Path(".env").write_text(example.replace("change-me", password), encoding="utf-8")
+
+if ANSWERS["_next_steps"] == "yes":
+    print(f"created {Path.cwd().name}\nnext: cd {Path.cwd().name} && make dev")

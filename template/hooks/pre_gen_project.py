@@ -57,6 +57,13 @@ def seconds_problem() -> str | None:
     return f"whole seconds from {SHORTEST} to {LONGEST}"
 
 
+def tls_problem() -> str | None:
+    """Return why this certificate does not go with where the service runs, or None."""
+    if (ANSWERS["deploy"], ANSWERS["tls"]) == ("swarm", "acme"):
+        return "none or files with deploy=swarm: a swarm's secrets do not change, so certbot cannot renew them"
+    return None
+
+
 PROBLEMS = {
     "project_name": text_problem("project_name", 60) or slug_problem(),
     "description": text_problem("description", 100),
@@ -64,6 +71,7 @@ PROBLEMS = {
     "python_version": python_problem(),
     "domain": domain_problem(),
     "proxy_read_timeout": seconds_problem(),
+    "tls": tls_problem(),
 }
 LINES = [f"{name}={ANSWERS[name]!r}: must be {allowed}" for name, allowed in PROBLEMS.items() if allowed]
 if LINES:

@@ -50,6 +50,7 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
     _old_age = 0  # workers of this age and older are the generation before the last reload
     _boot_failures = 0  # in a row
     _failed_at = 0.0
+    _killed: set[int]  # process ids of the workers that were killed
     _stop_at: float | None = None
     _reloading = False
 
@@ -58,7 +59,7 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
         """Turn the running arbiter into one of this class; a second call changes nothing."""
         if not isinstance(server, cls):
             server.__class__ = cls
-            server._crew, server._leaving = {}, {}  # noqa: SLF001  there is no __init__ to run any more
+            server._crew, server._leaving, server._killed = {}, {}, set()  # noqa: SLF001  there is no __init__ to run any more
 
     # ------------------------------------------------------------------------------------------------- the protocol
     def manage_workers(self) -> None:
@@ -143,6 +144,7 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
                 self._boot_failures, HandoverWorker.may_halt = 0, False
             if status is Status.LEAVING and pid not in self._leaving:
                 self._leaving[pid] = (worker.board.order, now)
+            worker.board.failed_boots, worker.board.killed = self._boot_failures, len(self._killed)
             if self._stop_at is not None:
                 worker.board.order = Reason.stop
         self._crew = present
@@ -176,6 +178,8 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
         """Send a signal; one that ends a worker is written down first, for a worker that has no handlers yet."""
         if sig in {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT} and pid in self.WORKERS:
             self.WORKERS[pid].board.request_drain()
+        if sig in {signal.SIGABRT, signal.SIGKILL} and pid in self.WORKERS:
+            self._killed.add(pid)
         super().kill_worker(pid, sig)
 
     def spawn_worker(self) -> int:
@@ -338,13 +342,15 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
     def stop(self, graceful: bool = True) -> None:
         """Tell the workers why they drain, then stop as gunicorn does.
 
-        gunicorn raises ``HaltServer`` out of this for a second worker that could not boot: it stops already.
+        gunicorn raises ``HaltServer`` out of this for a second worker that could not boot: it stops already. One that
+        has ended together with the first is collected here: gunicorn before 23 would wait for it until the timeout.
         """
         for worker in list(self.WORKERS.values()):
             worker.board.order = Reason.stop
         stopped = False
         while not stopped:
             with contextlib.suppress(HaltServer):
+                self.reap_workers()
                 super().stop(graceful)
                 stopped = True
 

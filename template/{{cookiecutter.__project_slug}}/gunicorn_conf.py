@@ -84,11 +84,11 @@ def _whole(text: str) -> int:
 
 
 def _bytes(text: str) -> int:
-    """Accept bytes, or a number with K, M or G."""
-    found = re.fullmatch(r"([0-9]{1,15})([KMG]?)", text.upper())
+    """Accept bytes, or a number with K, M, G or T."""
+    found = re.fullmatch(r"([0-9]{1,15})([KMGT]?)", text.upper())
     if not found:
         raise ValueError(text)
-    return int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[2]]
+    return int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[found[2]]
 
 
 def _addresses(text: str) -> list[str]:
@@ -402,7 +402,7 @@ RUNGS: tuple[Rung, ...] = (
         formula="max(0, M - max(64 * 2**20, M // 10)) // (workers + 1)",
         parse=_bytes,
         high=2**50,
-        allowed="bytes, or a number with K, M or G, at most 1024 T; 0 is off",
+        allowed="bytes, or a number with K, M, G or T, at most 1024T; 0 is off",
         unit="bytes",
         group="recycling",
         enforced_by="the worker",
@@ -587,7 +587,7 @@ class ServerSettings:
         **given: Any,  # noqa: ANN401  each field has its type
     ) -> None:
         problems: list[str] = []
-        found = _collect(os.environ, _dotenv(_env_file), problems)
+        found = _collect(os.environ, read_dotenv(_env_file), problems)
         for name, value in given.items():
             setting = _BY_FIELD[name]
             if isinstance(value, int) and not setting.low <= value <= setting.high:
@@ -802,7 +802,7 @@ def _collect(environ: Mapping[str, str], dotenv: Mapping[str, str | None], probl
     return found
 
 
-def _dotenv(path: str | Path | None) -> dict[str, str | None]:
+def read_dotenv(path: str | Path | None) -> dict[str, str | None]:
     """Return the variables of a file, none if there is no such file.
 
     Raises:
@@ -904,7 +904,7 @@ def _load() -> ServerSettings:
     Raises:
         LadderError: also when the worker class is the handover's and a file of it is missing.
     """
-    loaded = compute(os.environ, _dotenv(".env"))
+    loaded = compute(os.environ, read_dotenv(".env"))
     missing = [name for name in ("gunicorn_handover", "gunicorn_arbiter") if importlib.util.find_spec(name) is None]
     if loaded.hands_over and missing:
         line = f"{missing[0]}.py is missing: copy it beside gunicorn_conf.py, or install no502"
@@ -976,7 +976,7 @@ def _take_charge(server: Arbiter) -> None:
     effective = _effective(server)
     server.log.info(
         "ladder: statement %d < deadline %d < timeout %d < proxy_read %d; idle: proxy %d < worker %d; "
-        "leaving: drain %d < graceful %d < stop grace %d (%s)",
+        "draining: drain %d < graceful %d < stop grace %d (%s)",
         *(effective.statement_timeout, effective.request_deadline, effective.timeout, effective.proxy_read_timeout),
         *(effective.proxy_keepalive_timeout, effective.keepalive),
         *(effective.drain_timeout, effective.graceful_timeout, effective.stop_grace, effective.worker_class),

@@ -26,13 +26,13 @@ What is touched beyond documented interfaces, and why; tests prove each on the l
   those twice.
 * ``Server.server_state``, ``.servers``, ``.lifespan``: to see connections, close listeners, publish ``Handover``.
 * ``Server.should_exit``: set when the drain begins, because event streams of third parties poll it.
-* ``Config.encoded_headers``: takes the ``Connection: close`` of all later responses.
+* ``app`` of the HTTP protocols: exchanged, to say ``Connection: close`` on later responses; ``cycle``
+  (``response_started``, ``default_headers``): the same for the response in the making; ``pipeline`` and, of h11,
+  ``conn.trailing_data``: whether another request waits behind it, which would be lost.
 * ``Config.ws_protocol_class``: tells a WebSocket from everything else; its ``handshake_complete``,
   ``handshake_completed_event`` (legacy class) or ``response_started`` (wsproto) tell whether 1012 can be sent.
 * ``connection.transport``, ``.writable``: to abort a WebSocket whose client does not read, and to refuse one that was
   never accepted.
-* ``cycle`` of the HTTP protocols (``response_started``, ``default_headers``), ``conn.trailing_data`` of h11: the same
-  for a response in the making, unless another request already waits behind it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ from uvicorn.server import Server
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from types import FrameType
 
     from gunicorn.config import Config as GunicornConfig
@@ -78,6 +78,8 @@ _WEBSOCKET_CLOSE_SECONDS = 10.0
 """How long a WebSocket may take to close: uvicorn's own ``close_timeout``. Then it is aborted."""
 _WEBSOCKET_SPREAD_SECONDS = 2.0
 """Over how long the 1012 closes are spread, so that thousands of clients do not reconnect in the same tick."""
+_PIPELINE_SECONDS = 5.0
+"""For how long of a drain a client that always has another request under way is not told to close."""
 _TICK_SECONDS = 0.1
 
 Status = IntEnum("Status", "BOOTING SERVING DUE LEAVING", start=0)
@@ -89,7 +91,7 @@ Reason = IntEnum("Reason", "signal max_requests reload scale stop orphaned max_m
 class Board:
     """What a worker and the arbiter tell each other, in memory shared since before the fork."""
 
-    _CAUSE = 4  # where the text begins
+    _CAUSE = 6  # where the text begins
     _SIZE = 512
 
     def __init__(self) -> None:
@@ -125,6 +127,22 @@ class Board:
     @limit.setter
     def limit(self, value: Reason) -> None:
         self._shared[3] = value
+
+    @property
+    def failed_boots(self) -> int:  # written by the arbiter: in a row, at most 255
+        return self._shared[4]
+
+    @failed_boots.setter
+    def failed_boots(self, value: int) -> None:
+        self._shared[4] = min(value, 255)
+
+    @property
+    def killed(self) -> int:  # written by the arbiter: workers that it has killed, modulo 256
+        return self._shared[5]
+
+    @killed.setter
+    def killed(self, value: int) -> None:
+        self._shared[5] = value % 256
 
     @property
     def cause(self) -> str:  # written by the worker: why it could not boot, one line; empty if it did not say
@@ -165,6 +183,9 @@ class Handover:
     instance: readiness should look at that one.
     """
 
+    reasons: ClassVar[tuple[str, ...]] = tuple(Reason.__members__)
+    """What ``reason`` can be."""
+
     def __init__(self, board: Board) -> None:
         self._board = board
         self._event = asyncio.Event()
@@ -184,6 +205,16 @@ class Handover:
     def reason(self) -> str | None:
         """Why it drains, a name of ``Reason``: max_requests, reload, stop, ...; None while it does not."""
         return self._reason
+
+    @property
+    def failed_boots(self) -> int:
+        """How many new workers in a row could not boot, at most 255: the old ones, and the old code, keep serving."""
+        return self._board.failed_boots
+
+    @property
+    def killed(self) -> int:
+        """How many workers the arbiter has killed, modulo 256: a blocked event loop, or a drain that did not end."""
+        return self._board.killed
 
     async def wait(self) -> None:
         """Return when the worker begins to drain."""
@@ -429,7 +460,6 @@ class _Server(Server):
     async def _drain(self, drain: float, graceful: float) -> int:
         """Serve until everything is gone or ``drain`` seconds have passed; return the number of cancelled tasks."""
         websockets = _WebSockets(self.config, self.server_state.connections, self._worker.log)
-        self._announce_close(websockets)
         if await self._drained(websockets, drain, unless_forced=True):
             return 0
         websockets.refuse()
@@ -454,26 +484,30 @@ class _Server(Server):
     async def _stop_accepting(self, sockets: list[socket.socket]) -> None:
         for sock in sockets:  # asyncio would lose what it accepted in the same turn of the loop as Server.close()
             asyncio.get_running_loop().remove_reader(sock.fileno())
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await self._turns()
         for server in self.servers:
             server.close()  # this process's copy only: the arbiter and the other workers keep the listener open
+        await self._turns()  # uvloop has accepted until now, and such a connection is not among the others yet
 
-    def _announce_close(self, websockets: _WebSockets) -> None:
-        """Say ``Connection: close`` on every response whose head is not yet sent."""
-        self.config.encoded_headers.append(_CLOSE)
-        for connection in self.server_state.connections - {*websockets.open()}:
-            _attempt(self._worker.log, connection, _say_close, connection)
+    @staticmethod
+    async def _turns() -> None:
+        """Let the event loop make the connections that it has accepted: a task, and a callback of that task."""
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     async def _drained(self, websockets: _WebSockets, seconds: float, *, unless_forced: bool) -> bool:
         """Wait until every connection and task is gone; False if that was not so in time."""
         state, began, ticks = self.server_state, time.monotonic(), 0
+        announced: set[object] = set()
         closed: set[object] = set()
         while state.connections or self._tasks():
             waited = time.monotonic() - began
             if waited >= seconds or (unless_forced and self.force_exit):
                 return False
-            await super().on_tick(ticks)  # keeps the Date header right and takes the close header up
+            await super().on_tick(ticks)  # keeps the Date header right
+            for connection in state.connections - announced - {*websockets.open()}:
+                announced.add(connection)
+                _attempt(self._worker.log, connection, _say_close, connection)
             websockets.close(at_once=self.force_exit)
             if waited >= self.config.timeout_keep_alive:
                 for connection in state.connections - closed - {*websockets.open()}:
@@ -487,11 +521,41 @@ class _Server(Server):
 
 
 def _say_close(connection: Any) -> None:  # noqa: ANN401  a protocol class of uvicorn
-    """Add ``Connection: close`` to the response in the making, unless another request already waits behind it."""
-    cycle: Any = getattr(connection, "cycle", None)
-    waiting = getattr(getattr(connection, "conn", None), "trailing_data", (b"", False))[0]
-    if cycle is not None and not cycle.response_started and not waiting:
+    """Add ``Connection: close`` to the last response of a connection: behind it no other request waits already."""
+    cycle: Any = getattr(connection, "cycle", None)  # of requests in a pipeline the newest
+    if cycle is not None and not cycle.response_started and not _unparsed(connection):
         cycle.default_headers = [*cycle.default_headers, _CLOSE]
+    connection.app = _LastResponse(connection, connection.app)
+
+
+def _unparsed(connection: Any) -> bytes:  # noqa: ANN401  a protocol class of uvicorn
+    """Return what h11 has received behind the request in hand."""
+    unparsed: bytes = getattr(getattr(connection, "conn", None), "trailing_data", (b"", False))[0]
+    return unparsed
+
+
+class _LastResponse:
+    """The application of a connection that is to close: a response behind which no request waits says so."""
+
+    def __init__(self, connection: Any, app: Any) -> None:  # noqa: ANN401  a protocol class of uvicorn, an ASGI application
+        self._connection, self._app = connection, app
+        self._until = time.monotonic() + _PIPELINE_SECONDS
+
+    async def __call__(
+        self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[[dict[str, Any]], Awaitable[None]]
+    ) -> None:
+        """Serve one request."""
+
+        async def announced(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start" and not self._another_waits():
+                message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
+            await send(message)
+
+        await self._app(scope, receive, announced)
+
+    def _another_waits(self) -> bool:
+        waits = getattr(self._connection, "pipeline", None) or _unparsed(self._connection)
+        return bool(waits) and time.monotonic() < self._until
 
 
 def _ignore(sig: int, frame: FrameType | None) -> None:

@@ -4,7 +4,9 @@ import hashlib
 import http.client
 import os
 import shutil
+import socket
 import socketserver
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -234,6 +236,44 @@ def _answers(host: _Host) -> bool:
         return host.ask("example.com")[0] > 0
     except OSError:
         return False
+
+
+def test_tls_on_debians_nginx(tmp_path_factory: pytest.TempPathFactory, host: _Host, application: None) -> None:
+    """With a throw-away certificate it serves TLS and HTTP/2 beside the other site; plain HTTP is redirected."""
+    assert application is None
+    project, tls_port = bake(tmp_path_factory.mktemp("tls"), deploy="systemd", tls="acme"), free_port()
+    certificate = ["sh", str(project / "ops" / "certificate"), str(host.root / "tls"), "example.com"]
+    subprocess.run(certificate, check=True, capture_output=True, timeout=60)
+    host.settings(
+        NGINX_TLS_LISTEN=f"127.0.0.1:{tls_port}",
+        NGINX_TLS_CERTIFICATE=f"{host.root}/tls/fullchain.pem",
+        NGINX_TLS_CERTIFICATE_KEY=f"{host.root}/tls/privkey.pem",
+    )
+    assert _write(project, host.etc, host.environment).returncode == 0
+    mine = host.etc / _NAME / "conf.d" / "plain" / "mine.conf"
+    mine.write_text("location /plain { return 200 plain; }\n")
+    done = _write(project, host.etc, host.environment)
+    assert done.returncode == 0, done.stderr
+    context = ssl.create_default_context(cafile=host.root / "tls" / "fullchain.pem")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with _running(host.etc / "nginx.conf") as nginx:
+        wait_until(lambda: _answers(host), seconds=10, what=f"nginx\n{nginx.output()}")
+        with (
+            socket.create_connection(("127.0.0.1", tls_port), 10) as plain,
+            context.wrap_socket(plain, server_hostname="example.com") as secure,
+        ):
+            assert secure.selected_alpn_protocol() == "h2"
+        context.set_alpn_protocols(["http/1.1"])
+        with (
+            socket.create_connection(("127.0.0.1", tls_port), 10) as plain,
+            context.wrap_socket(plain, server_hostname="example.com") as secure,
+        ):
+            secure.sendall(b"GET / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n")
+            assert secure.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert host.ask(_OTHER) == (200, "other")
+        assert host.ask("example.com", "/x")[0] == 308
+        assert host.ask("example.com", "/plain") == (200, "plain")
+        assert host.ask("example.com", "/.well-known/acme-challenge/none")[0] == 404
 
 
 def test_too_few_connections_are_told(project: Path, host: _Host) -> None:

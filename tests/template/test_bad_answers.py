@@ -64,7 +64,7 @@ def test_a_bad_answer_is_named_with_what_is_allowed(tmp_path: Path, name: str, v
 
 
 def test_all_bad_answers_are_named_at_once(tmp_path: Path) -> None:
-    """Nobody has to try again for the next line."""
+    """One try tells every line."""
     answers = {
         "project_name": '"',
         "description": "`",

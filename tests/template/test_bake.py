@@ -4,20 +4,18 @@ import ast
 import json
 import re
 import subprocess
-import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from sync import instructions, vendored
 
 from gunicorn_conf import ServerSettings
 from tests.support.commands import ROOT
 from tests.support.template import PROJECT, TEMPLATE, bake, files_in
 from tests.template.conftest import UNUSUAL
-
-sys.path.append(str(ROOT / "scripts"))
-from sync import vendored
 
 VENDORED = ("gunicorn_", "nginx/", "app/asgi/")
 OURS = {"ops/deploy", "ops/diagnose", "ops/healthcheck.py", "ops/rolling-restart", "ops/runbook.md", "ops/serve.py"}
@@ -39,8 +37,18 @@ YOURS = {
     "nginx.d/README.md",
     "pyproject.toml",
 }
+EXTRAS = {
+    ".devcontainer/devcontainer.json",
+    ".github/dependabot.yml",
+    ".github/workflows/image.yml",
+    ".pre-commit-config.yaml",
+    "AGENTS.md",
+}
 TESTS = {"tests/conftest.py", "tests/test_example.py", "tests/test_service.py"}
-ANSWERS = pytest.mark.parametrize("answers", [{}, UNUSUAL], ids=["defaults", "unusual"])
+SCRIPTS = sysconfig.get_path("scripts")
+ANSWERS = pytest.mark.parametrize(
+    "answers", [{}, UNUSUAL, {**UNUSUAL, "extras": "yes"}], ids=["defaults", "unusual", "extras"]
+)
 
 
 def _own(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -51,7 +59,94 @@ def _own(files: dict[str, bytes]) -> dict[str, bytes]:
 @ANSWERS
 def test_the_files_are_complete(tmp_path: Path, answers: dict[str, str]) -> None:
     """A service has the files that the template promises, hidden ones included, and no others."""
-    assert set(_own(files_in(bake(tmp_path, **answers)))) == YOURS | OURS
+    assert set(_own(files_in(bake(tmp_path, **answers)))) == YOURS | OURS | (
+        EXTRAS if answers.get("extras") == "yes" else set()
+    )
+
+
+@ANSWERS
+def test_its_workflows_are_secure(tmp_path: Path, answers: dict[str, str]) -> None:
+    """zizmor finds nothing in the workflows and in dependabot's file."""
+    command = [f"{SCRIPTS}/zizmor", "--offline", "--quiet", "."]
+    done = subprocess.run(command, cwd=bake(tmp_path, **answers), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("deploy", ["compose", "swarm"])
+def test_its_forge_understands_its_files(tmp_path: Path, deploy: str) -> None:
+    """Workflows and dependabot's file follow their schemas, and dependabot is sent to folders that exist."""
+    project = bake(tmp_path, extras="yes", deploy=deploy)
+    github = project / ".github"
+    for schema, files in (
+        ("vendor.github-workflows", sorted((github / "workflows").iterdir())),
+        ("vendor.dependabot", [github / "dependabot.yml"]),
+    ):
+        command = [f"{SCRIPTS}/check-jsonschema", "--builtin-schema", schema, *map(str, files)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+    updates = yaml.safe_load((github / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
+    assert {update["package-ecosystem"] for update in updates} == {"pip", "docker", "github-actions"}
+    folders = [folder for update in updates for folder in update.get("directories", [update.get("directory")])]
+    assert ("/deploy/swarm" in folders) is (deploy == "swarm")
+    assert [folder for folder in folders if not (project / folder.removeprefix("/")).is_dir()] == []
+
+
+def test_a_commit_is_checked_as_make_check_does(tmp_path: Path) -> None:
+    """Each command of ``make check`` is a hook, and no502's own hook is the one that the package offers."""
+    project = bake(tmp_path, extras="yes")
+    (repository,) = yaml.safe_load((project / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    hooks = {hook["id"]: hook for hook in repository["hooks"]}
+    assert repository["repo"] == "local"
+    commands = {hook["entry"].replace(" --force-exclude", "").replace(".venv/bin/", "") for hook in hooks.values()}
+    assert commands == {"ruff check", "ruff format --check", "mypy", "no502 doctor --fail-on warning"}
+    makefile = (project / "Makefile").read_text(encoding="utf-8")
+    assert [command for command in commands if command not in makefile] == []
+    (offered,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    assert hooks["no502-doctor"] | {"entry": 0} == {k: v for k, v in offered.items() if k != "description"} | {
+        "entry": 0
+    }
+
+
+@pytest.mark.parametrize("database", ["none", "postgresql"])
+def test_the_dev_container_has_the_services_python(tmp_path: Path, database: str) -> None:
+    """Its image is that Python, it is installed on creation, and PostgreSQL's programs are there when needed."""
+    project = bake(tmp_path, extras="yes", python_version="3.12", database=database)
+    container = json.loads((project / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert container["name"] == project.name
+    assert container["image"] == "python:3.12"
+    assert "make --always-make install" in container["postCreateCommand"]
+    assert ("postgresql" in container.get("onCreateCommand", "")) is (database == "postgresql")
+    command = ["make", "--dry-run", "--always-make", "install"]
+    assert subprocess.run(command, cwd=project, capture_output=True, check=False).returncode == 0
+
+
+def test_the_image_is_pushed_with_few_rights(tmp_path: Path) -> None:
+    """Only the registry and the provenance can be written, only by that job, never for a pull request."""
+    text = (bake(tmp_path, extras="yes") / ".github" / "workflows" / "image.yml").read_text(encoding="utf-8")
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {}
+    assert workflow["jobs"]["image"]["permissions"] == {
+        "contents": "read",
+        "packages": "write",
+        "id-token": "write",
+        "attestations": "write",
+    }
+    assert set(workflow[True]) == {"push"}  # YAML 1.1 reads the key "on" as true
+
+
+def test_assistants_read_the_skill_file(tmp_path: Path) -> None:
+    """AGENTS.md ends with the skill file's text, and its commands are the Makefile's."""
+    file, text = instructions()
+    assert file.read_text(encoding="utf-8") == text, "AGENTS.md differs from the skill file: run make sync"
+    assert "## Prove a deploy" in text
+    project = bake(tmp_path, extras="yes", database="postgresql", worker="yes")
+    agents = (project / "AGENTS.md").read_text(encoding="utf-8")
+    targets = re.findall(r"^(\w+):", (project / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    named = {word for words in re.findall(r"`make ([a-z ]+)", agents) for word in words.split()}
+    assert {"check", "dev", "install", "migrate", "migration", "serve", "test"} <= named
+    assert named <= set(targets)
+    named = {path for path in re.findall(r"`((?:app|ops|nginx|tests)/[\w/.]*)`", agents) if "*" not in path}
+    assert [path for path in named if not (project / path).exists()] == []
 
 
 def test_a_service_is_small(tmp_path: Path) -> None:
@@ -63,7 +158,7 @@ def test_a_service_is_small(tmp_path: Path) -> None:
     assert len(own) <= 20
 
 
-def _belongs() -> tuple[dict[tuple[str, str], list[str]], list[str]]:
+def _belongs() -> tuple[dict[tuple[str, ...], list[str]], list[str]]:
     """Return the lists of the hook that removes what was not chosen."""
     tree = ast.parse((TEMPLATE / "hooks" / "post_gen_project.py").read_text(encoding="utf-8"))
     found = {
@@ -86,19 +181,34 @@ def test_what_is_removed_exists() -> None:
         for path in [*(path for paths in belongs.values() for path in paths), *never]
         if not (PROJECT / path).exists()
     ] == []
-    assert [answer for question, answer in belongs if answer not in questions[question]] == []
+    assert [one for question, *answers in belongs for one in answers if one not in questions[question]] == []
 
 
-@pytest.mark.parametrize("deploy", ["compose", "systemd", "kubernetes"])
+@pytest.mark.parametrize("deploy", ["compose", "systemd", "swarm", "kubernetes"])
 @pytest.mark.parametrize("database", ["none", "postgresql"])
-def test_nothing_of_what_was_not_chosen_is_left(tmp_path: Path, deploy: str, database: str) -> None:
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"worker": "none", "extras": "yes", "tls": "none"},
+        {"worker": "yes", "extras": "none", "tls": "files"},
+        {"worker": "none", "extras": "none", "tls": "acme"},
+    ],
+)
+def test_nothing_of_what_was_not_chosen_is_left(
+    tmp_path: Path, deploy: str, database: str, others: dict[str, str]
+) -> None:
     """A service has all paths of its answers and no others of the hook's list."""
-    project = bake(tmp_path, deploy=deploy, database=database)
+    if (deploy, others["tls"]) == ("swarm", "acme"):
+        others = {**others, "tls": "files"}  # the other one is refused
+    chosen = {"deploy": deploy, "database": database, **others}
+    project = bake(tmp_path, **chosen)
     belongs, never = _belongs()
-    chosen = {("deploy", deploy), ("database", database)}
-    unwanted = {path for answer, paths in belongs.items() if answer not in chosen for path in paths} | set(never)
+    slug = "{{cookiecutter.__project_slug}}"
+    belongs = {answer: [path.replace(slug, project.name) for path in paths] for answer, paths in belongs.items()}
+    fits = {key: chosen[key[0]] in key[1:] for key in belongs}
+    unwanted = {path for key, paths in belongs.items() if not fits[key] for path in paths} | set(never)
     assert [path for path in unwanted if (project / path).exists()] == []
-    wanted = {path for answer, paths in belongs.items() if answer in chosen for path in paths}
+    wanted = {path for key, paths in belongs.items() if fits[key] for path in paths}
     wanted = {path for path in wanted if not any(path.startswith(other) for other in unwanted)}
     assert [path for path in wanted if not (project / path).exists()] == []
 
@@ -138,10 +248,10 @@ def test_a_service_gets_the_vendored_files(tmp_path: Path) -> None:
 
 
 def test_there_are_few_questions_and_each_is_explained() -> None:
-    """At most eight questions, each with a text for people; everything else is derived."""
+    """At most eleven questions, each with a text for people; everything else is derived."""
     context = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
     questions = [name for name in context if not name.startswith("_")]
-    assert len(questions) <= 8
+    assert len(questions) <= 11
     assert list(context["__prompts__"]) == questions
 
 
@@ -170,11 +280,12 @@ def test_the_local_settings_are_a_copy_of_the_example(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seconds", [10, 11, 37, 38, 60, 180, 3599, 86400])
 def test_written_numbers_are_those_of_the_ladder(tmp_path: Path, seconds: int) -> None:
     """Compose's stop_grace_period and the README's table are what ServerSettings computes."""
-    project = bake(tmp_path, proxy_read_timeout=str(seconds))
+    project = bake(tmp_path, proxy_read_timeout=str(seconds), worker="yes")
     ladder = ServerSettings(
         proxy_read_timeout=seconds, worker_class_override="gunicorn_handover.HandoverWorker", web_concurrency=1
     )
     services = yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    assert services.keys() == {"backend", "worker", "nginx"}
     assert {service["stop_grace_period"] for service in services.values()} == {f"{ladder.stop_grace}s"}
     rows = re.findall(r"^\| (\d+) \|", (project / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert list(map(int, rows)) == [
@@ -239,8 +350,9 @@ def test_the_image_is_small_and_stops_well(tmp_path: Path) -> None:
 
 def test_actions_are_pinned_and_have_no_rights(tmp_path: Path) -> None:
     """Each action is named by its commit; the workflow may only read."""
-    text = (bake(tmp_path) / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
-    used = re.findall(r"uses: (.*)", text)
+    workflows = bake(tmp_path, extras="yes") / ".github" / "workflows"
+    text = (workflows / "ci.yml").read_text(encoding="utf-8")
+    used = re.findall(r"uses: (.*)", text + (workflows / "image.yml").read_text(encoding="utf-8"))
     assert used
     assert [line for line in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", line)] == []
     workflow = yaml.safe_load(text)

@@ -31,9 +31,10 @@ def _load(project: Path, name: str) -> Any:  # noqa: ANN401  whatever the file h
 def test_units(tmp_path: Path, seconds: int) -> None:
     """TimeoutStopSec is the ladder's stop grace, Backlog its backlog, and the environment has the one number."""
     ladder = _ladder(seconds)
-    units = bake(tmp_path, deploy="systemd", proxy_read_timeout=str(seconds)) / "deploy/systemd"
-    service = (units / "my-service.service").read_text(encoding="utf-8")
-    assert re.findall(r"^TimeoutStopSec=(.*)$", service, re.MULTILINE) == [str(ladder.stop_grace)]
+    units = bake(tmp_path, deploy="systemd", worker="yes", proxy_read_timeout=str(seconds)) / "deploy/systemd"
+    for name in ("my-service.service", "my-service-worker.service"):
+        service = (units / name).read_text(encoding="utf-8")
+        assert re.findall(r"^TimeoutStopSec=(.*)$", service, re.MULTILINE) == [str(ladder.stop_grace)]
     assert f"Backlog={ladder.backlog}\n" in (units / "my-service.socket").read_text(encoding="utf-8")
     assert f"PROXY_READ_TIMEOUT={seconds}\n" in (units / "environment.example").read_text(encoding="utf-8")
 
@@ -41,7 +42,10 @@ def test_units(tmp_path: Path, seconds: int) -> None:
 @each_timeout
 def test_manifests(tmp_path: Path, seconds: int) -> None:
     """Grace period, probes, progress deadline and the route's timeouts follow from the ladder."""
-    ladder, project = _ladder(seconds), bake(tmp_path, deploy="kubernetes", proxy_read_timeout=str(seconds))
+    ladder = _ladder(seconds)
+    project = bake(tmp_path, deploy="kubernetes", worker="yes", proxy_read_timeout=str(seconds))
+    worker = _load(project, "worker")["spec"]["template"]["spec"]
+    assert worker["terminationGracePeriodSeconds"] == ladder.stop_grace
     spec = _load(project, "deployment")["spec"]
     pod = spec["template"]["spec"]
     [container] = pod["containers"]
@@ -59,6 +63,18 @@ def test_manifests(tmp_path: Path, seconds: int) -> None:
     assert f"PROXY_READ_TIMEOUT={seconds}" in config["literals"]
     assert f"PROXY_KEEPALIVE_TIMEOUT={ladder.proxy_keepalive_timeout}" in config["literals"]
     assert f"PROXY_CONNECT_TIMEOUT={ladder.proxy_connect_timeout}" in config["literals"]
+
+
+@each_timeout
+def test_stack(tmp_path: Path, seconds: int) -> None:
+    """stop_grace_period is the ladder's stop grace with the stack's delay, nginx's is that of compose.yaml."""
+    project = bake(tmp_path, deploy="swarm", worker="yes", proxy_read_timeout=str(seconds))
+    services = yaml.safe_load((project / "deploy" / "swarm" / "stack.yaml").read_text(encoding="utf-8"))["services"]
+    delay = int(services["backend"]["environment"]["GUNICORN_STOP_DELAY"].partition(":-")[2].rstrip("}"))
+    ladder = _ladder(seconds)
+    assert services["backend"]["stop_grace_period"] == f"{delay + ladder.stop_grace}s"
+    assert services["nginx"]["stop_grace_period"] == f"{ladder.stop_grace}s"
+    assert services["worker"]["stop_grace_period"] == f"{ladder.stop_grace}s"
 
 
 def test_no_pod_is_missing_during_an_update(tmp_path: Path) -> None:
@@ -104,20 +120,21 @@ def _own_tests(project: Path, target: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("target", ["systemd", "kubernetes"])
+@pytest.mark.parametrize("target", ["systemd", "swarm", "kubernetes"])
 def test_the_service_checks_its_own_numbers(tmp_path: Path, target: str) -> None:
     """Its tests pass as it was generated; a changed PROXY_READ_TIMEOUT alone makes them say what to write where."""
     project = bake(tmp_path, **UNUSUAL, deploy=target)
     done = _own_tests(project, target)
     assert done.returncode == 0, done.stdout
-    name = {"systemd": "systemd/environment.example", "kubernetes": "kubernetes/base/kustomization.yaml"}[target]
-    file = project / "deploy" / name
+    names = {"systemd": "deploy/systemd/environment.example", "swarm": ".env"}
+    file = project / names.get(target, "deploy/kubernetes/base/kustomization.yaml")
     file.write_text(file.read_text(encoding="utf-8").replace("TIMEOUT=10\n", "TIMEOUT=300\n"), encoding="utf-8")
     ladder = _ladder(300)
     done = _own_tests(project, target)
     assert done.returncode == 1
     says = {
         "systemd": [f"set TimeoutStopSec to {ladder.stop_grace}"],
+        "swarm": [f"set stop_grace_period of backend to {ladder.stop_grace + 6}s"],
         "kubernetes": [
             f"set terminationGracePeriodSeconds to {ladder.stop_grace + 10}",
             "set failureThreshold of livenessProbe to 22",
@@ -128,7 +145,7 @@ def test_the_service_checks_its_own_numbers(tmp_path: Path, target: str) -> None
     assert [text for text in says[target] if text not in done.stdout] == []
 
 
-@pytest.mark.parametrize("target", ["systemd", "kubernetes"])
+@pytest.mark.parametrize("target", ["systemd", "swarm", "kubernetes"])
 @pytest.mark.parametrize("tool", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "tests"]])
 def test_its_tests_are_clean(tmp_path: Path, target: str, tool: list[str]) -> None:
     """What the service has for its target passes its own lint, format and types."""

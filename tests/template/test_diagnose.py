@@ -13,14 +13,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+import service_causes
 
+from no502.messages import causes
 from no502.nginx.binary import find_nginx, nginx_version
 from tests.nginx.proxy import Nginx, Proxy
 from tests.support.backend import Backend, Request, response
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running
-from tests.support.template import PROJECT, service_environment
+from tests.support.template import PROJECT, bake, service_environment
 from tests.template.conftest import Service
 
 SCRIPT = PROJECT / "ops" / "diagnose"
@@ -135,7 +137,7 @@ def test_every_cause_has_its_section_and_every_section_its_cause(diagnose: Diagn
     listed = [line.split("|")[0] for line in diagnose("--list-causes").stdout.splitlines()]
     text = SCRIPT.read_text(encoding="utf-8")
     named = re.findall(r'\b(?:problem|warning) ([a-z]+(?:-[a-z]+)*) "', text)
-    counted = re.findall(r'"([a-z]+(?:-[a-z]+)*)"', " ".join(re.findall(r"\bcount\(([^()]*)\)", text)))
+    counted = re.findall(r'\) return "([a-z]+(?:-[a-z]+)*)"', text)
     assert len(set(listed)) == len(listed)
     assert set(named) | set(counted) == set(listed)
     assert sorted(_documented()) == sorted(listed)
@@ -147,6 +149,119 @@ def test_every_section_says_what_to_do() -> None:
         assert re.findall(r"^- \*\*(\w+):\*\*", section, re.MULTILINE) == ["Line", "Means", "Do", "Verify"], name
     links = set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK.read_text(encoding="utf-8")))
     assert links <= set(_documented())
+
+
+@pytest.mark.parametrize("name", ["diagnose", "runbook.md"])
+def test_the_catalogue_is_the_home_of_log_lines(name: str) -> None:
+    """Both files are what the catalogue of messages gives: `make sync` would change nothing."""
+    found, text, book = causes(), SCRIPT.read_text(encoding="utf-8"), RUNBOOK.read_text(encoding="utf-8")
+    made = {
+        "diagnose": service_causes.diagnose(text, found),
+        "runbook.md": service_causes.runbook(book, found, service_causes.states_of(text)),
+    }
+    assert (PROJECT / "ops" / name).read_text(encoding="utf-8") == made[name]
+
+
+# --------------------------------------------------------------------------------------------------------------- TLS
+@pytest.fixture(name="over_tls", scope="module")
+def _over_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
+    """A service whose nginx ends TLS, with a throw-away certificate: its directory and the port."""
+    place = tmp_path_factory.mktemp("tls")
+    project, port = bake(place, tls="files"), free_port()
+    environment = service_environment(place / "tmp", TLS="1", TLS_PORT=str(port), WEB_CONCURRENCY="1")
+    with Running([sys.executable, "-m", "ops.serve", str(free_port())], env=environment, cwd=project) as running:
+        running.wait_for_output("serve: try: ", seconds=40)
+        yield project, port
+        running.terminate()
+        running.wait(20)
+
+
+In = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(name="diagnose_in")
+def _diagnose_in(shell: list[str], tools: Path, programs: Path) -> In:
+    """Run a project's own script in its directory, without an address."""
+
+    def run(project: Path, *options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        own = {"PATH": f"{tools}:{programs}", "DIAGNOSE_BACKEND": f"http://127.0.0.1:{free_port()}", **environment}
+        command = [str(shutil.which(shell[0])), *shell[1:], "ops/diagnose", *options]
+        return subprocess.run(command, cwd=project, env=own, capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+@pytest.mark.parametrize("client", _CLIENTS)
+def test_a_service_over_tls_is_asked_over_tls(
+    diagnose_in: In, over_tls: tuple[Path, int], tools: Path, client: str
+) -> None:
+    """The default address is https on HTTPS_PORT, whatever names the certificate has; with curl and with wget."""
+    project, port = over_tls
+    for other in set(_CLIENTS) - {client}:
+        (tools / other).unlink()
+    done = diagnose_in(project, HTTPS_PORT=str(port))
+    line = rf"\[ ok \] outside  https://localhost:{port}/health/ready: 200 in "
+    assert re.search(line, done.stdout), done.stdout
+
+
+def test_the_port_over_tls_is_in_the_env_file(diagnose_in: In, over_tls: tuple[Path, int], tmp_path: Path) -> None:
+    """As Compose reads it; without it, 8443."""
+    _, port = over_tls
+    project = bake(tmp_path, tls="files")
+    assert "outside  https://localhost:8443/health/ready" in diagnose_in(project).stdout
+    with (project / ".env").open("a", encoding="utf-8") as file:
+        file.write(f"HTTPS_PORT={port}\n")
+    done = diagnose_in(project)
+    assert f"[ ok ] outside  https://localhost:{port}/health/ready: 200" in done.stdout, done.stdout
+
+
+def test_without_tls_the_default_stays_http(diagnose_in: In, tmp_path: Path) -> None:
+    """A service without the answer is asked over HTTP, even where HTTPS_PORT is set for something else."""
+    done = diagnose_in(bake(tmp_path), HTTPS_PORT="9443", HTTP_PORT="9080")
+    assert "outside  http://localhost:9080/health/ready" in done.stdout
+    assert "https:" not in done.stdout
+
+
+def test_a_certificate_is_checked_where_the_address_is_given(diagnose_in: In, over_tls: tuple[Path, int]) -> None:
+    """Only the default passes over it."""
+    project, port = over_tls
+    url = f"https://localhost:{port}"
+    done = diagnose_in(project, "--url", url)
+    assert re.search(rf"\[FAIL\] outside  {url}/health/ready: no answer .*certificate", done.stdout), done.stdout
+    assert "[ ok ] outside" in diagnose_in(project, "--url", url, "--insecure").stdout
+
+
+def test_the_host_is_named_in_the_handshake(diagnose_in: In, over_tls: tuple[Path, int]) -> None:
+    """--host with a name of nginx answers; another name is refused in the handshake, and that is said."""
+    project, port = over_tls
+    known = diagnose_in(project, "--host", "example.com", HTTPS_PORT=str(port))
+    assert "[ ok ] outside" in known.stdout, known.stdout
+    unknown = diagnose_in(project, "--host", "unknown.example.net", HTTPS_PORT=str(port))
+    assert _causes(_section(unknown.stdout, "Endpoints")) == {"backend-down", "wrong-host"}, unknown.stdout
+
+
+@pytest.mark.parametrize(("published", "address"), [("0.0.0.0:{}", "https"), ("", "http")])
+def test_the_port_of_a_container(
+    diagnose: Diagnose, tools: Path, over_tls: tuple[Path, int], published: str, address: str
+) -> None:
+    """Docker knows where nginx's 443 is published, also far from the project's directory.
+
+    The Docker here is a stand-in that answers what the real one prints in these formats.
+    """
+    _, port = over_tls
+    (tools / "docker").write_text(_DOCKER, encoding="utf-8")
+    (tools / "docker").chmod(0o755)
+    plain = free_port()
+    ports = {
+        "PUBLISHED": published.format(port),
+        "HTTP_PORT": str(plain),
+        "DIAGNOSE_URL": "",
+        "STATE": "running healthy 0 false 0",
+        "KILLS": "0",
+    }
+    done = diagnose(stdin=True, **ports)
+    where = f"https://localhost:{port}" if address == "https" else f"http://localhost:{plain}"
+    assert f"outside  {where}/health/ready: " in done.stdout, done.stdout
 
 
 # ------------------------------------------------------------------------------------------------------ real servers
@@ -340,6 +455,10 @@ _NGINX_LINES = [
     ("port-taken", "[emerg] 1#1: bind() to 0.0.0.0:80 failed (98: Address in use)"),
     ("overloaded", '[warn] 1#1: *5 limiting connections by zone "in_flight"'),
     ("disk-full", '[crit] 1#1: *5 pwrite() "/t/1" failed (28: No space left on device) while reading upstream'),
+    ("disk-full", '[crit] 1#1: *5 pwrite() "/t/1" failed (28: Kein Platz)'),
+    ("not-http", '[error] 1#1: *5 upstream sent "Content-Length" and "Transfer-Encoding" headers at the same time'),
+    ("socket-missing", f"[crit] 1#1: *5 connect() to unix:/{'s' * 200} failed (2: x) while connecting to upstream"),
+    (None, "[info] 1#1: *5 client 1.2.3.4 closed keepalive connection (104: Connection reset by peer)"),
     (None, "[warn] 1#1: *5 upstream server temporarily disabled while connecting to upstream"),
     (None, "[info] 1#1: *5 recv() failed (104: Connection reset by peer) while waiting for request"),
     (None, "[error] 1#1: *5 recv() failed (104: Connection reset by peer) while sending to client"),
@@ -362,6 +481,11 @@ _APP_LINES = [
     ("requests-cancelled", '{json}"handover: worker 9 leaves (stop) after 9.0 s: 1 requests served, 2 cancelled"}'),
     ("overloaded", '{json}"overload: requests are refused", "in_flight": 100}'),
     (None, '{json}"overload: over", "refused": 7}'),
+    ("disk-full", '{json}"x", "exception": "OSError: [Errno 28] No space left on device"}'),
+    ("oom", "app.service: Failed with result 'oom-kill'."),
+    ("database-error", "12:00:00 WARNING  app.database: database error sqlstate=57014"),
+    (None, "{local} [7] [INFO] Worker (pid:9) was sent SIGTERM!"),
+    (None, '{json}"the cause was an unhandled error", "x": 1}'),
     ("deadline-passed", '{json}"request deadline passed", "path": "/x", "seconds": 5}'),
     ("check-failed", '{json}"health check changed", "check": "database", "outcome": "failed"}'),
     ("database-pool", '{json}"no database connection became free in time"}'),
@@ -452,6 +576,7 @@ ps*'--format {{.ID}} {{.Label "com.docker.compose.service"}} {{.Label "com.docke
 *exec*somaxconn*) echo 128 ;;
 *exec*healthcheck.py*) echo 'HTTP/1.1 200 OK' ;;
 *logs*aaa) echo "$LINE" ;;
+'port bbb 443/tcp') [ -z "$PUBLISHED" ] || printf '%s\\n' "$PUBLISHED" "[::]:${PUBLISHED##*:}" ;;
 esac
 """
 

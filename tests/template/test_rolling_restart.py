@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -18,6 +17,7 @@ from tests.nginx.proxy import HOST, Nginx, Proxy
 from tests.support.backend import OK, Backend, response
 from tests.support.commands import ROOT
 from tests.support.directories import public_directory
+from tests.support.load import Load
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.template import PROJECT, service_environment
@@ -201,40 +201,6 @@ while not (now := set(children.read_text().split())) or now & old:
 """
 
 
-class _Load:
-    """Four clients that send POSTs, a connection each, until the block ends."""
-
-    def __init__(self, proxy: Proxy) -> None:
-        self.answered = 0
-        self.lost: list[str] = []
-        self._proxy = proxy
-        self._end = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(4)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        for thread in self._threads:
-            thread.join(_SECONDS)
-
-    def _send(self) -> None:
-        headers = {"Content-Type": "application/json"}
-        while not self._end.wait(0.01):
-            try:
-                answer = self._proxy.ask("POST", "/api/greetings", body=b'{"text": "you"}', headers=headers)
-                outcome = "" if answer.status == 201 else f"{answer.status} {answer.body!r}"
-            except OSError as error:
-                outcome = repr(error)
-            with self._lock:
-                self.answered += not outcome
-                self.lost += [outcome] if outcome else []
-
-
 @pytest.fixture(name="tree")
 def _tree() -> Iterator[Path]:
     """A directory that nginx's workers can reach."""
@@ -305,13 +271,13 @@ def test_a_rolling_restart_loses_nothing(instances: tuple[list[str], str], tree:
         change = f"'{sys.executable}' '{helper}' {proxy.pid} '{upstream}' {{}} "
         arguments = ["--restart", restart, "--ready", "http://127.0.0.1:{}/health/ready", "--wait", "60"]
         arguments += ["--out", f"{change} out", "--in", f"{change} in", "--settle", "0"]
-        with _Load(proxy) as load:
+        with Load(proxy.port, host=HOST, at_most=4) as load:
             wait_until(lambda: load.answered >= 20, seconds=_SECONDS, what="the first answers")
             done = _roll(_SHELLS["dash"], *arguments, *ports, seconds=240)
             assert done.returncode == 0, done.stderr
             enough = load.answered + 20
             wait_until(lambda: load.answered >= enough, seconds=_SECONDS, what="answers after it")
-        assert load.lost == []
+        assert load.failures == {}
         assert not set(before) & set(_pids(tree, ports))
         assert [pid for pid in before if _lives(pid)] == []
 

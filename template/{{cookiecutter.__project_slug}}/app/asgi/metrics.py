@@ -10,6 +10,8 @@ import contextlib
 import fcntl
 import os
 import shutil
+import socket
+import stat
 import struct
 import sys
 import tempfile
@@ -63,15 +65,17 @@ def _directory() -> str | None:
 
 _SHARED = _directory()
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: E402
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric  # noqa: E402
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: E402
 from prometheus_client.exposition import choose_encoder  # noqa: E402
 from prometheus_client.mmap_dict import MmapedDict  # noqa: E402
 from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
+from prometheus_client.registry import Collector  # noqa: E402
 from starlette.datastructures import Headers  # noqa: E402
 from starlette.responses import Response  # noqa: E402
 from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
 
-from .deadline import on_abandoned_threads  # noqa: E402
+from .deadline import on_abandoned_threads, on_deadline  # noqa: E402
 from .health import Health  # noqa: E402
 from .problems import problem  # noqa: E402
 
@@ -81,6 +85,8 @@ _PATH = "/metrics"
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _READ_ATTEMPTS = 5
+_TICK_SECONDS = 0.25
+_LATE_SECONDS = 0.02  # less is the timer's own inaccuracy
 _ADDS_UP = {"counter", "histogram", "summary"}
 
 
@@ -119,9 +125,16 @@ class Metrics:
         self._handovers = Counter("app_handovers", "Workers that began to drain.", ["reason"], **own)
         self._threads = Gauge("app_abandoned_threads", "Threads whose request has got its 504.", **shared)
         on_abandoned_threads(self._threads.set)
+        self._late = Counter("app_deadline_passed", "Requests whose deadline passed before their response.", **own)
+        on_deadline(self._late.inc)
+        self._busy = Counter(
+            "app_event_loop_busy_seconds", "Seconds that the event loops were computing or blocked, at least.", **own
+        )
         self._ready = Gauge("app_ready", "Whether /health/ready says 200.", **latest)
         self._stopping = Gauge("app_stopping", "Whether the whole instance is stopping.", **latest)
         self._checks = Gauge("app_health_check", "Whether a health check is ok.", ["check"], **latest)
+        self._surroundings = _Surroundings()
+        self._registry.register(self._surroundings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -158,15 +171,32 @@ class Metrics:
             with contextlib.suppress(BlockingIOError):  # a scrape is under way; the next worker tries again
                 _keep_counts(Path(self._directory))
         handover = scope.get("state", {}).get("handover")
-        watch = None if handover is None else asyncio.create_task(self._watch(handover))
+        tasks = [asyncio.create_task(self._measure())]
+        if handover is not None:
+            for reason in handover.reasons:
+                self._handovers.labels(
+                    reason
+                )  # a counter that begins with its first event hides that event from rate()
+            tasks.append(asyncio.create_task(self._watch(handover)))
         self._workers.set(1)
         try:
             await self._app(scope, receive, send)
         finally:
             self._workers.set(0)
             self._draining.set(0)
-            if watch is not None:
-                watch.cancel()
+            for task in tasks:
+                task.cancel()
+
+    async def _measure(self) -> None:
+        """Add up how long the event loop is busy: its thread's CPU time, or how late a timer is, if that is more.
+
+        CPU time misses a handler that blocks without computing; the timer sees that one.
+        """
+        while True:
+            computed, until = time.thread_time(), time.perf_counter() + _TICK_SECONDS
+            await asyncio.sleep(_TICK_SECONDS)
+            late = time.perf_counter() - until
+            self._busy.inc(max(time.thread_time() - computed, late if late > _LATE_SECONDS else 0.0))
 
     async def _watch(self, handover: Any) -> None:  # noqa: ANN401  gunicorn_handover.Handover, where there is one
         await handover.wait()
@@ -182,6 +212,7 @@ class Metrics:
         handover = scope.get("state", {}).get("handover")
         stopping = handover is not None and handover.stopping
         report = await self._health.report()
+        self._surroundings.handover = handover
         self._stopping.set(stopping)
         self._ready.set(report.ready and not stopping)
         for name, outcome in report.outcomes.items():
@@ -201,12 +232,104 @@ class Metrics:
                 with _locked(self._directory, fcntl.LOCK_SH):
                     registry = CollectorRegistry()
                     MultiProcessCollector(registry, self._directory)
+                    registry.register(self._surroundings)
                     return encode(registry), media_type
             except (RuntimeError, struct.error):  # a worker is just creating its files
                 if attempt == _READ_ATTEMPTS - 1:
                     raise
                 time.sleep(0.01)
         raise AssertionError
+
+
+class _Surroundings(Collector):
+    """What is not this worker's own, read at each scrape: the accept queue, the cgroup's CPU, the arbiter's counts."""
+
+    handover: Any = None  # gunicorn_handover.Handover, where there is one
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each number that can be had here; a draining worker has closed its listener and has no queue."""
+        waiting = GaugeMetricFamily("app_accept_queue", "Connections that no worker has accepted yet.", labels=["bind"])
+        room = GaugeMetricFamily("app_accept_queue_limit", "Connections that fit into that queue.", labels=["bind"])
+        for bind, depth, limit in _accept_queues():
+            waiting.add_metric([bind], depth)
+            room.add_metric([bind], limit)
+        yield waiting
+        yield room
+        periods = CounterMetricFamily("app_cpu_periods", "Periods of the cgroup's CPU quota in which it ran.")
+        throttled = CounterMetricFamily("app_cpu_throttled_periods", "Those in which it was throttled.")
+        if found := _cpu_periods():
+            periods.add_metric([], found[0])
+            throttled.add_metric([], found[1])
+        yield periods
+        yield throttled
+        boots = GaugeMetricFamily("app_failed_boots", "New workers in a row that could not boot; the old ones serve.")
+        killed = CounterMetricFamily("app_workers_killed", "Workers killed by the arbiter: blocked, or not drained.")
+        if self.handover is not None:
+            boots.add_metric([], self.handover.failed_boots)
+            killed.add_metric([], self.handover.killed)
+        yield boots
+        yield killed
+
+
+def _accept_queues() -> Iterator[tuple[str, int, int]]:
+    """Yield address, depth and limit of each listening stream socket of this process."""
+    seen = set()
+    for file in sorted(Path("/proc/self/fd").glob("*")):
+        with contextlib.suppress(OSError, struct.error):  # closed meanwhile, or the kernel does not tell
+            found = file.stat()
+            if not stat.S_ISSOCK(found.st_mode) or found.st_ino in seen:
+                continue
+            with socket.socket(fileno=os.dup(int(file.name))) as sock:
+                if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    continue
+                seen.add(found.st_ino)
+                if sock.family == socket.AF_UNIX:
+                    yield f"unix:{os.fsdecode(sock.getsockname())}", *_unix_queue(found.st_ino)
+                else:
+                    host, port, *_ = sock.getsockname()
+                    # tcpi_unacked and tcpi_sacked of a listener: https://man7.org/linux/man-pages/man7/tcp.7.html
+                    numbers = struct.unpack("8B24I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104))
+                    yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}", numbers[12], numbers[13]
+
+
+def _unix_queue(inode: int) -> tuple[int, int]:
+    """Return depth and limit of a listening unix socket.
+
+    Raises:
+        OSError: The kernel does not tell. https://man7.org/linux/man-pages/man7/sock_diag.7.html
+        struct.error: Neither.
+    """
+    any_cookie, show_queue, queue_attribute = 0xFFFFFFFF, 0x10, 4
+    request = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, any_cookie, inode, show_queue, any_cookie, any_cookie)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as diag:
+        diag.settimeout(1)
+        diag.send(struct.pack("=IHHII", 16 + len(request), 20, 1, 0, 0) + request)
+        answer = diag.recv(65536)
+    at = 16 + 16
+    while True:
+        length, kind = struct.unpack_from("=HH", answer, at)
+        if kind == queue_attribute:
+            depth, limit = struct.unpack_from("=II", answer, at + 4)
+            return int(depth), int(limit)
+        at += max(4, (length + 3) & ~3)
+
+
+def _cpu_periods() -> tuple[int, int] | None:
+    """Return how many periods the nearest cgroup with a CPU quota has counted, and how many throttled it."""
+    root = Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError):
+        lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()]
+        for number, controllers, path in lines:
+            if number != "0" and "cpu" not in controllers.split(","):
+                continue
+            own = (root if number == "0" else root / "cpu") / path.lstrip("/")
+            for group in [own, *own.parents]:
+                with contextlib.suppress(OSError, ValueError):
+                    text = (group / "cpu.stat").read_text(encoding="ascii")
+                    counts = {name: int(value) for name, value in (line.split() for line in text.splitlines())}
+                    if counts.get("nr_periods"):
+                        return counts["nr_periods"], counts["nr_throttled"]
+    return None
 
 
 def _keep_counts(directory: Path) -> None:

@@ -1,4 +1,7 @@
-"""Errors as ``application/problem+json`` (RFC 9457), each with the request id, none with an exception's text."""
+"""Errors as ``application/problem+json`` (RFC 9457), each with the request id, none with an exception's text.
+
+Where OpenTelemetry traces the request they have its trace id, too.
+"""
 
 import logging
 import sys
@@ -11,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import logs
 
 __all__ = ["OPENAPI_RESPONSES", "ErrorBoundary", "ProblemResponse", "install", "problem"]
 
@@ -33,6 +38,7 @@ OPENAPI_RESPONSES: dict[int | str, dict[str, Any]] = {
                         "status": {"type": "integer"},
                         "detail": {"type": "string"},
                         "request_id": {"type": "string"},
+                        "trace_id": {"type": "string"},
                         "errors": {"type": "array", "items": {"type": "object"}},
                     },
                 }
@@ -78,6 +84,7 @@ def problem(
         "status": status,
         "detail": None if detail == title else detail,
         "request_id": scope.get("state", {}).get("request_id"),
+        "trace_id": logs.trace_id(),
         "errors": errors,
     }
     present = {name: value for name, value in body.items() if value is not None}
