@@ -4,6 +4,8 @@ import http.client
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,11 +14,13 @@ from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.template import service_environment
 
-__all__ = ["DEADLINE", "PROJECT", "Stack", "docker"]
+__all__ = ["DEADLINE", "DEPLOY_STEPS", "PROJECT", "Stack", "docker"]
 
 PROJECT = "no502-docker-test"
 DEADLINE = 60.0
 """Seconds that anything may take on a slow machine."""
+DEPLOY_STEPS = ("starting $", "nginx switches to", "stopping $", "nginx forgets")
+"""What ``ops/deploy`` says at each step, as its source has it: a number stands for what begins with ``$``."""
 
 
 def docker(*arguments: str, seconds: float = 120) -> str:
@@ -84,9 +88,13 @@ class Stack:
             check=False,
         )
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        """Start a command in the project's directory, in a session of its own."""
-        return subprocess.Popen(
+    @contextmanager
+    def start(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a command in the project's directory, in a session of its own; killed when the block is left.
+
+        No ``Running``: leaving the block must not wait for its end, and what the command has started goes on.
+        """
+        with subprocess.Popen(
             command,
             cwd=self.directory,
             env=self.environment,
@@ -95,7 +103,11 @@ class Stack:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def compose(self, *arguments: str, **extra: str) -> str:
         """Run ``docker compose``; its failure is the test's."""
@@ -163,4 +175,6 @@ class Stack:
             os.kill(pid, 9)
         else:
             script = f"import os; os.kill({pid}, 9)"
-            docker("run", "--rm", "--pid=host", "--privileged", "python:3.13-slim", "python", "-c", script)
+            docker(
+                "run", "--rm", "--pid=host", "--privileged", os.environ["NO502_PYTHON_IMAGE"], "python", "-c", script
+            )

@@ -1,9 +1,10 @@
 """compose.yaml and Dockerfile: built, started, moved, killed and stopped."""
 
+import os
 import threading
 
-from tests.docker.load import Load
 from tests.docker.stack import DEADLINE, PROJECT, Stack, docker
+from tests.support.load import Load
 from tests.support.polling import wait_until
 
 
@@ -70,7 +71,7 @@ def test_a_new_address_is_found_without_a_reload(stack: Stack) -> None:
     stack.compose("rm", "--stop", "--force", "backend")
     squatter = docker(
         *("run", "--detach", "--rm", "--network", f"{PROJECT}_default", "--ip", address),
-        *("--label", f"com.docker.compose.project={PROJECT}", "python:3.13-slim", "sleep", "600"),
+        *("--label", f"com.docker.compose.project={PROJECT}", os.environ["NO502_PYTHON_IMAGE"], "sleep", "600"),
     ).strip()
     try:
         stack.compose("up", "--detach", "--no-deps", "--wait", "backend")

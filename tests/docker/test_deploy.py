@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.load import Load
-from tests.docker.stack import DEADLINE, Stack
+from tests.docker.stack import DEADLINE, DEPLOY_STEPS, Stack, docker
+from tests.support.load import Load
 from tests.support.polling import wait_until
+from tests.support.recorded import record
 
 _BY_NAME = ["server backend:8000 resolve max_fails=1 fail_timeout=1s;"]
 _DEPLOYMENTS = 10
+
+
+def _recorded(case: str, load: Load) -> None:
+    version = docker("version", "--format", "{{.Server.Version}}").strip()
+    record("compose", case, sent=load.sent, lost=sum(load.failures.values()), docker=version)
 
 
 @pytest.fixture(name="broken")
@@ -35,6 +41,7 @@ def test_no_request_is_lost_in_ten_deployments(stack: Stack) -> None:
             assert stack.container("backend") not in seen
             seen.add(stack.container("backend"))
             assert stack.upstream() == _BY_NAME
+    _recorded("ten deployments", load)
     assert not load.failures, str(load)
 
 
@@ -48,6 +55,7 @@ def test_two_replicas_are_replaced_without_a_loss_either(stack: Stack) -> None:
             after = set(stack.containers("backend"))
             assert len(after) == replicas
             assert not before & after
+    _recorded("from one replica to two, two by two, and back to one", load)
     assert not load.failures, str(load)
 
 
@@ -58,6 +66,7 @@ def test_a_version_that_does_not_start_is_taken_back(stack: Stack, broken: Path)
     with Load(stack.port) as load:
         done = stack.deploy("--ready-seconds", "15")
         assert done.returncode == 1, f"{broken}: {done.stdout}"
+    _recorded("a version that does not start", load)
     assert not load.failures, str(load)
     assert "this version is broken" in done.stdout
     assert "the previous version keeps serving" in done.stdout
@@ -67,16 +76,16 @@ def test_a_version_that_does_not_start_is_taken_back(stack: Stack, broken: Path)
     assert stack.inspect(stack.container("backend"))["Image"] == image
 
 
-@pytest.mark.parametrize("step", ["starting 1 new", "nginx changes over", "stopping 1 old", "nginx forgets"])
+@pytest.mark.parametrize("step", [step.replace("$", "1 ") for step in DEPLOY_STEPS])
 def test_a_deployment_that_is_killed_can_be_run_again(stack: Stack, step: str) -> None:
     """Killed at any step it leaves a site that loses nothing, and the next run puts everything right."""
     with Load(stack.port) as load:
-        killed = stack.start("ops/deploy", "--no-build")
-        assert killed.stdout is not None
-        assert any(step in line for line in killed.stdout)
-        killed.kill()
-        killed.wait()
-        killed.stdout.close()
+        with stack.start("ops/deploy", "--no-build") as killed:
+            assert killed.stdout is not None
+            said = ""
+            while step not in said and (line := killed.stdout.readline()):
+                said += line
+            assert step in said
         wait_until(lambda: load.answered > 200, seconds=DEADLINE, what="answers after the kill")
 
         def again() -> subprocess.CompletedProcess[str] | None:
@@ -86,6 +95,7 @@ def test_a_deployment_that_is_killed_can_be_run_again(stack: Stack, step: str) -
         done = wait_until(again, seconds=DEADLINE, what="the end of the killed deployment's commands")
         assert done is not None
         assert done.returncode == 0, done.stdout
+    _recorded(f"a deployment that is killed at: {step}", load)
     assert not load.failures, str(load)
     assert len(stack.containers("backend")) == 1
     assert stack.upstream() == _BY_NAME
@@ -93,11 +103,11 @@ def test_a_deployment_that_is_killed_can_be_run_again(stack: Stack, step: str) -
 
 def test_one_deployment_at_a_time(stack: Stack) -> None:
     """A second one does not begin and changes nothing."""
-    first = stack.start("ops/deploy", "--no-build")
-    assert first.stdout is not None
-    assert any("starting" in line for line in first.stdout)
-    done = stack.deploy("--no-build")
-    first.communicate(timeout=300)
+    with stack.start("ops/deploy", "--no-build") as first:
+        assert first.stdout is not None
+        assert any("starting" in line for line in first.stdout)
+        done = stack.deploy("--no-build")
+        first.communicate(timeout=300)
     assert done.returncode == 2
     assert first.returncode == 0
     assert "another deployment of this project is under way" in done.stdout

@@ -17,6 +17,26 @@ from tests.systemd.host import Host, copy_of_debian
 
 NAME = "my-service"
 
+# A POST that takes as long as the caller wants and says in the log that it has arrived, and one that keeps memory.
+_ROUTES = '''
+
+@router.post("/slow", status_code=201)
+async def slow(seconds: float) -> dict[str, float]:
+    """Answer late."""
+    print("slow request", flush=True)
+    await asyncio.sleep(seconds)
+    return {"seconds": seconds}
+
+
+@router.post("/leak", status_code=201)
+async def leak() -> None:
+    """Take a mebibyte and keep it."""
+    _kept.append(bytearray(2**20))
+
+
+_kept: list[bytearray] = []
+'''
+
 collect_ignore_glob = [] if os.environ.get("NO502_SYSTEMD_TESTS") else ["test_*.py"]
 
 
@@ -35,6 +55,8 @@ def _host() -> Iterator[Host]:
     """The host, with the service running behind Debian's nginx as the README says."""
     with public_directory() as directory:
         service = bake(directory / "bake", deploy="systemd")
+        example = service / "app" / "example.py"
+        example.write_text(example.read_text(encoding="utf-8") + _ROUTES, encoding="utf-8")
         root = copy_of_debian(directory / "host", suite=os.environ.get("NO502_SYSTEMD_SUITE", "bookworm"))
         (root / "opt" / NAME).mkdir()
         subprocess.run(["cp", "-a", f"{service}/.", str(root / "opt" / NAME)], check=True)
@@ -46,6 +68,17 @@ def _host() -> Iterator[Host]:
         with host:
             host.installed = host.sh(place + "\n".join(commands[first:]))
             yield host
+
+
+@pytest.fixture(name="second_host")
+def _second_host(host: Host) -> Iterator[Host]:
+    """Another host with the same files, booted: what was enabled runs."""
+    with public_directory() as directory:
+        subprocess.run(
+            ["cp", "-a", "--reflink=auto", str(host.root), str(directory / "second")], check=True, timeout=300
+        )
+        with Host(directory / "second") as second:
+            yield second
 
 
 @pytest.fixture(name="project")

@@ -94,7 +94,7 @@ class Host:
 
     def __enter__(self) -> Self:
         """Boot it and wait until systemd says that it runs."""
-        name = f"no502-test-{os.getpid()}"
+        name = f"no502-test-{os.getpid()}-{self.root.name}"
         for hierarchy in (Path("/sys/fs/cgroup"), *sorted(Path("/sys/fs/cgroup").iterdir())):
             if (hierarchy / "cgroup.procs").is_file():
                 self._groups.append(self._own_group(hierarchy, name))

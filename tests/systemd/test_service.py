@@ -12,11 +12,11 @@ import pytest
 
 from tests.support.commands import ROOT
 from tests.support.polling import wait_until
+from tests.support.recorded import record
 from tests.systemd.conftest import NAME
 from tests.systemd.host import Host
 
 _RATE = 200
-_GREETINGS = "http://127.0.0.1:80/api/greetings"
 
 
 class _Load:
@@ -31,14 +31,17 @@ class _Load:
 
 
 @contextmanager
-def _load(host: Host, seconds: int) -> Iterator[_Load]:
+def _load(host: Host, seconds: int, case: str, *, path: str = "/api/greetings", rate: int = _RATE) -> Iterator[_Load]:
     load = _Load()
-    command = host.network(sys.executable, "-m", "tests.systemd.load", _GREETINGS, str(_RATE), str(seconds))
+    arguments = ["80", str(rate), str(seconds), path]
+    command = host.network(sys.executable, "-m", "tests.support.load", *arguments)
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         yield load
         result: dict[str, Any] = json.loads(process.communicate(timeout=seconds + 120)[0])
     load.outcomes, load.slowest = result["outcomes"], result["slowest"]
-    assert sum(load.outcomes.values()) == _RATE * seconds
+    sent = sum(load.outcomes.values())
+    assert sent == rate * seconds
+    record("systemd", case, sent=sent, lost=sum(load.lost().values()), nginx="Debian 12's 1.22.1", systemd="252")
 
 
 def _status(host: Host, *arguments: str) -> str:
@@ -94,7 +97,7 @@ def test_clients_addresses_and_scheme_arrive(host: Host) -> None:
 
 def test_reloads_under_load_lose_nothing(host: Host) -> None:
     """Four reloads at 200 POST/s: every request is answered 201."""
-    with _load(host, 20) as load:
+    with _load(host, 20, "four reloads") as load:
         for _ in range(4):
             before = _journal(host, "--output", "cat").count("Booting worker")
             host.run("systemctl", "reload", NAME)
@@ -108,7 +111,7 @@ def test_reloads_under_load_lose_nothing(host: Host) -> None:
 
 def test_restarts_under_load_lose_nothing(host: Host) -> None:
     """Two restarts at 200 POST/s: clients wait on the socket that systemd keeps, and every request is answered 201."""
-    with _load(host, 30) as load:
+    with _load(host, 30, "two restarts") as load:
         for _ in range(2):
             host.run("systemctl", "restart", NAME)
             wait_until(lambda: _ready(host), seconds=60, what="the service after its restart")
@@ -118,7 +121,7 @@ def test_restarts_under_load_lose_nothing(host: Host) -> None:
 def test_a_killed_master_costs_what_was_in_flight(host: Host) -> None:
     """kill -9 of everything at 200 POST/s: only requests that a worker had begun are lost; systemd starts it again."""
     restarts = int(_property(host, "NRestarts"))
-    with _load(host, 15) as load:
+    with _load(host, 15, "every process is killed") as load:
         wait_until(lambda: _ready(host), seconds=10, what="the load")
         host.run("systemctl", "kill", "--kill-who=all", "--signal=KILL", NAME)
         wait_until(lambda: _ready(host), seconds=60, what="the service after its death")
@@ -132,7 +135,7 @@ def test_broken_code_is_refused_and_the_old_workers_keep_serving(host: Host, pro
     main = project / "app" / "main.py"
     right = main.read_text(encoding="utf-8")
     try:
-        with _load(host, 10) as load:
+        with _load(host, 10, "a reload of code that does not load") as load:
             main.write_text(right + "\nthis is no Python\n", encoding="utf-8")
             host.run("systemctl", "reload", NAME)
             wait_until(
@@ -187,7 +190,7 @@ def test_fork_that_fails_keeps_the_service(host: Host) -> None:
     tasks = int(_property(host, "TasksCurrent"))
     host.run("systemctl", "set-property", "--runtime", NAME, f"TasksMax={tasks}")
     try:
-        with _load(host, 8) as load:
+        with _load(host, 8, "fork() fails during a reload") as load:
             host.sh(f"kill -HUP {_property(host, 'MainPID')}")  # ExecReload= would itself be a process too many
             wait_until(
                 lambda: "Resource temporarily unavailable" in _journal(host, "--output", "cat", "--lines", "100"),
@@ -197,6 +200,48 @@ def test_fork_that_fails_keeps_the_service(host: Host) -> None:
     finally:
         host.run("systemctl", "set-property", "--runtime", NAME, "TasksMax=512")
     assert load.lost() == {}
+
+
+def test_a_leak_is_replaced_below_the_limit(host: Host) -> None:
+    """Under MemoryMax= a leaking worker is replaced before the kernel kills it, and no request fails."""
+    host.run("systemctl", "set-property", "--runtime", NAME, "MemoryMax=450M")
+    try:
+        host.run("systemctl", "restart", NAME)
+        wait_until(lambda: _ready(host), seconds=60, what="the service")
+        restarts = _property(host, "NRestarts")
+        with _load(host, 20, "workers leak under MemoryMax=, 30 a second", path="/api/leak", rate=30) as load:
+            wait_until(
+                lambda: "drains (max_memory)" in _journal(host, "--output", "cat", "--lines", "2000"),
+                seconds=60,
+                what="a worker that is replaced for its memory",
+            )
+        assert load.lost() == {}
+        assert _property(host, "NRestarts") == restarts
+        assert "SIGKILL" not in _journal(host, "--output", "cat", "--lines", "2000")
+    finally:
+        host.run("systemctl", "set-property", "--runtime", NAME, "MemoryMax=infinity")
+        host.run("systemctl", "restart", NAME)
+
+
+def test_poweroff_lets_a_request_finish(second_host: Host) -> None:
+    """A POST of 8 s that is under way at ``systemctl poweroff`` gets its answer before the host is down."""
+    wait_until(lambda: _ready(second_host), seconds=90, what="the service after the boot")
+    command = [
+        "curl",
+        "--silent",
+        "--write-out",
+        "%{http_code}",
+        "--request",
+        "POST",
+        "http://localhost/api/slow?seconds=8",
+    ]
+    with subprocess.Popen(second_host.network(*command), stdout=subprocess.PIPE, text=True) as client:
+        wait_until(
+            lambda: "slow request" in _journal(second_host, "--output", "cat"), seconds=30, what="the request to arrive"
+        )
+        second_host.run("systemctl", "poweroff")
+        answer = client.communicate(timeout=120)[0]
+    assert answer.endswith("201"), answer
 
 
 def test_stop_lets_a_request_finish(host: Host) -> None:

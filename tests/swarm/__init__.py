@@ -1,0 +1,1 @@
+"""The generated stack on a real Docker Swarm; run by scripts/swarm-test only."""
