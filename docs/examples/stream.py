@@ -1,4 +1,4 @@
-"""Server-sent events that end politely when their worker leaves."""
+"""Server-sent events that end when their worker drains."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,14 +13,14 @@ app = FastAPI()
 
 async def ticks(handover: Handover | None) -> AsyncIterator[str]:
     """Yield an event a second until the worker drains; the client's EventSource then reconnects to another worker."""
-    leaving = asyncio.ensure_future(handover.wait()) if handover else asyncio.get_running_loop().create_future()
+    draining = asyncio.ensure_future(handover.wait()) if handover else asyncio.get_running_loop().create_future()
     try:
-        while not leaving.done():
+        while not draining.done():
             yield "data: tick\n\n"
-            await asyncio.wait([leaving], timeout=1)
+            await asyncio.wait([draining], timeout=1)
         yield "retry: 500\n\n"
     finally:
-        leaving.cancel()
+        draining.cancel()
 
 
 @app.get("/ticks")

@@ -133,7 +133,7 @@
         "uvicorn",
         "uvicorn app.main:app \\\n    " +
           Object.entries(data.uvicorn)
-            .filter(([flag, name]) => name in values && !flag.startsWith("--limit-max-requests"))
+            .filter(([, name]) => name in values)
             .map(([flag, name]) => `${flag} ${values[name]}`)
             .join(" \\\n    "),
       );

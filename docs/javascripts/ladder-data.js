@@ -783,8 +783,6 @@ window.no502Ladder = {
   "--timeout-keep-alive": "keepalive",
   "--timeout-graceful-shutdown": "drain_timeout",
   "--timeout-worker-healthcheck": "timeout",
-  "--limit-max-requests": "max_requests",
-  "--limit-max-requests-jitter": "max_requests_jitter",
   "--backlog": "backlog"
  },
  "deployments": {

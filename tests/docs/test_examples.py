@@ -90,33 +90,24 @@ def test_own_gunicorn_file_gets_the_computed_settings(tmp_path: Path) -> None:
     assert "post_fork" in printed["post_fork"]
 
 
+def test_tracing_recipes_are_those_that_run() -> None:
+    """The blocks of the page about tracing are parts of the application under test, its variables those of the test."""
+    page = (_DOCS / "how-to" / "tracing.md").read_text(encoding="utf-8")
+    application = (ROOT / "tests" / "e2e" / "apps" / "observed.py").read_text(encoding="utf-8")
+    blocks = [found[3] for found in _FENCE.finditer(page) if found[2] == "python"]
+    assert len(blocks) == 2
+    assert [block for block in blocks if block not in application] == []
+    test = (ROOT / "tests" / "e2e" / "test_telemetry.py").read_text(encoding="utf-8")
+    variables = re.findall(r"^export (\w+)=", page, re.MULTILINE)
+    assert len(variables) == 2
+    assert [name for name in variables if f'"{name}"' not in test] == []
+
+
 def test_settings_tables_are_what_the_ladder_gives() -> None:
     """The computed settings on the pages about platforms are up to date."""
     command = [sys.executable, str(ROOT / "scripts" / "settings_tables.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_metrics_on_the_page_exist() -> None:
-    """The page about monitoring names metrics of the generated service and fields of nginx's log format."""
-    page = (_DOCS / "how-to" / "monitoring.md").read_text(encoding="utf-8")
-    metrics = "".join(
-        file.read_text(encoding="utf-8")
-        for place in ("template", "no502/asgi")
-        for file in (ROOT / place).rglob("metrics.py")
-    )
-    named = set(re.findall(r"\b((?:http_request|app_worker)\w*?)(?:_count|_bucket)?\b", page))
-    assert {name for name in named if f'"{name}"' not in metrics} == set()
-    log_format = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "nginx").rglob("*.conf*"))
-    fields = {
-        "status",
-        "upstream_header_time",
-        "upstream_status",
-        "upstream_addr",
-        "request_time",
-        "request_completion",
-    }
-    assert {field for field in fields if f'"{field}":' not in log_format} == set()
 
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="needs Debian's package haproxy")

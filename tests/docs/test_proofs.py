@@ -23,7 +23,8 @@ def _name(page: Path) -> str:
 @pytest.mark.parametrize("page", _PAGES, ids=_name)
 def test_named_files_and_scenarios_exist(page: Path) -> None:
     """A file of the repository that a page names is there, and so is each scenario of the lab."""
-    text = page.read_text(encoding="utf-8")
+    # A table of results has its place before it is measured; scripts/result_tables.py fills it in then.
+    text = re.sub(r"<!-- benchmarks/results/.*? -->", "", page.read_text(encoding="utf-8"))
     missing = [name for name in _NAMED.findall(text) if not (ROOT / name).exists() and not _generated(name)]
     assert missing == []
     known = {scenario.name for scenario in SCENARIOS}

@@ -69,7 +69,8 @@ def test_pages_fit_in_a_real_browser(site: Path, tmp_path: Path, width: int) -> 
         assert title == "fits true pictures true", name
 
 
-def test_search_works_without_a_server(site: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["index", "why-502"])
+def test_search_works_without_a_server(site: Path, tmp_path: Path, page: str) -> None:
     """On a page that was opened from a folder, the search finds the page about a message of nginx."""
     script = """
         document.title = "nothing found"
@@ -87,7 +88,21 @@ def test_search_works_without_a_server(site: Path, tmp_path: Path) -> None:
           ask()
         })
     """
-    assert title_after(site / "index.html", script, profile=tmp_path / "chromium", seconds=20) == "found"
+    assert title_after(site / f"{page}.html", script, profile=tmp_path / "chromium", seconds=20) == "found"
+
+
+@pytest.mark.parametrize(("width", "picture"), [(390, "ladder-portrait.svg"), (1280, "ladder.svg")])
+@pytest.mark.parametrize("page", ["index", "explanation/ladder"])
+def test_the_ladder_has_a_form_for_the_width(site: Path, tmp_path: Path, page: str, width: int, picture: str) -> None:
+    """A phone shows the portrait form in full size, a desk the wide one."""
+    script = """
+        addEventListener("load", () => {
+          const shown = document.querySelector("article picture img")
+          document.title = `${shown.currentSrc.split("/").pop()} ${shown.clientWidth >= 300}`
+        })
+    """
+    title = title_after(site / f"{page}.html", script, profile=tmp_path / "chromium", width=width)
+    assert title == f"{picture} true"
 
 
 def test_every_picture_has_a_text(site: Path) -> None:

@@ -12,7 +12,15 @@ from tests.support.commands import ROOT
 
 _WRONG = {
     "Nobody listens.": "name the actor",
+    '"""Nobody listens."""': "name the actor",
     "whoever sends requests": "name the actor",
+    "without anybody noticing": "name the actor",
+    "Why max_requests makes 502s": "causes 502s",
+    "nginx repeats other methods": "nginx retries",
+    "never repeats a POST": "retries",
+    "Who waits less closes first": "shorter timeout",
+    "the application goes on for no client": "disconnected",
+    "one that leaves closes the connection": "recycled worker",
     "A client can not know.": "cannot",
     "can\n# not": "cannot",
     "inside of the container": "inside",
@@ -27,6 +35,7 @@ _WRONG = {
 _RIGHT = [
     "nginx's workers run as `nobody`",
     "nobody:nogroup",
+    'user: "nobody"',
     "it can not only read but write",
     "gunicorn serves on port 8000",
     "inside the container",
