@@ -18,9 +18,10 @@ from _load import Load, Plan, run
 from _neighbours import Neighbours
 from _nginx import Nginx
 from _peers import Setup
-from _process import free_port
 from _result import Result, Upstream, recycling
 from _servers import Server, trouble
+
+from no502.serve.ports import free_port
 
 if TYPE_CHECKING:
     import argparse

@@ -2,6 +2,9 @@
 
 At a fixed rate (open loop) a request's latency counts from the moment it was due, so a server that stalls pays for
 every request that fell due meanwhile. At full speed (closed loop) it counts from the moment it was sent.
+
+The lab's clients and those of the tests are threads and tasks beside the program that judges them: good enough to
+count, too slow and too uneven to measure with.
 """
 
 from __future__ import annotations

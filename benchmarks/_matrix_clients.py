@@ -161,15 +161,15 @@ async def _events(port: int, tally: Tally, done: asyncio.Event) -> None:
 
 
 async def _messages(port: int, tally: Tally, done: asyncio.Event) -> None:
-    """Send messages and wait for their echo; one without an echo is lost, whatever code the close has."""
+    """Send messages and wait for their echo; one that was sent and has no echo is lost, whatever code the close has."""
     number = 0
     while not done.is_set():
         with contextlib.suppress(OSError, EOFError, WebSocketException):
             async with connect(f"ws://127.0.0.1:{port}/", open_timeout=10, close_timeout=1) as client:
                 while not done.is_set():
                     began, number = time.monotonic(), number + 1
+                    await client.send(str(number))  # fails without a loss: a closed connection takes nothing
                     try:
-                        await client.send(str(number))
                         async with asyncio.timeout(_ANSWER_SECONDS):
                             good = await client.recv() == str(number)
                     except (OSError, EOFError, WebSocketException):

@@ -14,16 +14,15 @@ import signal
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from _process import Process, free_port, wait_for
+from _process import Running
 
 from no502.nginx.binary import nginx_version
-from no502.nginx.render import KEEPALIVE_MIN_TIMEOUT
+from no502.nginx.versions import KEEPALIVE_MIN_TIMEOUT
+from no502.serve.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
 __all__ = ["Nginx"]
 
@@ -65,7 +64,7 @@ _POOL = "keepalive 64; keepalive_timeout {seconds}s; "
 _LINE = re.compile(r"^\S+ \S+ \[(?P<level>\w+)\] \d+#\d+: (?:\*\d+ )?(?P<message>.*?)(?:, client: .*)?$")
 
 
-class Nginx:
+class Nginx(Running):
     """nginx, as long as the ``with`` block lasts.
 
     Args:
@@ -80,7 +79,7 @@ class Nginx:
         self, binary: str, directory: Path, *, upstreams: Sequence[str], upstream_keepalive: int, max_fails: int = 1
     ) -> None:
         self.port = free_port()
-        self._directory, self._upstreams = directory, tuple(upstreams)
+        self._tree, self._upstreams = directory, tuple(upstreams)
         self._max_fails = max_fails
         self._pool = _POOL.format(seconds=upstream_keepalive) if upstream_keepalive else ""
         directory.mkdir(parents=True)
@@ -90,32 +89,16 @@ class Nginx:
         (directory / "nginx.conf").write_text(text, encoding="ascii")
         self._write_upstream(())
         command = [binary, "-e", "start.log", "-p", f"{directory}{os.sep}", "-c", "nginx.conf"]
-        self._process = Process(command, log=directory / "output.log", cwd=directory)
-
-    def __enter__(self) -> Self:
-        """Start it and wait until it listens."""
-        self._process.start()
-        try:
-            wait_for(self._listens, seconds=10.0, what="nginx")
-        except BaseException:
-            self._process.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop it."""
-        self._process.stop()
+        super().__init__(command, log=directory / "output.log", directory=directory, seconds_to_serve=10.0)
 
     def take_out(self, *upstreams: str) -> None:
         """Send nothing to these upstreams from now on, and something to all others (a reload)."""
         self._write_upstream(upstreams)
-        self._process.signal(signal.SIGHUP)
+        self.signal(signal.SIGHUP)
 
     def errors(self) -> dict[str, int]:
         """Count the lines of the error log by message, without connection numbers and addresses."""
-        log = self._directory / "error.log"
+        log = self._tree / "error.log"
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
         kinds: Counter[str] = Counter()
         for line in lines:
@@ -127,11 +110,10 @@ class Nginx:
         one = f"max_fails={self._max_fails} fail_timeout=1s"
         servers = "".join(f"server {name} {one}{' down' * (name in down)}; " for name in self._upstreams)
         text = f"upstream peer {{ {servers}{self._pool}}}\n"
-        (self._directory / "upstream.conf").write_text(text, encoding="ascii")
+        (self._tree / "upstream.conf").write_text(text, encoding="ascii")
 
-    def _listens(self) -> bool:
-        self._process.check()
-        return (self._directory / "nginx.pid").exists()
+    def _serves(self) -> bool:
+        return (self._tree / "nginx.pid").exists()
 
 
 def _user() -> str:

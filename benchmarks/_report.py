@@ -25,7 +25,7 @@ _PACKAGES = (
     *("gunicorn", "uvicorn", "uvicorn-worker", "hypercorn", "granian"),
     *("uvloop", "httptools", "fastapi", "pydantic-settings"),
 )
-_NOT_REPORTED = ("nginx", "out", "logs")  # paths
+_NOT_REPORTED = ("nginx", "out", "logs", "programs")  # paths
 
 
 class Measured(Protocol):
@@ -96,6 +96,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table; all columns but the first are numbers."""
     marks = ["---", *("---:" for _ in header[1:])]
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, marks, *rows])
+
+
+def conditions(nginx: str) -> str:
+    """Return one line about the machine and the versions of everything that takes part.
+
+    Args:
+        nginx: The binary's path.
+    """
+    machine = {key: value for key, value in _machine().items() if "load" not in key}
+    facts = machine | {"python": platform.python_version(), "nginx": _nginx(nginx), **_versions()}
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
 def _plain(result: Measured) -> dict[str, Any]:

@@ -5,30 +5,25 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from _cpu import children, own_seconds, tree_seconds
-from _process import Process, wait_for
+from _process import Running
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from _peers import Peer, Setup
 
 __all__ = ["Server", "trouble"]
 
 _HERE = Path(__file__).resolve().parent
-_SECONDS_TO_BOOT = 60.0
 _SECONDS_TO_STOP = 60.0
 _TROUBLE = re.compile(r"\[(?:WARNING|ERROR|CRITICAL)\]|^(?:WARNING|ERROR|CRITICAL):|^Traceback|\bTIMEOUT\b")
 _PREFIX = re.compile(r"^\[\d{4}-[^\]]*\] \[\d+\] ")
 _KINDS_KEPT = 12
 
 
-class Server:
+class Server(Running):
     """A peer, as long as the ``with`` block lasts.
 
     Args:
@@ -48,53 +43,27 @@ class Server:
             "PYTHONUNBUFFERED": "1",  # the log is read while it is written
             **peer.environment(setup),
         }
-        self._process = Process(peer.command(setup), log=directory / "server.log", env=environment, cwd=directory)
+        self._generation = 1
+        super().__init__(peer.command(setup), log=directory / "server.log", env=environment, directory=directory)
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
         """Start it and wait until every worker serves."""
-        try:
-            self._start()
-        except BaseException:
-            self._process.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop it."""
-        self._process.stop()
-
-    @property
-    def pid(self) -> int:
-        """Its first process: the master."""
-        return self._process.pid
+        self._generation = self.generations()[0] + 1
+        super().start()
 
     def restart(self) -> None:
         """Stop it as its operator would (SIGTERM, and wait), start it again, wait until every worker serves."""
-        self._process.stop(seconds=_SECONDS_TO_STOP)
-        self._start()
+        self.stop(seconds=_SECONDS_TO_STOP)
+        self.start()
 
     def cpu_seconds(self) -> float:
         """Return the processor time of all its processes so far."""
-        return tree_seconds(self._process.pid)
+        return tree_seconds(self.pid)
 
     def boot_cpu_seconds(self) -> float:
         """Return the processor time of a worker so far, the mean of all; right after the start that is the boot's."""
-        workers = children(self._process.pid)
+        workers = children(self.pid)
         return sum(map(own_seconds, workers)) / len(workers) if workers else 0.0
-
-    def signal(self, number: int) -> None:
-        """Signal its first process."""
-        self._process.signal(number)
-
-    def check(self) -> None:
-        """Raise RuntimeError, with the end of the log, if it has ended."""
-        self._process.check()
-
-    def log(self) -> str:
-        """Return its log so far."""
-        return self._process.log()
 
     def generations(self) -> tuple[int, int]:
         """Count whole generations of workers by the log: ready so far, gone so far (all but one if it does not say)."""
@@ -102,14 +71,8 @@ class Server:
         ready = len(re.findall(peer.ready, log)) // peer.workers
         return ready, ready - 1 if peer.gone is None else len(re.findall(peer.gone, log)) // peer.workers
 
-    def _start(self) -> None:
-        ready = self.generations()[0]
-        self._process.start()
-        wait_for(partial(self._serves, ready + 1), seconds=_SECONDS_TO_BOOT, what=f"{self.peer.name} to serve")
-
-    def _serves(self, generation: int) -> bool:
-        self.check()
-        return self.generations()[0] >= generation
+    def _serves(self) -> bool:
+        return self.generations()[0] >= self._generation
 
 
 def trouble(log: str) -> dict[str, int]:

@@ -21,6 +21,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from math import exp, lgamma, log, log1p
@@ -31,10 +32,12 @@ from _cpu import children
 from _matrix_clients import KINDS, Tally, run_clients
 from _nginx import Nginx
 from _peers import PEERS, Peer, Setup
-from _process import free_port
+from _report import conditions
 from _servers import Server
 
 from no502.nginx.binary import find_nginx
+from no502.serve.ports import free_port
+from no502.svg import element, label, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -203,6 +206,7 @@ def _cell(tally: Tally, gone: list[float]) -> dict[str, Any]:
         "gone_seconds": round(max(gone), 1) if gone else None,
         "departures": len(gone),
         "date": time.strftime("%Y-%m-%d"),
+        "conditions": conditions(find_nginx(None)),
     }
 
 
@@ -328,9 +332,16 @@ def _table(cells: dict[str, Any]) -> str:
     direct = ", ".join(kind for kind, (_, proxied) in KINDS.items() if not proxied)
     parts.append(
         f"{_CLIENTS} clients; nginx in between except for {direct}. The unit of `sse` is a stream, lost if it is cut; "
-        "of `websocket` a message, lost without its echo; everything else is a request, never sent a second time."
+        "of `websocket` a message that was sent, lost without its echo; everything else is a request, which is never "
+        "sent a second time."
     )
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, "## Measured on", _conditions(cells)]) + "\n"
+
+
+def _conditions(cells: dict[str, Any]) -> str:
+    """Return a line for each machine and day that cells were measured on."""
+    found = Counter(f"{cell['date']}: {cell['conditions']}" for cell in cells.values() if "conditions" in cell)
+    return "\n".join(f"- {count} cells, {text}" for text, count in found.items())
 
 
 def _picture(cells: dict[str, Any]) -> str:
@@ -338,14 +349,10 @@ def _picture(cells: dict[str, Any]) -> str:
     rows = [(server, name) for name, way in WAYS.items() for server in way.servers]
     rows = [row for row in rows if any(f"{row[0]}/{row[1]}/{kind}" in cells for kind in KINDS)]
     width, height, left, top = 110, 22, 260, 40
-    size = f'width="{left + width * len(KINDS) + 10}" height="{top + height * len(rows) + 10}"'
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="lost by server, way and kind">',
-        "<style>text{font:12px system-ui,sans-serif;fill:#57606a}</style>",
-    ]
-    lines += [f'<text x="{left + width * n + 8}" y="{top - 12}">{kind}</text>' for n, kind in enumerate(KINDS)]
+    lines = [element("style", "text{font:12px system-ui,sans-serif;fill:#57606a}")]
+    lines += [label(kind, x=left + width * n + 8, y=top - 12) for n, kind in enumerate(KINDS)]
     for y, (server, name) in enumerate(rows):
-        lines.append(f'<text x="8" y="{top + height * y + 15}">{name}: {server}</text>')
+        lines.append(label(f"{name}: {server}", x=8, y=top + height * y + 15))
         for x, kind in enumerate(KINDS):
             cell = cells.get(f"{server}/{name}/{kind}")
             if cell is None:
@@ -353,12 +360,11 @@ def _picture(cells: dict[str, Any]) -> str:
             rate = cell["lost"] / cell["total"] if cell.get("total") else None
             colour = "#d0d7de" if rate is None else "#2da44e" if not rate else "#fb8f44" if rate < 0.01 else "#cf222e"  # noqa: PLR2004
             text = "not measured" if rate is None else f"{cell['lost']:,} of {cell['total']:,}"
-            place = f'x="{left + width * x}" y="{top + height * y}"'
-            lines.append(
-                f'<rect {place} width="{width - 2}" height="{height - 2}" fill="{colour}" fill-opacity=".35"/>'
-            )
-            lines.append(f'<text x="{left + width * x + 6}" y="{top + height * y + 15}">{text}</text>')
-    return "\n".join([*lines, "</svg>"]) + "\n"
+            place = {"x": left + width * x, "y": top + height * y, "width": width - 2, "height": height - 2}
+            lines.append(element("rect", **place, fill=colour, fill_opacity=".35"))
+            lines.append(label(text, x=left + width * x + 6, y=top + height * y + 15))
+    across, down = left + width * len(KINDS) + 10, top + height * len(rows) + 10
+    return picture(*lines, width=across, height=down, role="img", aria_label="lost by server, way and kind")
 
 
 if __name__ == "__main__":

@@ -24,13 +24,14 @@ from _cpu import children
 from _load import Plan, run
 from _neighbours import Neighbours
 from _options import number, parser, whole_number
-from _process import Process, free_port, wait_for
+from _process import Running
 from _report import Report, table
 from _tables import spread
 
 from no502.new import scaffold
 from no502.nginx.binary import nginx_version
 from no502.nginx.command import render
+from no502.serve.ports import free_port
 
 if TYPE_CHECKING:
     import argparse
@@ -126,24 +127,29 @@ def _options() -> argparse.Namespace:
     return arguments.parse_args()
 
 
+class _Service(Running):
+    def _serves(self) -> bool:
+        return "is ready" in self.log()
+
+
+class _Proxy(Running):
+    def _serves(self) -> bool:
+        return (self._directory / "nginx" / "nginx.pid").exists()
+
+
 def _measure(options: argparse.Namespace, project: Path, where: Path, *, bounds: bool, offered: float) -> Overload:
     """Start the service and nginx, run one load, stop them."""
     where.mkdir(mode=0o755)
     port, upstream, neighbours = free_port(), free_port(), Neighbours()
     with ExitStack() as stack:
-        server = _service(options, project, where, upstream, bounds=bounds)
-        proxy = _proxy(options, where, (port, upstream), bounds=bounds)
-        for process, what, text in ((server, "the service", "is ready"), (proxy, "nginx", "")):
-            process.start()
-            stack.callback(process.stop)
-            wait_for(lambda process=process, text=text: _up(process, text), seconds=60.0, what=what)  # type: ignore[misc]
-        wait_for((where / "nginx" / "nginx.pid").exists, seconds=30.0, what="nginx")
+        server = stack.enter_context(_service(options, project, where, upstream, bounds=bounds))
+        proxy = stack.enter_context(_proxy(options, where, (port, upstream), bounds=bounds))
         outcome = run(Plan(port=port, seconds=options.seconds, rate=offered, processes=options.processes))
         workers_mib, nginx_mib = _peak_mib(server.pid), _peak_mib(proxy.pid)
     return Overload(bounds, offered, outcome, workers_mib, nginx_mib, neighbours.cores())
 
 
-def _service(options: argparse.Namespace, project: Path, where: Path, port: int, *, bounds: bool) -> Process:
+def _service(options: argparse.Namespace, project: Path, where: Path, port: int, *, bounds: bool) -> _Service:
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(where),
@@ -158,10 +164,10 @@ def _service(options: argparse.Namespace, project: Path, where: Path, port: int,
         "WEB_CONCURRENCY": str(options.workers),
     }
     command = [sys.executable, "-m", "gunicorn", "-c", "app/server.py", "bench_app:app"]
-    return Process(command, log=where / "server.log", env=environment, cwd=project)
+    return _Service(command, log=where / "server.log", env=environment, directory=project)
 
 
-def _proxy(options: argparse.Namespace, where: Path, ports: tuple[int, int], *, bounds: bool) -> Process:
+def _proxy(options: argparse.Namespace, where: Path, ports: tuple[int, int], *, bounds: bool) -> _Proxy:
     port, upstream = ports
     variables = {
         "PROXY_READ_TIMEOUT": str(_READ_TIMEOUT),
@@ -176,12 +182,7 @@ def _proxy(options: argparse.Namespace, where: Path, ports: tuple[int, int], *, 
     }
     render(where / "nginx", variables, nginx_version=nginx_version(options.nginx), standalone=True)
     command = [options.nginx, "-e", "stderr", "-p", f"{where / 'nginx'}{os.sep}", "-c", "nginx.conf"]
-    return Process(command, log=where / "nginx.log", cwd=where)
-
-
-def _up(process: Process, text: str) -> bool:
-    process.check()
-    return text in process.log()
+    return _Proxy(command, log=where / "nginx.log", directory=where)
 
 
 def _peak_mib(master: int) -> float:

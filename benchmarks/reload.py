@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 from _cell import Bench, LineUp
 from _options import parser
 from _peers import choose
-from _process import wait_for
 from _report import Report, table
 from _tables import details, pool, results_table
+
+from no502.serve.waiting import wait_until
 
 if TYPE_CHECKING:
     import argparse
@@ -85,7 +86,7 @@ def _reload(stage: LineUp, load: Load, *, count: int, pause: float) -> tuple[lis
         began = time.monotonic()
         server.signal(signal.SIGHUP)
         try:
-            wait_for(
+            wait_until(
                 partial(_gone, server, number), seconds=_SECONDS_PER_RELOAD - 10, what=f"the end of generation {number}"
             )
         except RuntimeError as error:
