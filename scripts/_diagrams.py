@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
+from no502.svg import element, label, picture
+
 __all__ = ["draw_handover", "draw_idle_race"]
 
 _INK, _GOOD, _BAD, _CALM = "#7a828c", "#2b8a5f", "#d1603d", "#3b82d0"
 _WIDTH = 720
-_FONT = 'font-family="system-ui, sans-serif" font-size="13"'
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,14 @@ def draw_handover() -> str:
 
 
 def _picture(title: str, height: int, lines: list[tuple[str, int]], messages: list[_Message], notes: list[str]) -> str:
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" {_FONT}>',
-        f"<title>{escape(title)}</title>",
-    ]
+    parts = [element("title", escape(title))]
     for name, across in lines:
         parts.append(_text(across, 24, name, _INK, "middle"))
-        parts.append(f'<line x1="{across}" y1="36" x2="{across}" y2="{height - 30}" stroke="{_INK}" stroke-width="1"/>')
+        parts.append(element("line", x1=across, y1=36, x2=across, y2=height - 30, stroke=_INK, stroke_width=1))
     for message in messages:
         parts += _arrow(message)
-    return "\n".join([*parts, *notes, "</svg>"]) + "\n"
+    size = f"0 0 {_WIDTH} {height}"
+    return picture(*parts, *notes, viewBox=size, role="img", font_family="system-ui, sans-serif", font_size=13)
 
 
 def _arrow(message: _Message) -> list[str]:
@@ -87,12 +86,11 @@ def _arrow(message: _Message) -> list[str]:
     low = top + message.travel
     head = f"{end},{low} {end - step},{low - 4} {end - step},{low + 4}"
     return [
-        f'<line x1="{message.start}" y1="{top}" x2="{end}" y2="{low}" stroke="{colour}" stroke-width="1.5"/>',
-        f'<polygon points="{head}" fill="{colour}"/>',
+        element("line", x1=message.start, y1=top, x2=end, y2=low, stroke=colour, stroke_width=1.5),
+        element("polygon", points=head, fill=colour),
         _text((message.start + end) // 2, top - 6, message.text, colour, "middle"),
     ]
 
 
 def _text(across: int, top: int, text: str, colour: str, anchor: str = "start") -> str:
-    style = f'fill="{colour}" text-anchor="{anchor}"'
-    return f'<text x="{across}" y="{top}" {style}>{escape(text)}</text>'
+    return label(text, x=across, y=top, fill=colour, text_anchor=anchor)

@@ -15,7 +15,10 @@ __all__ = ["VERSIONS", "disagreements", "violations"]
 VERSIONS = ("1.30", kubernetes_validate.latest_version())
 """The oldest version that has preStop's sleep without a feature gate, and the newest one with a schema."""
 
-_ROUTE = json.loads(Path(__file__).with_name("httproute.schema.json").read_text(encoding="utf-8"))
+_GATEWAY_API = {
+    kind: json.loads(Path(__file__).with_name(f"{kind.lower()}.schema.json").read_text(encoding="utf-8"))
+    for kind in ("HTTPRoute", "Gateway")
+}
 _UNITS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 
 
@@ -23,7 +26,8 @@ def violations(document: Document) -> Iterator[str]:
     """Yield what is wrong with one document by itself; a kind without a schema is wrong, too."""
     who = f"{document.get('kind')} {document.get('metadata', {}).get('name')}"
     if str(document.get("apiVersion")).startswith("gateway.networking.k8s.io/"):
-        for error in jsonschema.Draft202012Validator(_ROUTE).iter_errors(document):
+        schema = _GATEWAY_API.get(str(document.get("kind")), _GATEWAY_API["HTTPRoute"])
+        for error in jsonschema.Draft202012Validator(schema).iter_errors(document):
             yield f"{who}: {'.'.join(map(str, error.absolute_path))}: {error.message}"
         return
     for version in VERSIONS:
@@ -77,7 +81,12 @@ def _selects(document: Document, labels: Mapping[str, str], pods: list[Document]
 
 def _ports(document: Document, names: list[Any], pods: list[Document]) -> Iterator[str]:
     containers = [container for pod in pods for container in pod["spec"]["containers"]]
-    known = {port[key] for container in containers for port in container["ports"] for key in ("name", "containerPort")}
+    known = {
+        port[key]
+        for container in containers
+        for port in container.get("ports", [])
+        for key in ("name", "containerPort")
+    }
     for name in names:
         if name not in known:
             yield f"{document['kind']} {document['metadata']['name']}: no pod has the port {name}"
@@ -85,6 +94,8 @@ def _ports(document: Document, names: list[Any], pods: list[Document]) -> Iterat
 
 def _routes(rules: list[Document], services: Mapping[str, Document]) -> Iterator[str]:
     for rule in rules:
+        if "filters" in rule:  # a redirect
+            continue
         request, backend = (_milliseconds(rule["timeouts"][name]) for name in ("request", "backendRequest"))
         if request < backend:
             yield f"HTTPRoute: timeouts.request ({request} ms) is less than timeouts.backendRequest ({backend} ms)"

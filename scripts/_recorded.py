@@ -5,14 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from no502.doctor.logs.findings import classify
-from no502.doctor.logs.parse import parse
+from no502.lab import text
 
 __all__ = ["RECORDED", "anchor", "counted", "message_of", "recorded"]
 
 RECORDED = Path(__file__).resolve().parent.parent / "docs" / "lab" / "recorded.json"
 _COUNTED = re.compile(r"(\d+) x (.+)")
-_NGINX = re.compile(r"nginx: \[(\w+)\] (.+)")
 
 
 def recorded() -> dict[str, Any]:
@@ -36,19 +34,11 @@ def message_of(line: str) -> str:
         ValueError: The catalogue does not have it.
     """
     found = _COUNTED.fullmatch(line)
-    text = found[2] if found else line
-    nginx = _NGINX.fullmatch(text)
-    raw = (
-        f"2026/01/01 00:00:00 [{nginx[1]}] 1#1: *1 {nginx[2]}"
-        if nginx
-        else f"[1] [CRITICAL] {text[len('gunicorn: ') :]}"
-    )
-    parsed = parse(raw.encode())
-    message = classify(parsed) if parsed else None
-    if message is None:
+    message = text.message_of(found[2] if found else line)
+    if not message:
         problem = f"the catalogue does not have this line of the lab: {line}"
         raise ValueError(problem)
-    return message.id
+    return message
 
 
 def anchor(title: str) -> str:

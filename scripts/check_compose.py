@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 DATABASES = ("none", "postgresql")
 SECONDS = (10, 37, 180, 86400)
+WORKERS = {180: "none", 37: "none"}
+"""The answer ``worker`` for some of them; ``yes`` for the others."""
+TLS = {10: "files", 37: "acme"}
+"""The answer ``tls`` for some of them; ``none`` for the others."""
 NOT_EVERYWHERE = re.compile(r"#\s*syntax=|start_interval|--start-interval|COPY --link|RUN --mount|<<[A-Z]")
 """What engines and Compose versions still in use refuse."""
 
@@ -30,7 +34,9 @@ def linted(*command: str | Path) -> str | None:
 def generate(directory: Path, database: str, seconds: int) -> Path:
     """Generate a service."""
     directory.mkdir()
-    answers = [f"database={database}", f"proxy_read_timeout={seconds}"]
+    worker = WORKERS.get(seconds, "yes")
+    answers = [f"database={database}", f"proxy_read_timeout={seconds}", f"worker={worker}"]
+    answers.append(f"tls={TLS.get(seconds, 'none')}")
     command = [sys.executable, "-m", "cookiecutter", "--no-input", "--output-dir", directory, ROOT]
     subprocess.run([*map(str, command), "--directory", "template", *answers], check=True, capture_output=True)
     (project,) = directory.iterdir()
@@ -40,10 +46,12 @@ def generate(directory: Path, database: str, seconds: int) -> Path:
 def ladder_problems(services: dict[str, dict[str, Any]], seconds: int) -> Iterable[str]:
     """Yield each time in compose.yaml that is not the ladder's for a ``PROXY_READ_TIMEOUT``."""
     ladder = ServerSettings(_env_file=None, proxy_read_timeout=seconds, web_concurrency=1)
-    for name in ("backend", "nginx"):
+    for name in ("backend", "nginx", *({"worker"} & services.keys())):
         found = services[name]["stop_grace_period"]
         if found != f"{ladder.stop_grace}s":
             yield f"{name}: stop_grace_period is {found}, the ladder says {ladder.stop_grace}s"
+        if name == "worker":
+            continue
         environment = services[name]["environment"]
         expected = {
             "PROXY_READ_TIMEOUT": f"${{PROXY_READ_TIMEOUT:-{ladder.proxy_read_timeout}}}",

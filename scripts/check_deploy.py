@@ -95,7 +95,9 @@ def main(arguments: list[str]) -> int:
 
 def _every(directory: Path) -> Iterator[Path]:
     for target, database, seconds in product(("systemd", "kubernetes"), ("none", "postgresql"), ("10", "180", "86400")):
-        answers = {"deploy": target, "database": database, "proxy_read_timeout": seconds}
+        worker = "none" if seconds == "180" else "yes"
+        tls = {"10": "none", "180": "files", "86400": "acme"}[seconds]
+        answers = {"deploy": target, "database": database, "proxy_read_timeout": seconds, "worker": worker, "tls": tls}
         yield scaffold(directory, {**answers, "project_name": f"Service {target} {database} {seconds}"})
 
 

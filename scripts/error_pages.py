@@ -22,6 +22,8 @@ TAB = "Errors"
 _HIDDEN = {"info", "notice", "warn", "debug"}
 """Levels of nginx that a log at its default level, error, does not contain."""
 _ID = re.compile(r"(?<![`\w/])L[6-9]\d\d\b")
+_FILE = re.compile(r"\]\((?:\.\./)+no502/messages/[a-z]+/([a-z0-9-]+)\.md(#[^)]*)?\)")
+"""A link from a page's source to a file of the catalogue."""
 _HEADINGS = {
     "Causes": "Causes, the most likely first",
     "Check": "Check",
@@ -54,7 +56,12 @@ def on_files(files: Any, *, config: Any, **_: object) -> Any:  # noqa: ANN401  m
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:  # noqa: ANN401  mkdocs has no types
-    """Fill the index."""
+    """Fill the index, and let links to files of the catalogue lead to their pages.
+
+    The sources link to the files, so that the links also work where nothing was built: in a checkout, on a forge.
+    """
+    up = "../" * page.file.src_uri.count("/")
+    markdown = _FILE.sub(rf"]({up}errors/\1.md\2)", markdown)
     if page.file.src_uri != INDEX:
         return markdown
     return markdown.replace("<!-- by symptom -->", by_symptom()).replace("<!-- by program -->", by_program())
@@ -97,7 +104,7 @@ def page(message: Message, results: list[dict[str, Any]]) -> str:
                 for number, item in enumerate(items, 1)
             ]
             lines.append("")
-    lines += [*_facts(message), *_lab(message, results), *_forms(message)]
+    lines += [*_service(message), *_facts(message), *_lab(message, results), *_forms(message)]
     return "\n".join(lines)
 
 
@@ -154,6 +161,17 @@ def _client(message: Message) -> Iterator[str]:
     else:
         yield f"| GET, HEAD, PUT, DELETE | {_cell(_linked(message.get))} |"
         yield f"| POST, PATCH | {_cell(_linked(message.post))} |"
+
+
+def _service(message: Message) -> Iterator[str]:
+    """Yield what the message means in a generated service, where its ``ops/diagnose`` looks for it."""
+    if message.service is None:
+        return
+    yield from ("## In a service that `no502 new` generated", "")
+    yield f"`sh ops/diagnose` counts these lines as `{message.service.cause}`, a section of `ops/runbook.md`."
+    yield ""
+    yield from (f"- **{name}:** {_linked(text)}" for name, text in message.service.section.items())
+    yield ""
 
 
 def _facts(message: Message) -> Iterator[str]:

@@ -14,6 +14,12 @@ if command -v uv >/dev/null 2>&1; then
 else
     echo "installing $(grep -c == requirements-dev.lock) packages into $venv with pip (half a minute, more on a cold cache)"
     "$python" -m venv "$venv"
-    "$venv/bin/python" -m pip install --disable-pip-version-check --quiet --requirement requirements-dev.lock
+    # A line for each package; pip's own exit code counts, which a pipe in sh would hide.
+    { "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --requirement requirements-dev.lock ||
+        touch "$venv/failed"; } | awk '/^Collecting / { print "  " $2; fflush() }'
+    if [ -e "$venv/failed" ]; then
+        rm "$venv/failed"
+        exit 1
+    fi
     "$venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps --editable .
 fi

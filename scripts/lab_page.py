@@ -45,10 +45,10 @@ log](pictures/lab-report-light.png#only-light)
 ![The page that --html writes: both sides of the idle race with requests over time, latencies, workers and
 log](pictures/lab-report-dark.png#only-dark)
 
-The figures below are one recorded run ({versions}).
+The figures below are recorded runs ({versions}), with the same number of workers on both sides.
 The races differ from run to run: read the counts as "not zero", not as a rate. The counts do not compare speed either:
-with no502 nginx and gunicorn write access logs, in the wild neither does, and five scenarios run one worker in the wild
-and two with no502. Times are scaled down where the real ones would take minutes; the text says so.
+with no502 nginx and gunicorn write access logs, in the wild neither does. Times are scaled down where the real ones
+would take minutes; the text says so.
 """
 
 
@@ -65,7 +65,7 @@ def page() -> str:
         if result["wild"]["log"]:
             found = dict.fromkeys(map(message_of, result["wild"]["log"]))
             pages = [message for id_ in found if (message := by_name(id_)) is not None]
-            links = ", ".join(f"[{message.id}]({message.page})" for message in pages)
+            links = ", ".join(f"[{message.id}](../{message.source_path})" for message in pages)
             parts += ["```text", *result["wild"]["log"], "```", "", f"Explained: {links}.", ""]
         parts += [f"**What changes.** {scenario.change}", ""]
     return "\n".join(parts).rstrip() + "\n"

@@ -19,6 +19,7 @@ def main() -> None:
 
     pictures = {
         "ladder.svg": draw(ServerSettings()),
+        "ladder-portrait.svg": draw(ServerSettings(), portrait=True),
         "pictures/idle-race.svg": draw_idle_race(),
         "pictures/handover.svg": draw_handover(),
     }

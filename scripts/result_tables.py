@@ -1,6 +1,7 @@
 """Copy tables and plots of benchmarks/results into the pages that show them.
 
-A page says what it wants in a comment, and what stands between that and the closing one is replaced:
+A page says what it wants in a comment, and what stands between that and the closing one is replaced, once that report
+exists:
 
     <!-- benchmarks/results/fleet.md: Predicted and measured -->
     <!-- end of the table -->
@@ -30,6 +31,8 @@ def filled(page: Path, plots: dict[Path, str]) -> str:
 
     def section(found: re.Match[str]) -> str:
         source = ROOT / found[2]
+        if not source.is_file():
+            return found[0]  # not measured by the script yet: the page keeps the table that it has
         parts = re.split(r"^## (.+)\n", source.read_text(encoding="utf-8"), flags=re.MULTILINE)
         sections = dict(zip(parts[1::2], parts[2::2], strict=True))
         if found[3] not in sections:

@@ -1,9 +1,11 @@
 """Run the doctor over a directory of repositories, and say what changed since the last run and how precise it is.
 
-``python scripts/survey.py DIRECTORY [--judged judged.json]``: each folder of DIRECTORY is a repository. The findings
-are kept in DIRECTORY/survey.json with the commit of this checkout; the next run prints what is new and what is gone.
-``judged.json`` maps findings (``REPOSITORY RULE FINGERPRINT``) to true (right) or false (wrong); precision is computed
-from those that it holds. The repositories stay where they are: nothing of them is copied.
+``python scripts/survey.py DIRECTORY [--judged FILE]``: each folder of DIRECTORY is a repository, named ``OWNER+NAME``.
+The findings are kept in DIRECTORY/survey.json with the commit of this checkout; the next run prints what is new and
+what is gone. The judged findings are in ``survey.json`` beside this script: for each repository its commit and every
+finding that a person has looked at, with rule, fingerprint, place, severity, and whether it is right. Precision is
+computed from those; what is found and not yet judged is counted. The repositories stay where they are: nothing of them
+is copied.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["compare", "main", "precision"]
+__all__ = ["compare", "main", "precision", "read_judged"]
 
 _SECONDS = 120
 
@@ -47,6 +49,16 @@ def compare(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[list[str
     return sorted(now.keys() - before.keys()), sorted(before.keys() - now.keys())
 
 
+def read_judged(file: Path) -> dict[str, bool]:
+    """Return the judged findings: name of the finding -> whether it is right."""
+    repositories = json.loads(file.read_text(encoding="utf-8"))["repositories"]
+    return {
+        f"{one['repository'].replace('/', '+')} {finding['rule']} {finding['fingerprint']}": finding["right"]
+        for one in repositories
+        for finding in one["findings"]
+    }
+
+
 def precision(now: Mapping[str, str], judged: Mapping[str, bool]) -> tuple[int, int]:
     """Return how many of the judged findings are right, and how many are judged."""
     known = [judged[name] for name in now if name in judged]
@@ -57,7 +69,7 @@ def main() -> int:
     """Run the survey; return 1 if a judged finding is wrong or a run crashed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--judged", type=Path)
+    parser.add_argument("--judged", type=Path, default=Path(__file__).with_name("survey.json"))
     given = parser.parse_args()
     kept = given.directory / "survey.json"
     before = json.loads(kept.read_text(encoding="utf-8"))["findings"] if kept.is_file() else {}
@@ -71,8 +83,7 @@ def main() -> int:
     for sign, names, texts in (("+", new, now), ("-", gone, before)):
         for name in names:
             print(f"{sign} {name}: {texts[name]}")
-    judged = json.loads(given.judged.read_text(encoding="utf-8")) if given.judged else {}
-    right, known = precision(now, judged)
+    right, known = precision(now, read_judged(given.judged))
     print(f"{len(now)} findings, {len(new)} new, {len(gone)} gone; {right} of {known} judged ones are right")
     return int(right < known or any(name.endswith(" crash") for name in now))
 

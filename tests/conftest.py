@@ -20,12 +20,15 @@ settings.register_profile("no502", deadline=None)
 settings.load_profile("no502")
 
 _SLOW = (
+    "adopt",
     "cli/test_demo.py",
     "cli/test_run.py",
     "conf/test_through_nginx.py",
     "deploy",
     "docs/test_calculator.py",
     "docs/test_site.py",
+    "docs/test_why.py",
+    "docs/test_why_files.py",
     "doctor/test_live.py",
     "doctor/test_nginx_effective.py",
     "doctor_logs/test_real_nginx.py",
@@ -37,10 +40,17 @@ _SLOW = (
 )
 """Folders and modules whose tests run servers, a browser, an installation or other programs for seconds each."""
 
-_FAST = ("nginx/test_command.py", "nginx/test_render.py", "template/test_bad_answers.py", "template/test_bake.py")
+_FAST = (
+    "adopt/test_refusals.py",
+    "adopt/test_words.py",
+    "nginx/test_command.py",
+    "nginx/test_render.py",
+    "template/test_bad_answers.py",
+    "template/test_bake.py",
+)
 """Modules in those folders that only read and write files."""
 
-_SHARED = ("wheel", "usual", "unusual", "stored", "site", "programs", "manifests", "units")
+_SHARED = ("compared", "python_site", "wheel", "usual", "unusual", "stored", "site", "programs", "manifests", "units")
 """Fixtures that take seconds to make: the tests that use one of them form a group."""
 
 

@@ -1,15 +1,15 @@
-"""A cgroup with a memory limit, where this machine lets a test make one."""
+"""A cgroup with a memory limit or a CPU quota, where this machine lets a test make one."""
 
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-__all__ = ["Cgroup", "memory_cgroup"]
+__all__ = ["Cgroup", "cpu_cgroup", "memory_cgroup"]
 
 _ROOT = Path("/sys/fs/cgroup")
 
@@ -38,20 +38,35 @@ class Cgroup:
 @contextmanager
 def memory_cgroup(limit: int) -> Iterator[Cgroup]:
     """Yield a cgroup with a memory limit in bytes; skip the test where there can be none."""
-    v1 = (_ROOT / "memory").is_dir()
-    path = (_ROOT / "memory" if v1 else _ROOT) / f"no502-test-{os.getpid()}"
+    with _cgroup("memory", {"memory.limit_in_bytes": str(limit)}, {"memory.max": str(limit)}) as path:
+        for name in ("memory.swappiness", "memory.swap.max"):
+            if (path / name).exists():
+                (path / name).write_text("0", encoding="ascii")
+        yield Cgroup(path)
+
+
+@contextmanager
+def cpu_cgroup(cpus: float) -> Iterator[Cgroup]:
+    """Yield a cgroup with a CPU quota; skip the test where there can be none."""
+    quota = round(cpus * 100_000)  # of the default period, 100 ms
+    with _cgroup("cpu", {"cpu.cfs_quota_us": str(quota)}, {"cpu.max": f"{quota} 100000"}) as path:
+        yield Cgroup(path)
+
+
+@contextmanager
+def _cgroup(controller: str, v1_values: Mapping[str, str], v2_values: Mapping[str, str]) -> Iterator[Path]:
+    v1 = (_ROOT / controller).is_dir()
+    path = (_ROOT / controller if v1 else _ROOT) / f"no502-test-{os.getpid()}"
     try:
         path.mkdir()
-        (path / ("memory.limit_in_bytes" if v1 else "memory.max")).write_text(str(limit), encoding="ascii")
+        for name, value in (v1_values if v1 else v2_values).items():
+            (path / name).write_text(value, encoding="ascii")
     except OSError as error:
         if path.is_dir():
             path.rmdir()
         pytest.skip(f"no cgroup can be made here: {error}")
-    for name in ("memory.swappiness", "memory.swap.max"):
-        if (path / name).exists():
-            (path / name).write_text("0", encoding="ascii")
     try:
-        yield Cgroup(path)
+        yield path
     finally:
         deadline = time.monotonic() + 30
         while (path / "cgroup.procs").read_text(encoding="ascii") and time.monotonic() < deadline:

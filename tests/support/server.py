@@ -27,7 +27,6 @@ UVICORN = "uvicorn_worker.UvicornWorker"
 
 _SERVICE = "tests.e2e.apps.service:app"
 _HOOKS = "from gunicorn_handover import on_reload, on_starting"
-_OWN_GROUP = "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"
 # Long enough for a boot, and for every step between two signals, on a slow machine.
 _SETTINGS: Mapping[str, object] = {
     "workers": 1,
@@ -105,8 +104,7 @@ class Gunicorn(Running):
             self.configure()
         script = Path(sysconfig.get_path("scripts")) / "gunicorn"
         command = [*launcher, sys.executable, script, "-c", conf or self.conf, app]
-        runner = [sys.executable, "-c", _OWN_GROUP]
-        super().__init__([*runner, *command], env=environment, cwd=directory, pass_fds=pass_fds)
+        super().__init__(command, env=environment, cwd=directory, pass_fds=pass_fds)
 
     def __enter__(self) -> Self:
         """Start it and wait until every worker serves."""
