@@ -231,7 +231,7 @@ class _Limits:
     def __init__(self, worker: HandoverWorker) -> None:
         options = worker.options
         self._worker, self._memory = worker, options.max_memory
-        self._until = time.monotonic() + options.max_lifetime + random.randint(0, options.max_lifetime_jitter)  # noqa: S311
+        self._until = time.monotonic() + options.max_lifetime + random.randint(0, options.max_lifetime_jitter)
         self._lifetime = options.max_lifetime
         if self._memory and (used := _resident_bytes()) > self._memory:
             self._memory = 0
@@ -295,7 +295,7 @@ class _WebSockets:
                 _attempt(self._log, connection, connection.transport.abort)
 
     @staticmethod
-    def _release(connection: Any) -> None:  # noqa: ANN401  a protocol class of uvicorn
+    def _release(connection: Any) -> None:
         """Wake an application that waits to send to a connection that is gone: older wsproto classes forget to."""
         writable = getattr(connection, "writable", None)
         if isinstance(writable, asyncio.Event):
@@ -318,7 +318,7 @@ def _attempt(log: Logger, connection: object, act: Callable[..., object], *argum
         log.warning("handover: a connection could not be closed: %s: %r", type(connection).__name__, error)
 
 
-def _can_be_closed(connection: Any) -> bool:  # noqa: ANN401  a protocol class of uvicorn
+def _can_be_closed(connection: Any) -> bool:
     """Return whether the handshake is complete and no refusal is being sent."""
     if getattr(connection, "response_started", False):
         return False
@@ -520,7 +520,7 @@ class _Server(Server):
         return True
 
 
-def _say_close(connection: Any) -> None:  # noqa: ANN401  a protocol class of uvicorn
+def _say_close(connection: Any) -> None:
     """Add ``Connection: close`` to the last response of a connection: behind it no other request waits already."""
     cycle: Any = getattr(connection, "cycle", None)  # of requests in a pipeline the newest
     if cycle is not None and not cycle.response_started and not _unparsed(connection):
@@ -528,7 +528,7 @@ def _say_close(connection: Any) -> None:  # noqa: ANN401  a protocol class of uv
     connection.app = _LastResponse(connection, connection.app)
 
 
-def _unparsed(connection: Any) -> bytes:  # noqa: ANN401  a protocol class of uvicorn
+def _unparsed(connection: Any) -> bytes:
     """Return what h11 has received behind the request in hand."""
     unparsed: bytes = getattr(getattr(connection, "conn", None), "trailing_data", (b"", False))[0]
     return unparsed
@@ -537,7 +537,7 @@ def _unparsed(connection: Any) -> bytes:  # noqa: ANN401  a protocol class of uv
 class _LastResponse:
     """The application of a connection that is to close: a response behind which no request waits says so."""
 
-    def __init__(self, connection: Any, app: Any) -> None:  # noqa: ANN401  a protocol class of uvicorn, an ASGI application
+    def __init__(self, connection: Any, app: Any) -> None:
         self._connection, self._app = connection, app
         self._until = time.monotonic() + _PIPELINE_SECONDS
 
@@ -580,7 +580,7 @@ class HandoverWorker(Worker):  # type: ignore[misc]  # published without types
     not_inherited: ClassVar[list[socket.socket]] = []
     """Sockets of the arbiter that a worker closes first of all."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  gunicorn's untyped signature, passed through
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.board = Board()
         for name, theirs in (("uvicorn.error", self.log.error_log), ("uvicorn.access", self.log.access_log)):
@@ -706,7 +706,7 @@ def install(server: Arbiter, **options: int | None) -> None:
     if not issubclass(server.worker_class, HandoverWorker):
         server.log.warning("handover: worker class %s does not hand over", server.cfg.worker_class_str)
         return
-    from gunicorn_arbiter import HandoverArbiter  # noqa: PLC0415  it builds on this module
+    from gunicorn_arbiter import HandoverArbiter
 
     HandoverWorker.managed, HandoverWorker.options = True, Options(**options)  # type: ignore[arg-type]
     HandoverArbiter.take_over(server)

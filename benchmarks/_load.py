@@ -217,7 +217,7 @@ async def _serve(share: Share, pipe: Connection) -> Tally:
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     try:
-        from uvloop import Loop  # noqa: PLC0415  half the processor time, where it is installed
+        from uvloop import Loop
     except ImportError:
         return None
     return Loop

@@ -60,7 +60,7 @@ class _Stream:
             await self.reader.readuntil(b"\r\n")
         else:
             body = await self.reader.readexactly(int(headers.get("content-length", "0")))
-        return status == 200 and body == _BODY, headers.get("connection", "").lower() == "close"  # noqa: PLR2004
+        return status == 200 and body == _BODY, headers.get("connection", "").lower() == "close"
 
 
 async def _requests(
@@ -117,7 +117,7 @@ async def _ask_chunked(stream: _Stream) -> tuple[list[bool], bool]:
 async def _ask_expect(stream: _Stream) -> tuple[list[bool], bool]:
     stream.writer.write(_post(f"Content-Length: {len(_BODY)}\r\nExpect: 100-continue\r\n"))
     status, _ = await stream.head()
-    if status != 100:  # noqa: PLR2004
+    if status != 100:
         return [False], True
     stream.writer.write(_BODY)
     good, last = await stream.response()

@@ -33,9 +33,9 @@ def draw(path: Path, across: str, up: str, lines: Sequence[Line]) -> None:
         up: What the vertical axis counts.
         lines: What to draw.
     """
-    import matplotlib as mpl  # noqa: PLC0415  only who draws needs it
-    from matplotlib.figure import Figure  # noqa: PLC0415
-    from matplotlib.ticker import ScalarFormatter  # noqa: PLC0415
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
 
     path.parent.mkdir(parents=True, exist_ok=True)
     coloured = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")

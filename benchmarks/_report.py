@@ -114,7 +114,7 @@ def _plain(result: Measured) -> dict[str, Any]:
     return {key: _rounded(value) for key, value in (asdict(result) | derived).items()}
 
 
-def _rounded(value: Any) -> Any:  # noqa: ANN401  JSON
+def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 3)
     if isinstance(value, dict):

@@ -314,7 +314,7 @@ def _shown(cell: dict[str, Any] | None) -> str:
     if "error" in cell:
         return f"not measured: {cell['error']}"
     bound = cell["upper"]
-    limit = f"{bound * 100:.2g} %" if bound < 0.1 else f"{bound * 100:.0f} %"  # noqa: PLR2004
+    limit = f"{bound * 100:.2g} %" if bound < 0.1 else f"{bound * 100:.0f} %"
     lost = f"**{cell['lost']:,}**" if cell["lost"] else "0"
     after = f", old gone after {cell['gone_seconds']} s" if cell["gone_seconds"] else ""
     return f"{lost} of {cell['total']:,} (< {limit}), slowest {cell['slowest_seconds']} s{after}"
@@ -327,7 +327,7 @@ def _table(cells: dict[str, Any]) -> str:
         for server in way.servers:
             found = [_shown(cells.get(f"{server}/{name}/{kind}")) for kind in KINDS]
             rows += [f"| {server} | " + " | ".join(found) + " |"] if any(found) else []
-        if len(rows) > 2:  # noqa: PLR2004  header and rule
+        if len(rows) > 2:
             parts += [f"## {name}: {way.title}", "\n".join(rows)]
     direct = ", ".join(kind for kind, (_, proxied) in KINDS.items() if not proxied)
     parts.append(
@@ -358,7 +358,7 @@ def _picture(cells: dict[str, Any]) -> str:
             if cell is None:
                 continue
             rate = cell["lost"] / cell["total"] if cell.get("total") else None
-            colour = "#d0d7de" if rate is None else "#2da44e" if not rate else "#fb8f44" if rate < 0.01 else "#cf222e"  # noqa: PLR2004
+            colour = "#d0d7de" if rate is None else "#2da44e" if not rate else "#fb8f44" if rate < 0.01 else "#cf222e"
             text = "not measured" if rate is None else f"{cell['lost']:,} of {cell['total']:,}"
             place = {"x": left + width * x, "y": top + height * y, "width": width - 2, "height": height - 2}
             lines.append(element("rect", **place, fill=colour, fill_opacity=".35"))

@@ -101,7 +101,7 @@ class _Traffic:
                     if self.stopped.wait(0.1):
                         return
         except ConnectionClosed as error:
-            if error.rcvd is None or error.rcvd.code != 1012:  # noqa: PLR2004  service restart
+            if error.rcvd is None or error.rcvd.code != 1012:
                 self.losses.append(Loss(sent, self._now(), f"a WebSocket ({error})"))
         except (OSError, InvalidHandshake) as error:
             self.losses.append(Loss(sent, self._now(), f"a WebSocket's handshake ({error})"))
@@ -127,7 +127,7 @@ def main() -> int:
     options = _options()
     binary = find_nginx(options.nginx)
     seconds = options.minutes * 60
-    chance = random.Random(options.seed)  # noqa: S311  which worker is killed is no secret
+    chance = random.Random(options.seed)
     with (
         tempfile.TemporaryDirectory(prefix="soak-") as private,
         Stage(Path(private), binary, nginx_version(binary)) as stage,

@@ -29,7 +29,7 @@ _NO_CHOICE = re.compile(r"'([^']*)' is not one of ('.*')")
 class _Group(TyperGroup):
     """Names what was perhaps meant where a value is not one of an option's choices."""
 
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 newer typer has a click of its own
+    def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
         try:
             return super().invoke(ctx)

@@ -8,7 +8,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line; exit code 1 with one line where its packages are not installed, 130 after Ctrl-C."""
     try:
-        from no502.cli import main as run  # noqa: PLC0415  it imports what may be missing
+        from no502.cli import main as run
     except KeyboardInterrupt:
         sys.exit(130)  # during the half second that the imports take
     except ModuleNotFoundError as error:

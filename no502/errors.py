@@ -11,6 +11,8 @@ USAGE = 2
 class UserError(Exception):
     """A problem that the user can do something about; ``no502.cli`` prints it without a traceback.
 
+    It is not a ``click.ClickException``: typer carries its own copy of click and would not catch that one.
+
     Args:
         message: What is wrong, where, what is allowed and what to do; may have several lines.
         exit_code: ``FAILED`` or ``USAGE``.

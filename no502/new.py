@@ -116,7 +116,7 @@ def _refused(template: Path, questions: Mapping[str, Any], answers: Mapping[str,
 
 
 def _slug(name: str) -> str:
-    from slugify import slugify  # noqa: PLC0415  cookiecutter's own, which derives the project's name with it
+    from slugify import slugify
 
     return slugify(name) or "-"
 
@@ -211,10 +211,10 @@ def _move(generated: Path, destination: Path) -> Path:
 
 def _generate(template: Path, aside: Path, answers: Mapping[str, str], *, no_input: bool) -> Path:
     # Imported here because it costs a quarter of a second that the other commands need not pay.
-    from cookiecutter.config import get_user_config  # noqa: PLC0415
-    from cookiecutter.exceptions import CookiecutterException, FailedHookException  # noqa: PLC0415
-    from cookiecutter.main import cookiecutter  # noqa: PLC0415
-    from jinja2 import TemplateError  # noqa: PLC0415
+    from cookiecutter.config import get_user_config
+    from cookiecutter.exceptions import CookiecutterException, FailedHookException
+    from cookiecutter.main import cookiecutter
+    from jinja2 import TemplateError
 
     # The hook has told the user what is wrong by then; cookiecutter's own log line would only repeat that it did.
     logging.getLogger("cookiecutter").addHandler(logging.NullHandler())

@@ -190,8 +190,8 @@ def _stand_ins() -> dict[str, bytes]:
 
     The real ones import what a browser has not: ``grp``, ``fcntl``, processes.
     """
-    from gunicorn.config import KNOWN_SETTINGS  # noqa: PLC0415  costs half a second
-    from uvicorn.main import main  # noqa: PLC0415
+    from gunicorn.config import KNOWN_SETTINGS
+    from uvicorn.main import main
 
     settings = [{key: getattr(one, key, None) for key in ("name", "cli", "action", "nargs")} for one in KNOWN_SETTINGS]
     parameters = [{"opts": list(one.opts), "secondary_opts": list(one.secondary_opts)} for one in main.params]

@@ -36,7 +36,7 @@ _FREQUENT = 2.6
 _NUMBERED = {"Causes", "Check"}
 
 
-def on_config(config: Any) -> Any:  # noqa: ANN401  mkdocs has no types
+def on_config(config: Any) -> Any:
     """Put the pages below the tab, grouped by program."""
     for entry in config.nav or []:
         if TAB in entry:
@@ -47,7 +47,7 @@ def on_config(config: Any) -> Any:  # noqa: ANN401  mkdocs has no types
     return config
 
 
-def on_files(files: Any, *, config: Any, **_: object) -> Any:  # noqa: ANN401  mkdocs has no types
+def on_files(files: Any, *, config: Any, **_: object) -> Any:
     """Add the pages."""
     results = recorded()["results"]
     for message in messages():
@@ -55,7 +55,7 @@ def on_files(files: Any, *, config: Any, **_: object) -> Any:  # noqa: ANN401  m
     return files
 
 
-def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:  # noqa: ANN401  mkdocs has no types
+def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:
     """Fill the index, and let links to files of the catalogue lead to their pages.
 
     The sources link to the files, so that the links also work where nothing was built: in a checkout, on a forge.
@@ -136,7 +136,7 @@ def _of(group: str) -> list[Message]:
     return [one for one in messages() if one.file.parent.name == group]
 
 
-def _sorted(found: Any) -> list[Message]:  # noqa: ANN401  any iterable of messages
+def _sorted(found: Any) -> list[Message]:
     order = list(GROUPS)
     return sorted(found, key=lambda one: (order.index(one.file.parent.name), one.id))
 

@@ -1,6 +1,6 @@
 """Print the table of nginx's directives from nginx programs themselves: names, contexts, numbers of arguments.
 
-    scripts/nginx_directives.py PROGRAM [PROGRAM ...] > no502/doctor/readers/nginx_directives.txt
+    scripts/nginx_directives.py PROGRAM [PROGRAM ...] > no502/doctor/readers/nginx/directives.txt
 
 An nginx program holds an ``ngx_module_t`` per module, which leads to an array of ``ngx_command_t`` (name, mask of
 contexts and arguments). Read from ELF64 files for little-endian machines; several programs are merged.
@@ -74,7 +74,7 @@ class _Program:
         """Yield the kind of module, the name and the mask of every directive."""
         for family, first in self.modules():
             address = first
-            while 1 < (length := self.word(address)) < 64:  # noqa: PLR2004  an array ends with an empty name
+            while 1 < (length := self.word(address)) < 64:
                 name = self.read(self.word(address + 8), length)
                 if not name.replace(b"_", b"").isalnum():
                     break
@@ -88,7 +88,7 @@ def _contexts(family: str, mask: int) -> Iterator[str]:
             yield "main"
         else:
             yield from (name for bit, name in _HTTP.items() if mask & bit)
-    elif family == "main" or mask & 0xFF000000 == 0xFF000000:  # noqa: PLR2004  every context
+    elif family == "main" or mask & 0xFF000000 == 0xFF000000:
         yield "any" if family == "any" else "main"
     else:
         yield "main" if mask & 0x01000000 else family

@@ -40,7 +40,7 @@ MODULES = (
 
 def main() -> int:
     """Print the table."""
-    if len(sys.argv) != 2:  # noqa: PLR2004  the program and one argument
+    if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
         return 2
     checkout = Path(sys.argv[1])

@@ -15,7 +15,7 @@ _LONGEST = 160  # characters that search engines show
 _NOT_PROSE = ("#", "|", "```", "<!--", "![", "[", "- ", "* ", ">", "!!!", "---")
 
 
-def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:  # noqa: ANN401  mkdocs has no types
+def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:
     """Set the page's title and description where its front matter does not."""
     heading = re.search(r"^# (.+?)(?: \{.*\})?$", markdown, re.MULTILINE)
     if heading:

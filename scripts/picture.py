@@ -14,8 +14,8 @@ def main() -> None:
         del os.environ[name]
     os.chdir("/")  # no .env
 
-    from gunicorn_conf import ServerSettings  # noqa: PLC0415  it computes when it is imported
-    from no502.ladder.picture import draw  # noqa: PLC0415
+    from gunicorn_conf import ServerSettings
+    from no502.ladder.picture import draw
 
     pictures = {
         "ladder.svg": draw(ServerSettings()),

@@ -45,8 +45,8 @@ def _head(title: str, description: str) -> str:
 
 def ladder() -> str:
     """Return the page of every rung."""
-    from gunicorn_conf import ServerSettings  # noqa: PLC0415  it computes when it is imported
-    from no502.ladder.rungs import GROUPS, RUNGS, value_of  # noqa: PLC0415
+    from gunicorn_conf import ServerSettings
+    from no502.ladder.rungs import GROUPS, RUNGS, value_of
 
     settings = ServerSettings(_facts={"cpus": 1, "M": 0})
     parts = [
@@ -79,7 +79,7 @@ def ladder() -> str:
 
 def variables() -> str:
     """Return the page of every variable that gunicorn_conf reads."""
-    from gunicorn_conf import SETTINGS  # noqa: PLC0415  it computes when it is imported
+    from gunicorn_conf import SETTINGS
 
     rows = ["| variable | allowed | default |", "|---|---|---|"]
     for setting in SETTINGS:
@@ -187,7 +187,7 @@ def _anchor(heading: str) -> str:
 
 def cli() -> str:
     """Return the page of the command and its sub-commands."""
-    from no502.cli import app  # noqa: PLC0415
+    from no502.cli import app
 
     command = typer.main.get_command(app)
     parts = [
@@ -205,7 +205,7 @@ def cli() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  typer carries its own click
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     yield name, command
     for child, one in getattr(command, "commands", {}).items():
         yield from _commands(one, f"{name} {child}")

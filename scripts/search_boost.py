@@ -25,7 +25,7 @@ _TAGS = {"doctor/A103.md": ["container recreated new ip", "container ip changed"
 """What people type, for pages without front matter: ``doctor explain`` prints them as they are."""
 
 
-def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:  # noqa: ANN401  mkdocs has no types
+def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:
     """Set the page's weight, which the theme's search reads from its metadata."""
     if words := _TAGS.get(page.file.src_uri):
         page.meta.setdefault("tags", words)

@@ -35,7 +35,7 @@ POLICY = f'<meta http-equiv="Content-Security-Policy" content="{_RULES}">'
 script elements. ``file:`` is this site's own folder."""
 
 
-def on_files(files: Any, *, config: Any, **_: object) -> Any:  # noqa: ANN401  mkdocs has no types
+def on_files(files: Any, *, config: Any, **_: object) -> Any:
     """Add the data."""
     files.append(File.generated(config, DATA, content=javascript()))
     pyodide = built()
@@ -45,7 +45,7 @@ def on_files(files: Any, *, config: Any, **_: object) -> Any:  # noqa: ANN401  m
     return files
 
 
-def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:  # noqa: ANN401  mkdocs has no types
+def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:
     """Say what dropping files loads, or that this copy of the site cannot do it; list the front proxies."""
     if page.file.src_uri != PAGE:
         return markdown
@@ -66,7 +66,7 @@ def _files_line() -> str:
     return f'<p id="why-weight" data-python="yes">{words}</p>'
 
 
-def on_post_page(output: str, *, page: Any, **_: object) -> str:  # noqa: ANN401  mkdocs has no types
+def on_post_page(output: str, *, page: Any, **_: object) -> str:
     """Let the browser itself keep the promise that the page sends nothing."""
     if page.file.src_uri != PAGE:
         return output

@@ -19,7 +19,7 @@ from no502.errors import USAGE, UserError
 __all__ = ["adopt"]
 
 
-def adopt(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
+def adopt(
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's directory.")] = Path(),
     write_it: Annotated[bool, typer.Option("--write", help="Apply the patch.")] = False,
     allow_dirty: Annotated[

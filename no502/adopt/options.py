@@ -28,7 +28,7 @@ COMPUTED: Mapping[str, str] = {
 @cache
 def _without_value() -> frozenset[str]:
     """Return uvicorn's options that take no value, and those of ``fastapi run`` beside them."""
-    from uvicorn.main import main  # noqa: PLC0415  only for a command of uvicorn
+    from uvicorn.main import main
 
     flags = [one for one in main.params if getattr(one, "is_flag", False)]
     return frozenset(word for one in flags for word in (*one.opts, *one.secondary_opts)) | {"--help"}
@@ -56,7 +56,7 @@ def _options(
         flag, equals, _ = word.partition("=")
         if not word.startswith("-") or word in {"-", "--"}:
             yield Option("application", raw[index], index, index)
-        elif not word.startswith("--") and word[:2] in takes and takes[word[:2]][1] and len(word) > 2:  # noqa: PLR2004  -w4
+        elif not word.startswith("--") and word[:2] in takes and takes[word[:2]][1] and len(word) > 2:
             yield Option(takes[word[:2]][0], word[2:], index, index)
         else:
             name, value = takes.get(flag, (flag, False))

@@ -142,7 +142,7 @@ def _built(space: Workspace, deployment: Deployment, server: AppServer, service:
     if service.kind is ServiceKind.DOCKERFILE:
         return built_of(space, service.origin.file, None)
     if service.kind is ServiceKind.KUBERNETES:
-        from no502.adopt.images import dockerfiles  # noqa: PLC0415
+        from no502.adopt.images import dockerfiles
 
         files = dockerfiles(space)
         return built_of(space, files[0], None) if len(files) == 1 else None

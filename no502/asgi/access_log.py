@@ -78,7 +78,7 @@ class AccessLog:
 
 
 def _write(scope: Scope, status: int, sent: int, seconds: float, outcome: str) -> None:
-    quiet = scope["path"].startswith(_QUIET) and status < 400  # noqa: PLR2004
+    quiet = scope["path"].startswith(_QUIET) and status < 400
     fields = {
         "method": scope["method"],
         "path": scope["path"],

@@ -182,7 +182,7 @@ def _is_in_thread(handler: asyncio.Task[None]) -> bool:
     return False
 
 
-def within(seconds: float) -> Any:  # noqa: ANN401  as fastapi.Depends itself
+def within(seconds: float) -> Any:
     """Give a route a shorter deadline: ``@router.get("/quick", dependencies=[within(2)])``.
 
     It counts from the request's arrival and takes effect when the body has been read. It never lengthens: the service's
@@ -191,7 +191,7 @@ def within(seconds: float) -> Any:  # noqa: ANN401  as fastapi.Depends itself
     Raises:
         ValueError: ``seconds`` is not positive.
     """
-    from fastapi import Depends  # noqa: PLC0415  the rest of this module serves any ASGI application
+    from fastapi import Depends
 
     if seconds <= 0:
         msg = f"within({seconds}): must be more than 0 seconds"

@@ -190,6 +190,6 @@ def _word(report: Report) -> str:
     return "ready" if report.ready else "unavailable"
 
 
-def _answer(*, good: bool, status: str, **more: Any) -> Response:  # noqa: ANN401
+def _answer(*, good: bool, status: str, **more: Any) -> Response:
     code = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
     return JSONResponse({"status": status, **more}, status_code=code, headers={"Cache-Control": "no-store"})

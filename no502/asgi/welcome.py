@@ -91,7 +91,7 @@ class WelcomeMiddleware:
         docs: Whether ``/docs`` exists.
     """
 
-    def __init__(self, app: ASGIApp, *, title: str, settings: Any, docs: bool) -> None:  # noqa: ANN401  not imported
+    def __init__(self, app: ASGIApp, *, title: str, settings: Any, docs: bool) -> None:
         self._app = app
         self._reloads = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
         links = ["/health/ready", *(["/docs", "/openapi.json"] if docs else [])]

@@ -29,13 +29,13 @@ _INTERNAL = 3
 class _Group(TyperGroup):
     """Takes everything that is no sub-command for paths and options of ``check``."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 newer typer has a click of its own
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the default command in front where none is named; a shell that completes asks for either."""
         if ctx.resilient_parsing and not args:
             return super().parse_args(ctx, args)
         return super().parse_args(ctx, args if args and args[0] in self.commands else ["check", *args])
 
-    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ANN401 see above
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Return the commands that begin like that, and what the default command takes there."""
         default = self.commands["check"]
         inner = default.make_context("check", [], parent=ctx, resilient_parsing=True)

@@ -88,7 +88,7 @@ def _is(value: object, kind: type) -> bool:
     return isinstance(value, kind)
 
 
-def _typed(key: str, value: Any) -> Any:  # noqa: ANN401  what TOML gives
+def _typed(key: str, value: Any) -> Any:
     if isinstance(value, list):
         return tuple(value)
     return {"fail-on": FailOn, "baseline": Path}.get(key, str)(value)

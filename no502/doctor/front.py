@@ -33,7 +33,7 @@ def front_of(word: str) -> Front:
         wait = float(word.removesuffix("s"))
     except ValueError:
         wait = -1
-    if not 0 < wait <= 86400:  # noqa: PLR2004 a day
+    if not 0 < wait <= 86400:
         allowed = f"give a number of seconds (1 to 86400) or one of {', '.join(FRONTS)}"
         message = f"--front {word}: {allowed}{did_you_mean(word, FRONTS)}"
         raise ValueError(message)

@@ -184,7 +184,7 @@ def _only_in_pod(deployment: Deployment, nginx: NginxConfig, address: Address, s
     if pod is None or not is_loopback(address.host) or len(servers) != 1:
         return False
     beside = [one for one in deployment.services if value(one.settings.pod) == pod]
-    return len(beside) == 2 and binds_of(servers[0]) is not None  # noqa: PLR2004  nginx and the application
+    return len(beside) == 2 and binds_of(servers[0]) is not None
 
 
 def _answers(deployment: Deployment, nginx: NginxConfig, server: AppServer, address: Address) -> bool:

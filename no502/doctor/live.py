@@ -119,7 +119,7 @@ def _readiness(result: Probed, outer: Endpoint, inner: Endpoint | None) -> None:
             continue
         shown = (str(exchange(outer, path)), str(answer)) if inner is not None else (str(answer), "-")
         result.rows.append((f"GET {path}", *shown))
-        if (answer.status or 0) >= 500:  # noqa: PLR2004 server errors
+        if (answer.status or 0) >= 500:
             result.problems.append(
                 Problem(
                     rule="E905",
@@ -167,7 +167,7 @@ def _body_limit(result: Probed, outer: Endpoint) -> None:
     for size in (1, 10, 100):
         length = size * _MIB + 1
         answer = exchange(outer, headers={"Content-Length": str(length), "Expect": "100-continue"})
-        if answer.status == 413:  # noqa: PLR2004 Content Too Large
+        if answer.status == 413:
             refused = size
             result.left.append(f"client intended to send too large body: {length} bytes")
             break

@@ -119,7 +119,7 @@ def _parsed(data: bytes, seconds: float) -> Answer:
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     words = first.split(" ", 2)
-    if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():  # noqa: PLR2004 version, status
+    if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
         return Answer(status=None, seconds=seconds, error="closed without an answer" if not data else "not HTTP")
     pairs = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}

@@ -85,7 +85,7 @@ def takes_options(command: Callable[[Options], None]) -> Callable[..., None]:
     hints = get_type_hints(Options, include_extras=True)
     given = {one.name: one for one in fields(Options) if get_origin(hints[one.name]) is Annotated}
 
-    def run(**said: Any) -> None:  # noqa: ANN401  what typer makes of the words
+    def run(**said: Any) -> None:
         values: dict[str, Any] = {
             name: tuple(value or ()) if _is_several(hints[name]) else value for name, value in said.items()
         }
@@ -105,5 +105,5 @@ def takes_options(command: Callable[[Options], None]) -> Callable[..., None]:
     return run
 
 
-def _is_several(hint: Any) -> bool:  # noqa: ANN401  a type
+def _is_several(hint: Any) -> bool:
     return get_origin(get_args(hint)[0]) is tuple

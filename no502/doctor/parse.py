@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from no502.doctor.readers.nginx_syntax import parse_text
+from no502.doctor.readers.nginx.syntax import parse_text
 from no502.doctor.readers.yaml_nodes import YamlProblem, load_all, yaml_pairs
 
 __all__ = ["Unreadable", "breaks", "unreadable"]

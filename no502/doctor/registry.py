@@ -78,7 +78,7 @@ class Rule:
                 fix=problem.fix or "Correct the line that the message names.",
             )
 
-    def finding(  # noqa: PLR0913 a finding has that many parts
+    def finding(
         self,
         message: str,
         where: Origin,
@@ -124,7 +124,7 @@ def rule(
 ) -> Callable[[Callable[[S, Deployment], Iterable[Finding]]], Rule]: ...
 
 
-def rule(  # noqa: PLR0913  a rule has that many parts
+def rule(
     id_: str,
     slug: str,
     severity: Severity,

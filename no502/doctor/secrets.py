@@ -53,4 +53,4 @@ def printable(text: str) -> str:
 def _escaped(found: re.Match[str]) -> str:
     char = found[0]
     code = ord(char)
-    return _SHORT.get(char) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")  # noqa: PLR2004
+    return _SHORT.get(char) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-if TYPE_CHECKING:
-    from no502.doctor.model import Address, Fact
+from no502.doctor.origin import Address, Fact
 
 __all__ = ["Facts", "LocationFacts", "MainFacts", "ServerFacts", "ServiceFacts", "UpstreamFacts"]
 

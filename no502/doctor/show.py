@@ -85,7 +85,7 @@ def _row(name: str, fact: Fact[Any], text: str | None = None) -> str:
     return f"  {name:<{_WIDTH}} {text:<28} {origin}".rstrip()
 
 
-def _value(name: str, value: Any) -> str:  # noqa: ANN401 settings are of every type
+def _value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):

@@ -21,7 +21,7 @@ _PIECE = b"x" * 1000
 _TIMEOUT = b'{"type":"about:blank","title":"Gateway Timeout","status":504}'
 
 
-async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401  ASGI's callables
+async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Serve one connection, or the lifespan."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
@@ -39,7 +39,7 @@ def _deadline() -> float | None:
     return float(value) if value else None
 
 
-async def _answer(scope: dict[str, Any], send: Any) -> None:  # noqa: ANN401
+async def _answer(scope: dict[str, Any], send: Any) -> None:
     query = {key: float(value) for key, value in parse_qsl(scope["query_string"].decode())}
     seconds = query.get("seconds", 0.0)
     match scope["path"]:
@@ -71,13 +71,13 @@ async def _answer(scope: dict[str, Any], send: Any) -> None:  # noqa: ANN401
     await _send(send, 200, json.dumps(body).encode())
 
 
-async def _send(send: Any, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> None:  # noqa: ANN401
+async def _send(send: Any, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> None:
     head = [(b"content-length", b"%d" % len(body)), *(headers or [])]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
 
-async def _stream(send: Any, pieces: int, pause: float) -> None:  # noqa: ANN401
+async def _stream(send: Any, pieces: int, pause: float) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     for _ in range(pieces):
         await send({"type": "http.response.body", "body": _PIECE, "more_body": True})
@@ -85,14 +85,14 @@ async def _stream(send: Any, pieces: int, pause: float) -> None:  # noqa: ANN401
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _echo(receive: Any, send: Any) -> None:  # noqa: ANN401
+async def _echo(receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": message.get("text") or ""})
 
 
-async def _lifespan(receive: Any, send: Any) -> None:  # noqa: ANN401
+async def _lifespan(receive: Any, send: Any) -> None:
     await receive()
     _note("arrives")
     await send({"type": "lifespan.startup.complete"})

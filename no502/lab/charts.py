@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from html import escape
 
-from no502.lab.scenario import Side
+from no502.lab.side import Side
 from no502.svg import element, label
 
 __all__ = ["latency_chart", "requests_chart", "workers_chart"]

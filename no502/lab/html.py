@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from no502.lab.charts import latency_chart, requests_chart, workers_chart
-from no502.lab.scenario import Result, Side
+from no502.lab.scenario import Result
+from no502.lab.side import Side
 from no502.lab.text import log_lines, verdict
 
 __all__ = ["to_html"]

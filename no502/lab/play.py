@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from no502.errors import USAGE, UserError
-from no502.lab.scenario import Result, Scenario, Side
+from no502.lab.scenario import Result, Scenario
 from no502.lab.scenarios import SCENARIOS
+from no502.lab.side import Side
 from no502.lab.stage import Stage
 
 __all__ = ["choose", "play"]

@@ -17,7 +17,7 @@ from dotenv import dotenv_values
 
 from no502.data import data_path
 from no502.errors import UserError
-from no502.lab.scenario import Event, Side, WorkerEvent
+from no502.lab.side import Event, Side, WorkerEvent
 from no502.ladder.settings import values_from
 from no502.nginx.render import render
 from no502.serve.children import Child
@@ -221,7 +221,7 @@ class Stage:
 
 def _ladder(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the rungs by name, computed from these variables alone."""
-    from gunicorn_conf import LadderError  # noqa: PLC0415  it computes when it is imported
+    from gunicorn_conf import LadderError
 
     try:
         return {name: str(value) for name, value in values_from(variables).items()}

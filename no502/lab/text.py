@@ -10,7 +10,8 @@ from typing import Any
 
 from no502.doctor.logs.findings import classify
 from no502.doctor.logs.parse import parse
-from no502.lab.scenario import Result, Side
+from no502.lab.scenario import Result
+from no502.lab.side import Side
 
 __all__ = ["log_lines", "message_of", "to_data", "to_text", "verdict"]
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from no502.lab.scenario import Event
+from no502.lab.side import Event
 
 __all__ = ["Client", "Load", "burst", "request"]
 

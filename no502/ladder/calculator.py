@@ -33,7 +33,7 @@ _OPERATORS: dict[type[ast.AST], str] = {
 }
 
 
-def tree(formula: str) -> Any:  # noqa: ANN401  JSON
+def tree(formula: str) -> Any:
     """Return a formula as nested lists, such as ``["//", ["*", ["name", "P"], 2], 3]`` for ``P * 2 // 3``.
 
     Raises:
@@ -42,7 +42,7 @@ def tree(formula: str) -> Any:  # noqa: ANN401  JSON
     return _tree(ast.parse(formula, mode="eval").body)
 
 
-def _tree(node: ast.expr) -> Any:  # noqa: ANN401, PLR0911  JSON; one line for each kind of node
+def _tree(node: ast.expr) -> Any:  # noqa: PLR0911  JSON; one line for each kind of node
     match node:
         case ast.Constant(value=bool() | int() | None as value):
             return value

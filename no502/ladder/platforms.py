@@ -187,7 +187,7 @@ def settings_for(platform: Platform) -> ServerSettings:
     Raises:
         UserError: Bad settings, or settings that do not fit the platform; one line per problem.
     """
-    from gunicorn_conf import LadderError, read_dotenv  # noqa: PLC0415  it computes when it is imported
+    from gunicorn_conf import LadderError, read_dotenv
 
     hosting = PLATFORMS[platform]
     try:
@@ -203,7 +203,7 @@ def settings_for(platform: Platform) -> ServerSettings:
 
 def _computed(hosting: Hosting, dotenv: Mapping[str, str], read: int | None = None) -> ServerSettings:
     """Compute with the platform's variables below ``.env`` and the environment; ``read`` replaces the read timeout."""
-    from gunicorn_conf import compute  # noqa: PLC0415  it computes when it is imported
+    from gunicorn_conf import compute
 
     environ = dict(os.environ)
     if read is not None:
@@ -236,7 +236,7 @@ def _problems(hosting: Hosting, current: ServerSettings, ladder: _Ladder) -> Ite
 
 def _shorter_drain(hosting: Hosting, current: ServerSettings, limit: int, ladder: _Ladder) -> str:
     """Return what to change so that the drain is over in time: the longest read timeout, else the idle time."""
-    from gunicorn_conf import LadderError  # noqa: PLC0415  it computes when it is imported
+    from gunicorn_conf import LadderError
 
     def grace(read: int) -> int | None:
         try:

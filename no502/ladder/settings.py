@@ -18,7 +18,7 @@ def load_settings() -> ServerSettings:
     Raises:
         SystemExit: Bad settings; its text has one line per problem.
     """
-    from gunicorn_conf import load  # noqa: PLC0415  it computes when it is imported
+    from gunicorn_conf import load
 
     return load()
 
@@ -29,7 +29,7 @@ def values_from(variables: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         gunicorn_conf.LadderError: Bad variables; ``problems`` has a line for each.
     """
-    from gunicorn_conf import RUNGS, compute  # noqa: PLC0415  it computes when it is imported
+    from gunicorn_conf import RUNGS, compute
 
     settings = compute(variables)
     return {"worker_class": settings.worker_class, **{rung.name: getattr(settings, rung.name) for rung in RUNGS}}

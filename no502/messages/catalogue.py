@@ -164,7 +164,7 @@ def _body(file: Path, text: str) -> tuple[str, dict[str, Sequence[str]]]:
     return _joined(cause), sections
 
 
-def _service(file: Path, found: Any, items: Sequence[str]) -> Service | None:  # noqa: ANN401  what YAML gives
+def _service(file: Path, found: Any, items: Sequence[str]) -> Service | None:
     said = [_SERVICE_ITEM.fullmatch(item) for item in items]
     if not all(said):
         raise _problem(file, f"{SERVICE}: each item needs **Means:**, **Do:** or **Verify:** and a text")
@@ -182,7 +182,7 @@ def _service(file: Path, found: Any, items: Sequence[str]) -> Service | None:  #
 
 def _decided(
     file: Path,
-    found: Any,  # noqa: ANN401  what YAML gives
+    found: Any,
     sections: Mapping[str, Sequence[str]],
 ) -> Mapping[str, Mapping[str, Sequence[int]]]:
     decided = {
@@ -200,15 +200,15 @@ def _joined(text: str) -> str:
     return " ".join(text.split())
 
 
-def _listed(value: Any) -> list[Any]:  # noqa: ANN401  what YAML gives
+def _listed(value: Any) -> list[Any]:
     return [] if value is None else value if isinstance(value, list) else [value]
 
 
-def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401  what YAML gives
+def _texts(value: Any) -> tuple[str, ...]:
     return tuple(map(str, _listed(value)))
 
 
-def _shape(file: Path, found: Any) -> Shape:  # noqa: ANN401  what YAML gives
+def _shape(file: Path, found: Any) -> Shape:
     if not isinstance(found, dict) or not found or set(found) - _SHAPE_KEYS:
         raise _problem(file, f"match: needs mappings with some of {', '.join(sorted(_SHAPE_KEYS))}")
     return Shape(

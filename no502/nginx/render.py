@@ -56,7 +56,7 @@ _TEMPLATE = ".template"
 _PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
 
-def render(  # noqa: PLR0913  keyword-only, and each is a different thing
+def render(
     out: Path,
     settings: Mapping[str, str],
     *,

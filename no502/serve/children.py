@@ -37,7 +37,7 @@ class Process(ABC):
         pass_fds: File descriptors that it inherits, besides the standard ones.
     """
 
-    def __init__(  # noqa: PLR0913  what a process is started with
+    def __init__(
         self,
         name: str,
         argv: Sequence[str],
@@ -110,7 +110,7 @@ class Child(Process):
         pass_fds: File descriptors that it inherits, besides the standard ones.
     """
 
-    def __init__(  # noqa: PLR0913  what a process is started with
+    def __init__(
         self,
         name: str,
         argv: Sequence[str],

@@ -56,7 +56,7 @@ class Pair:
         any_answer: Whether each answer of the application below 500 says that it is ready, not only 200.
     """
 
-    def __init__(  # noqa: PLR0913  keyword-only, and each is a different thing
+    def __init__(
         self,
         *,
         application: str,

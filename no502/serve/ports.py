@@ -25,7 +25,7 @@ def free_port() -> int:
     Where none of a hundred can be bound, the kernel picks after all.
     """
     for _ in range(_ATTEMPTS):
-        port = random.choice(_PORTS)  # noqa: S311  no secret
+        port = random.choice(_PORTS)
         if port not in _HANDED_OUT:
             with socket.socket() as probe:
                 try:

@@ -19,7 +19,7 @@ __all__ = ["foreground_command", "local_names", "prepare_nginx"]
 _LOCAL_NAMES = ("localhost", "127.0.0.1")
 
 
-def prepare_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
+def prepare_nginx(
     private: Path,
     *,
     binary: str,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-def run(  # noqa: PLR0913, PLR0917  one parameter for each option of the command
+def run(
     application: Annotated[str, typer.Argument(metavar="[APP]", help="module:attribute of the application.")] = (
         "app.main:app"
     ),

@@ -253,7 +253,7 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
                 self.log.exception("handover: the child_exit hook failed")
 
     # -------------------------------------------------------------------------------------------------------- reload
-    def setup(self, app: Any) -> None:  # noqa: ANN401  gunicorn's application object
+    def setup(self, app: Any) -> None:
         """Apply a configuration.
 
         Raises:
@@ -411,7 +411,7 @@ class _Before:
                 kept.close()
         self.listeners.clear()
 
-    def _step(self, step: Any) -> None:  # noqa: ANN401  any callable
+    def _step(self, step: Any) -> None:
         try:
             step()
         except (Exception, SystemExit):

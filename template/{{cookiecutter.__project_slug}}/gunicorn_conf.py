@@ -115,7 +115,7 @@ def _level(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    if not 1 <= len(text) <= 64:  # noqa: PLR2004  what `ps` shows
+    if not 1 <= len(text) <= 64:
         raise ValueError(text)
     return text
 
@@ -143,7 +143,7 @@ class Setting:
         """The argument of ``ServerSettings``: a computed value and its override have different names."""
         return self.name
 
-    def read(self, text: str) -> Any:  # noqa: ANN401  each kind has its type
+    def read(self, text: str) -> Any:
         """Return the value.
 
         Raises:
@@ -537,11 +537,11 @@ class _Given(NamedTuple):
 class _Values(dict[str, Any]):
     """The ladder's symbols, each computed when it is first asked for."""
 
-    def __init__(self, given: Mapping[str, _Given], **known: Any) -> None:  # noqa: ANN401  facts of this machine
+    def __init__(self, given: Mapping[str, _Given], **known: Any) -> None:
         super().__init__(known)
         self._given = given
 
-    def __missing__(self, symbol: str) -> Any:  # noqa: ANN401  what the formula gives
+    def __missing__(self, symbol: str) -> Any:
         rung = _BY_SYMBOL[symbol]
         if rung.field in self._given:
             value = self._given[rung.field].value
@@ -584,7 +584,7 @@ class ServerSettings:
         *,
         _env_file: str | Path | None = ".env",
         _facts: Mapping[str, int] | None = None,
-        **given: Any,  # noqa: ANN401  each field has its type
+        **given: Any,
     ) -> None:
         problems: list[str] = []
         found = _collect(os.environ, read_dotenv(_env_file), problems)
@@ -955,7 +955,7 @@ else:
     control_socket_disable = True  # it would be created below $HOME; gunicorn before 25.1 has none, ignores the name
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  a module's attribute may be anything
+def __getattr__(name: str) -> Any:
     if _refused is not None and not name.startswith("_"):
         raise _refusal(_refused)
     msg = f"module {__name__!r} has no attribute {name!r}"
@@ -983,7 +983,7 @@ def _take_charge(server: Arbiter) -> None:
     )
     _trust(server)
     if effective.hands_over:
-        from gunicorn_handover import install  # noqa: PLC0415  uvicorn is not needed to compute the numbers
+        from gunicorn_handover import install
 
         names = ("stop_delay", "drain_timeout", "max_memory", "max_lifetime", "max_lifetime_jitter")
         surge = effective.reload_surge if effective.reload_surge < effective.workers else None

@@ -185,7 +185,7 @@ _moments = st.sampled_from([0.0, 1.0, 9.0, 9.999, 10.0, 10.001, 11.0, 60.0])
     side_task=st.booleans(),
     deadline=st.sampled_from([0.5, 10.0, 10.001, 60.0]),
 )
-def test_there_is_exactly_one_answer_whatever_happens_when(  # noqa: PLR0913  one for each dimension
+def test_there_is_exactly_one_answer_whatever_happens_when(
     *, before: float, pauses: list[float], stubborn: bool, fails: bool, side_task: bool, deadline: float
 ) -> None:
     """However the handler behaves, at whatever moment, the client gets one response: its own in time, or one 504.

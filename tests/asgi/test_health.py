@@ -48,7 +48,7 @@ def test_startup_is_503_before_the_lifespan_has_run() -> None:
     answers: list[int] = []
     middleware = HealthMiddleware(starting, health=Health())
 
-    async def nothing(*_: Any) -> Any:  # noqa: ANN401
+    async def nothing(*_: Any) -> Any:
         """Neither receive nor send."""
 
     virtual_time.run(middleware({"type": "lifespan"}, nothing, nothing))

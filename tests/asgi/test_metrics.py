@@ -138,7 +138,7 @@ def test_a_worker_is_seen_leaving() -> None:
     async def inner(_scope: Scope, _receive: Receive, _send: Send) -> None:
         await ended.wait()
 
-    async def nothing(*_: Any) -> Any:  # noqa: ANN401
+    async def nothing(*_: Any) -> Any:
         """Neither receive nor send."""
 
     async def main() -> list[dict[str, float]]:

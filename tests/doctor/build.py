@@ -36,7 +36,7 @@ def default(value: object) -> Fact[Any]:
     return Fact(value, Origin(file="nginx.conf", line=1, source=Source.DEFAULT))
 
 
-def nginx(  # noqa: PLR0913 tests name what they need
+def nginx(
     *targets: Address,
     versions: tuple[Version, ...] = (NEW,),
     explicit: bool = True,

@@ -16,7 +16,7 @@ from no502.doctor.options import Options
 from no502.doctor.readers.deployment import read_deployments
 from no502.doctor.readers.dockerfile import read_dockerfile
 from no502.doctor.readers.durations import docker_seconds, memory_bytes, systemd_seconds
-from no502.doctor.readers.python_conf import read_python_conf
+from no502.doctor.readers.python.conf import read_python_conf
 from no502.doctor.readers.shell.commands import follow, follow_text
 from no502.doctor.readers.shell.expansion import expand
 from no502.doctor.readers.yaml_nodes import YamlProblem, load_all

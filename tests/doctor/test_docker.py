@@ -27,7 +27,7 @@ _COMPOSE = """services:
 _SECRET = "hunter2-very-secret"
 
 
-def _inspected(**changes: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
+def _inspected(**changes: Any) -> dict[str, Any]:
     """One container as the engine describes it, the parts that are read."""
     state = {"Status": "running", "OOMKilled": False, "ExitCode": 0, "Health": {"Status": "healthy"}}
     return {
@@ -68,7 +68,7 @@ def _deployment(tmp_path: Path) -> Deployment:
     return found
 
 
-def _found(engine: Path, deployment: Deployment, **changes: Any) -> list[str]:  # noqa: ANN401
+def _found(engine: Path, deployment: Deployment, **changes: Any) -> list[str]:
     engine.write_text(json.dumps([_inspected(**changes)]))
     findings = examine(ask_docker("site"), deployment)
     assert _SECRET not in repr(findings)

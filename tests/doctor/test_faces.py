@@ -43,7 +43,7 @@ PROXIES = {
     ("bind", "port", "found"),
     [("0.0.0.0:8000", 8001, {"A101"}), ("0.0.0.0:8000", 8000, set()), ("127.0.0.1:8000", 8000, {"A102"})],
 )
-def test_addresses_of_other_proxies(  # noqa: PLR0913, PLR0917
+def test_addresses_of_other_proxies(
     name: str, bind: str, port: int, found: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Labels, variables and their own files say where they connect to; they are named."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from no502.doctor.readers import helm
+from no502.doctor.readers.kubernetes import helm
 from tests.doctor.report import Report, judge
 
 DEPLOYMENT = """{{- $name := .Values.name }}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from no502.doctor.model import Deployment, NginxConfig
-from no502.doctor.readers.nginx import read_nginx
+from no502.doctor.readers.nginx.configuration import read_nginx
 from no502.serve.proxy import foreground_command
 from tests.nginx.conftest import PROGRAMS, program
 from tests.support.backend import Backend, Request, response

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from no502.doctor.model import Deployment
-from no502.doctor.readers.nginx import read_nginx
+from no502.doctor.readers.nginx.configuration import read_nginx
 from no502.doctor.show import show_effective
 
 

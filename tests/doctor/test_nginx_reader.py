@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from no502.doctor.model import Address, Deployment, NginxConfig, Source
-from no502.doctor.readers.nginx import BOTH_SIDES, CURRENT, find_versions, read_nginx
-from no502.doctor.readers.nginx_values import is_template, parse_address, parse_size, parse_time
+from no502.doctor.readers.nginx.configuration import BOTH_SIDES, CURRENT, find_versions, read_nginx
+from no502.doctor.readers.nginx.values import is_template, parse_address, parse_size, parse_time
 from tests.support.commands import ROOT
 
 _SERVER = "server {{ listen 80; location / {{ proxy_pass {target}; }} }}\n"

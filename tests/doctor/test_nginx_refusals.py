@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from no502.doctor.model import Deployment, Problem
-from no502.doctor.readers.nginx import read_nginx
-from no502.doctor.readers.nginx_check import ONCE
-from no502.doctor.readers.nginx_table import closest, forms
+from no502.doctor.readers.nginx.configuration import read_nginx
+from no502.doctor.readers.nginx.refusals import ONCE
+from no502.doctor.readers.nginx.table import closest, forms
 from tests.nginx.conftest import PROGRAMS, program
 
 _CONF = """events {{ {events} }}

@@ -9,7 +9,7 @@ import pytest
 
 from no502.doctor.model import Fact, Origin
 from no502.doctor.readers.gunicorn_defaults import GUNICORN
-from no502.doctor.readers.nginx_effective import SCALARS
+from no502.doctor.readers.nginx.effective import SCALARS
 from no502.doctor.settings import LocationFacts, ServerFacts, ServiceFacts
 
 HERE = Fact(1, Origin(file="a"))

@@ -352,7 +352,7 @@ def test_502_of_the_application_is_told_from_nginxs() -> None:
 
 def test_garbage_and_long_lines_are_bounded(tmp_path: Path) -> None:
     """Bytes of any kind and a line without end are read, cut and reported."""
-    noise = random.Random(502).randbytes(3_000_000)  # noqa: S311  the same noise every time
+    noise = random.Random(502).randbytes(3_000_000)
     content = noise + b"\n" + b"x" * 3_000_000 + lost().encode() + b"\n" + lost().encode() + b"\n{" + b"[" * 100_000
     (tmp_path / "log").write_bytes(content)
     with open_log(str(tmp_path / "log")) as file:
@@ -398,7 +398,7 @@ def test_unknown_errors_are_listed_not_guessed() -> None:
 @pytest.mark.parametrize("different", [100, 5000])
 def test_busiest_stays_within_its_documented_error(different: int) -> None:
     """A count is never too low and at most total / capacity too high; the most frequent name is found."""
-    numbers = random.Random(502)  # noqa: S311
+    numbers = random.Random(502)
     busiest, truth = Busiest(128), dict.fromkeys(("hot", "warm"), 0)
     for _ in range(20_000):
         name = numbers.choice(["hot", "hot", "warm", f"cold {numbers.randrange(different)}"])

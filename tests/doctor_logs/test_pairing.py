@@ -12,7 +12,7 @@ from tests.support.backend import OK, Backend, Request
 
 
 @pytest.mark.parametrize(("method", "status", "failed", "saved"), [("GET", 200, 0, 1), ("POST", 502, 1, 0)])
-def test_connection_that_closes_when_it_is_reused(  # noqa: PLR0913, PLR0917  fixtures and cases
+def test_connection_that_closes_when_it_is_reused(
     nginx: Nginx, tree: Path, method: str, status: int, failed: int, saved: int
 ) -> None:
     """The same line is logged for both; the GET is answered by the repeat, the POST is a 502."""

@@ -87,7 +87,7 @@ class Cluster:
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stdout}"
         return done.stdout
 
-    def get(self, *what: str) -> Any:  # noqa: ANN401 - a Kubernetes object
+    def get(self, *what: str) -> Any:
         """Return what ``kubectl get --output json`` prints."""
         return json.loads(self.kubectl("get", "--output", "json", *what))
 

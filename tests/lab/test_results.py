@@ -10,8 +10,9 @@ import pytest
 from no502.errors import USAGE, UserError
 from no502.lab.html import to_html
 from no502.lab.play import choose
-from no502.lab.scenario import Event, Result, Side, WorkerEvent
+from no502.lab.scenario import Result
 from no502.lab.scenarios import SCENARIOS
+from no502.lab.side import Event, Side, WorkerEvent
 from no502.lab.text import message_of, to_data, to_text, verdict
 from no502.messages import by_name
 

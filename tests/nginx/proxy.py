@@ -180,7 +180,7 @@ class Proxy:
         method: str = "GET",
         path: str = "/",
         *,
-        body: Any = None,  # noqa: ANN401  what http.client takes
+        body: Any = None,
         headers: Mapping[str, str] | None = None,
         connection: http.client.HTTPConnection | None = None,
     ) -> Answer:

@@ -92,7 +92,7 @@ class Tab:
             tabs = json.load(answer)
         return next(str(tab["webSocketDebuggerUrl"]) for tab in tabs if tab["type"] == "page")
 
-    def _ask(self, method: str, **parameters: Any) -> Any:  # noqa: ANN401  as the protocol has them
+    def _ask(self, method: str, **parameters: Any) -> Any:
         self._count += 1
         self._wire.send(json.dumps({"id": self._count, "method": method, "params": parameters}))
         while True:
@@ -111,7 +111,7 @@ class Tab:
         while self._receive().get("method") != event:
             pass
 
-    def run(self, script: str) -> Any:  # noqa: ANN401  whatever the script gives
+    def run(self, script: str) -> Any:
         """Run the body of an async function in the page and return what it returns, as JSON can hold it."""
         expression = f"(async () => {{ {script} }})()"
         result = self._ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)

@@ -45,7 +45,7 @@ class Load:
         slowest: The longest time from the moment a request was due to its outcome, in seconds.
     """
 
-    def __init__(  # noqa: PLR0913  keyword-only, and each is a different thing
+    def __init__(
         self,
         port: int,
         *,

@@ -25,7 +25,7 @@ def promtool(*arguments: str, directory: Path = KIT) -> subprocess.CompletedProc
     return subprocess.run([program, *arguments], cwd=directory, capture_output=True, text=True, check=False)
 
 
-def dashboard() -> Any:  # noqa: ANN401  JSON
+def dashboard() -> Any:
     """Return the Grafana dashboard."""
     return json.loads((KIT / "dashboard.json").read_text(encoding="utf-8"))
 

@@ -74,7 +74,7 @@ class Gunicorn(Running):
         settings: gunicorn settings, on top of those of the tests.
     """
 
-    def __init__(  # noqa: PLR0913  one argument for each thing that a test may vary
+    def __init__(
         self,
         directory: Path,
         *,

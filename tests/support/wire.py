@@ -36,7 +36,7 @@ class Response:
         return "close" in self.headers.get("connection", "").lower()
 
     @property
-    def data(self) -> Any:  # noqa: ANN401  JSON of any shape
+    def data(self) -> Any:
         """The body, decoded from JSON."""
         return json.loads(self.body)
 

@@ -23,7 +23,7 @@ def _ladder(seconds: int) -> ServerSettings:
     )
 
 
-def _load(project: Path, name: str) -> Any:  # noqa: ANN401  whatever the file holds
+def _load(project: Path, name: str) -> Any:
     return yaml.safe_load((project / "deploy" / "kubernetes" / "base" / f"{name}.yaml").read_text(encoding="utf-8"))
 
 

@@ -531,7 +531,7 @@ def test_known_lines_of_the_application(diagnose: Diagnose, tmp_path: Path, caus
 
 @pytest.mark.parametrize(("option", "line"), [("--nginx-log", _NGINX_LINES[0][1]), ("--app-log", _APP_LINES[0][1])])
 @pytest.mark.parametrize(("age", "since", "counts"), [(59, "1h", True), (61, "1h", False), (61, "2h", True)])
-def test_old_lines_do_not_count(  # noqa: PLR0913, PLR0917  one for each column
+def test_old_lines_do_not_count(
     diagnose: Diagnose, tmp_path: Path, option: str, line: str, age: int, since: str, counts: bool
 ) -> None:
     """--since is a limit for files as well."""
@@ -592,9 +592,7 @@ esac
         ("running healthy 0 false 0", "0", "[CRITICAL] WORKER TIMEOUT (pid:9)", {"backlog-cut", "worker-timeout"}),
     ],
 )
-def test_containers(  # noqa: PLR0913, PLR0917  one for each column
-    diagnose: Diagnose, tools: Path, state: str, kills: str, line: str, causes: set[str]
-) -> None:
+def test_containers(diagnose: Diagnose, tools: Path, state: str, kills: str, line: str, causes: set[str]) -> None:
     """Health, restarts, memory kills and logs of this project's containers; the backend is asked from inside.
 
     The Docker here is a stand-in that answers what the real one prints in these formats.

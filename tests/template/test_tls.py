@@ -15,20 +15,17 @@ import httpx
 import pytest
 import trustme
 import yaml
+from _manifests import violations
 
 from no502.nginx.binary import find_nginx
 from tests.nginx.certificates import CERTBOT, HAS_ACME, Load, acme_server, served, written
 from tests.nginx.proxy import HOST
 from tests.support.backend import Backend
-from tests.support.commands import ROOT
 from tests.support.directories import public_directory
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running
 from tests.support.template import bake, cookiecutter, files_in, service_environment
-
-sys.path.append(str(ROOT / "scripts"))
-from _manifests import violations
 
 _TEMPORARY = "".join(
     f"{kind}_temp_path temp_{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")

@@ -56,7 +56,7 @@ class _Arbiter(HandoverArbiter):
         self.told: set[int] = set()
         self.broken: list[str] = []
 
-    def setup(self, app: Any) -> None: ...  # noqa: ANN401
+    def setup(self, app: Any) -> None: ...
 
     def _fork(self) -> int:
         if self.forks_fail:
@@ -135,7 +135,7 @@ class Model(RuleBasedStateMachine):
     def _gone(self, pid: int) -> None:
         self.arbiter.WORKERS.pop(pid)
 
-    def _one(self, data: st.DataObject, *statuses: Status, told: bool | None = None) -> Any:  # noqa: ANN401
+    def _one(self, data: st.DataObject, *statuses: Status, told: bool | None = None) -> Any:
         workers = [
             worker
             for worker in self.arbiter.WORKERS.values()

@@ -45,7 +45,7 @@ class Format(StrEnum):
     JSON = "json"
 
 
-def command(  # noqa: PLR0913, PLR0917 each is an option of the command line
+def command(
     files: Annotated[list[str], typer.Argument(metavar="[FILE|-]...", help="Logs, plain or gzip; - is stdin.")],
     access_log: Annotated[
         list[str] | None, typer.Option("--access-log", help="nginx's access log, to see what clients got.")

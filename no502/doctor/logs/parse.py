@@ -71,7 +71,7 @@ _GUNICORN = re.compile(r"\[\d+\] \[(?:ERROR|CRITICAL)\] ")
 _WRITER = re.compile(r"\] \[(\d+)\] \[")
 _UVICORN = re.compile(r"(?:ERROR: {4}|CRITICAL: )\S")
 _ANY_ERROR = ("[ERROR] ", "[CRITICAL] ", "ERROR:    ", "CRITICAL: ", "ERROR\x1b[0m:", "CRITICAL\x1b[0m:")
-_SEPARATED = bytes(code if chr(code).isalnum() and code < 128 else 32 for code in range(256))  # noqa: PLR2004  ASCII
+_SEPARATED = bytes(code if chr(code).isalnum() and code < 128 else 32 for code in range(256))
 _COMMON = frozenset(b"code error failed from in level method process request status timeout upstream with".split())
 """Words of ordinary lines: they decide nothing unless a message has no other."""
 _SPOKEN = re.compile(
@@ -259,7 +259,7 @@ def with_text(raw: bytes) -> bytes:
     """
     if b'"MESSAGE"' not in raw or (match := _BYTES.search(raw)) is None:
         return raw
-    text = bytes(int(one) for one in match[1].split(b",") if one.strip().isdigit() and len(one) < 5 and int(one) < 256)  # noqa: PLR2004
+    text = bytes(int(one) for one in match[1].split(b",") if one.strip().isdigit() and len(one) < 5 and int(one) < 256)
     message = json.dumps(_COLOURS.sub("", text.decode("utf-8", "replace")), ensure_ascii=False).encode()
     if not match[2]:  # cut off within the array: the rest of the object is lost
         return b'{"MESSAGE":' + message + b"}"

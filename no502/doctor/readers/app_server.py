@@ -11,10 +11,10 @@ from typing import Any
 
 from no502.doctor.model import AppServer, Deployment, Fact, Origin, Problem, Source
 from no502.doctor.readers.bind import parse_bind
-from no502.doctor.readers.executed_conf import execute_conf
 from no502.doctor.readers.gunicorn_defaults import GUNICORN, closest, convert, gunicorn_options
 from no502.doctor.readers.ladder import LADDERS, ladder_settings, trust
-from no502.doctor.readers.python_conf import read_python_conf
+from no502.doctor.readers.python.conf import read_python_conf
+from no502.doctor.readers.python.executed import execute_conf
 from no502.doctor.readers.server_words import Place, note_problem, note_value, put, unknown
 from no502.doctor.readers.shell.commands import Command
 from no502.doctor.readers.shell.expansion import OPEN, expand
@@ -220,7 +220,7 @@ def _flag(flag: str, word: str, known: Mapping[str, object]) -> tuple[str | None
     if flag in known:
         return flag, None
     if not word.startswith("--"):  # -w4
-        return (word[:2], word[2:]) if word[:2] in known and len(word) > 2 else (None, None)  # noqa: PLR2004
+        return (word[:2], word[2:]) if word[:2] in known and len(word) > 2 else (None, None)
     matches = [name for name in known if name.startswith(flag)]
     return (matches[0], None) if len({known[name] for name in matches}) == 1 else (None, None)
 

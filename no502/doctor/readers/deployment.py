@@ -24,22 +24,22 @@ from no502.doctor.model import (
 )
 from no502.doctor.options import Options
 from no502.doctor.readers.app_server import add_server
-from no502.doctor.readers.compose import ComposeService, read_compose
-from no502.doctor.readers.compose_choice import chosen, variants
-from no502.doctor.readers.compose_health import image_health
-from no502.doctor.readers.compose_service import copied_files, note_start
+from no502.doctor.readers.compose.choice import chosen, variants
+from no502.doctor.readers.compose.health import image_health
+from no502.doctor.readers.compose.project import ComposeService, read_compose
+from no502.doctor.readers.compose.service import copied_files, note_start
 from no502.doctor.readers.context import Context, known_environment
 from no502.doctor.readers.discovery import Project, find_projects
 from no502.doctor.readers.dockerfile import Image, argv_of, read_dockerfile
-from no502.doctor.readers.helm import render
 from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.kinds import label_of
-from no502.doctor.readers.kubernetes import Container, read_manifests
-from no502.doctor.readers.nginx_services import is_nginx, is_nginx_image
+from no502.doctor.readers.kubernetes.helm import render
+from no502.doctor.readers.kubernetes.manifests import Container, read_manifests
+from no502.doctor.readers.nginx.services import is_nginx, is_nginx_image
+from no502.doctor.readers.nginx.sources import read_config_map_nginx, read_project_nginx
 from no502.doctor.readers.procfile import Process, read_procfile
-from no502.doctor.readers.project_nginx import read_config_map_nginx, read_project_nginx
 from no502.doctor.readers.proxies import read_proxies
-from no502.doctor.readers.python_conf import read_python_conf
+from no502.doctor.readers.python.conf import read_python_conf
 from no502.doctor.readers.server_words import Place, note_problem
 from no502.doctor.readers.shell.commands import Command, Started
 from no502.doctor.readers.shell.programs import find_program

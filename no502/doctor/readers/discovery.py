@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from no502.doctor.reach import Reach
-from no502.doctor.readers.compose import included
+from no502.doctor.readers.compose.project import included
 from no502.doctor.readers.kinds import HEAD, kind_by_name, kind_of_file
 from no502.doctor.readers.yaml_nodes import Node
 

@@ -80,7 +80,7 @@ def read_dockerfile(text: str, shown: str, *, target: str = "", arguments: Mappi
             words = [word for word in expand(rest, values).split() if not word.startswith("--")]
             base = words[0] if words else ""
             image = replace(stages[base.lower()], own=frozenset()) if base.lower() in stages else Image(base=base)
-            name = words[2].lower() if len(words) > 2 and words[1].lower() == "as" else f"\0{len(order)}"  # noqa: PLR2004
+            name = words[2].lower() if len(words) > 2 and words[1].lower() == "as" else f"\0{len(order)}"
             order.append(name)
         elif instruction == "ARG":
             name, _, default = rest.partition("=")
@@ -118,7 +118,7 @@ def installs_nginx(image: Image | None) -> bool:
     return installed or any(target.startswith("/etc/nginx") for _, target in image.copies)
 
 
-def _apply(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917  one case for each instruction
+def _apply(  # noqa: C901, PLR0911, PLR0912  one case for each instruction
     image: Image, instruction: str, rest: str, line: int, shown: str, values: Mapping[str, str]
 ) -> Image:
     known = {**values, **image.environment}
@@ -148,9 +148,9 @@ def _apply(  # noqa: C901, PLR0911, PLR0912, PLR0913, PLR0917  one case for each
             return replace(image, user=expand(rest.strip(), known))
         case "COPY" | "ADD":
             flags, words = _flags(rest)
-            if any(flag.startswith("--from") for flag in flags) or len(words) < 2:  # noqa: PLR2004
+            if any(flag.startswith("--from") for flag in flags) or len(words) < 2:
                 return image
-            target = _below(image.workdir, expand(words[-1], known), folder=len(words) > 2 or words[-1].endswith("/"))  # noqa: PLR2004
+            target = _below(image.workdir, expand(words[-1], known), folder=len(words) > 2 or words[-1].endswith("/"))
             copied = tuple((expand(source, known), target) for source in words[:-1])
             return replace(image, copies=(*image.copies, *copied))
         case _:

@@ -67,7 +67,7 @@ NUMBERS |= {
 @cache
 def gunicorn_options() -> Mapping[str, tuple[str, bool]]:
     """Return gunicorn's options: flag -> (setting, whether it takes a value)."""
-    from gunicorn.config import KNOWN_SETTINGS  # noqa: PLC0415  only the doctor's readers need it
+    from gunicorn.config import KNOWN_SETTINGS
 
     found: dict[str, tuple[str, bool]] = {}
     for setting in KNOWN_SETTINGS:
@@ -81,7 +81,7 @@ def gunicorn_options() -> Mapping[str, tuple[str, bool]]:
 @cache
 def gunicorn_names() -> frozenset[str]:
     """Return the names of gunicorn's settings, hooks included."""
-    from gunicorn.config import KNOWN_SETTINGS  # noqa: PLC0415
+    from gunicorn.config import KNOWN_SETTINGS
 
     return frozenset(setting.name for setting in KNOWN_SETTINGS)
 
@@ -91,7 +91,7 @@ def closest(word: str, known: Mapping[str, object] | frozenset[str]) -> str:
     return near.closest(word, known, cutoff=0.7) or ""
 
 
-def convert(setting: str, value: Any) -> Any:  # noqa: ANN401  settings are of every type
+def convert(setting: str, value: Any) -> Any:
     """Return a value as its setting's type; None if it is no such value."""
     if setting in NUMBERS:
         if isinstance(value, bool):

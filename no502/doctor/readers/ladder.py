@@ -58,7 +58,7 @@ def _trusted(addresses: Sequence[str]) -> str:
 
 
 def _computed(variables: Mapping[str, str]) -> Mapping[str, Any] | None:
-    from gunicorn_conf import LadderError  # noqa: PLC0415  it computes when it is imported
+    from gunicorn_conf import LadderError
 
     try:
         return values_from(variables)

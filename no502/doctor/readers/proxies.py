@@ -9,11 +9,11 @@ from pathlib import Path
 
 from no502.doctor.front import FRONTS
 from no502.doctor.model import Address, Fact, NotChecked, Origin, Proxy, Service, Source
-from no502.doctor.readers.compose import ComposeService
+from no502.doctor.readers.compose.project import ComposeService
 from no502.doctor.readers.context import Context
 from no502.doctor.readers.durations import docker_seconds
-from no502.doctor.readers.kubernetes import Ingress, read_ingresses
-from no502.doctor.readers.nginx_values import parse_address
+from no502.doctor.readers.kubernetes.manifests import Ingress, read_ingresses
+from no502.doctor.readers.nginx.values import parse_address
 from no502.doctor.readers.texts import read_text, shown_path
 
 __all__ = ["TITLES", "read_proxies"]

@@ -51,7 +51,7 @@ def unknown(origin: Origin, note: str, source: Source = Source.UNKNOWN) -> Fact[
 def put(
     found: dict[str, Fact[Any]],
     name: str,
-    value: Any,  # noqa: ANN401
+    value: Any,
     origin: Origin,
     *,
     literal: bool = False,
@@ -75,7 +75,7 @@ def note_problem(deployment: Deployment, message: str, origin: Origin, fix: str 
         deployment.problems.append(problem)
 
 
-def note_value(  # noqa: PLR0913  keyword-only where it matters
+def note_value(
     name: str, flag: str, value: str | None, origin: Origin, deployment: Deployment, *, literal: bool
 ) -> None:
     """Note a value with which a server does not start: a variable that nothing expands, a number that is none."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from no502.doctor.model import Origin
-from no502.doctor.readers.compose import ComposeService
+from no502.doctor.readers.compose.project import ComposeService
 from no502.doctor.readers.context import Context
-from no502.doctor.readers.python_start import read_python_start
+from no502.doctor.readers.python.start import read_python_start
 from no502.doctor.readers.shell.commands import Command, Script, Started, follow, follow_text
 from no502.doctor.readers.texts import read_text, shown_path
 
@@ -24,7 +24,7 @@ class Starts:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def of_argv(  # noqa: PLR0913  keyword-only, and each is a different thing
+    def of_argv(
         self,
         argv: Sequence[str],
         origin: Origin,

@@ -78,6 +78,6 @@ def _bind(host: Fact[Any], port: Fact[Any], uds: Fact[Any], fd: Fact[Any]) -> Fa
 
 
 def _known() -> set[str]:
-    from uvicorn.main import main  # noqa: PLC0415  only for a word that is not in the table
+    from uvicorn.main import main
 
     return {option for parameter in main.params for option in (*parameter.opts, *parameter.secondary_opts)}

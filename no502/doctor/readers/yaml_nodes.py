@@ -74,7 +74,7 @@ def load_all(text: str, shown: str = "") -> list[Node]:
         raise YamlProblem(message, None) from None
 
 
-def _convert(node: Any, shown: str, budget: list[int], depth: int) -> Node:  # noqa: ANN401  PyYAML's node classes share too little
+def _convert(node: Any, shown: str, budget: list[int], depth: int) -> Node:
     line = node.start_mark.line + 1
     budget[0] -= 1
     if budget[0] < 0 or depth > _DEEPEST:

@@ -46,7 +46,7 @@ def to_json(result: Result) -> str:
     return json.dumps(_masked(report), indent=2, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
 
 
-def _masked(value: Any) -> Any:  # noqa: ANN401 a JSON value
+def _masked(value: Any) -> Any:
     """Return a part of the report without the secrets of the files that it quotes."""
     if isinstance(value, str):
         return mask(value)

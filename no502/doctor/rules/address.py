@@ -88,7 +88,7 @@ def _hears(bind: str | None, loopback: str) -> bool:
         return True  # a name, or every address
     here, there = ipaddress.ip_address(bind), ipaddress.ip_address(loopback)
     if here.is_unspecified or there.is_unspecified:
-        return here.version == 6 or there.version == 4  # noqa: PLR2004  [::] hears IPv4, too
+        return here.version == 6 or there.version == 4
     return here == there
 
 

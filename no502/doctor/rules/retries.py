@@ -59,7 +59,7 @@ def _one_failure_blocks_all_peers(location: Location, deployment: Deployment) ->
     count, why = _peers(deployment, upstream)
     counting = [server for server in upstream.servers if _counts_failures(server)]
     live = [server for server in upstream.servers if "down" not in server.parameters]
-    if count < 2 or not counting or not any(_counts_failures(server) for server in live):  # noqa: PLR2004
+    if count < 2 or not counting or not any(_counts_failures(server) for server in live):
         return
     if not upstream.explicit and any("resolve" in server.parameters for server in upstream.servers):
         return  # the peers of a variable live for one request (measured with 1.31.3)
@@ -131,7 +131,7 @@ def _attempts_unlimited(location: Location, deployment: Deployment) -> Iterator[
     tries = number(location.settings.proxy_next_upstream_tries)
     limit = number(location.settings.proxy_next_upstream_timeout)
     unlimited = tries == 0 and limit == 0
-    if count < 2 or not unlimited or "timeout" not in _next(location) or wait is None:  # noqa: PLR2004
+    if count < 2 or not unlimited or "timeout" not in _next(location) or wait is None:
         return
     yield _attempts_unlimited.finding(
         f"a slow request is tried on every peer ({why}): up to {count} x {seconds(wait)} at {location.path}",
@@ -161,7 +161,7 @@ def _no_second_attempt(location: Location, deployment: Deployment) -> Iterator[F
         return
     count, why = _peers(deployment, upstream)
     pooled = any(pooling(location, upstream, version).pools for version in location.config.versions)
-    if not pooled and count < 2:  # noqa: PLR2004
+    if not pooled and count < 2:
         return
     reason = why if count > 1 else "connections are reused"
     yield _no_second_attempt.finding(

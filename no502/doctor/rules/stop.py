@@ -40,7 +40,7 @@ def _run_by(deployment: Deployment, *kinds: ServiceKind) -> Iterator[tuple[AppSe
             yield process.server, process.service
 
 
-def _too_short(  # noqa: PLR0913 four rules share it
+def _too_short(
     rule: Rule,
     server: AppServer,
     service: Service,

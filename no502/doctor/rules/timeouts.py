@@ -123,7 +123,7 @@ def _starts(rest: str, depth: int) -> list[str]:
     literal = found[0] if found is not None else ""
     rest, literal = rest[len(literal) :], literal.replace("\\", "")
     group = re.match(r"\((?:\?:)?([^()]*)\)(?![?*{])", rest)
-    if group is None or depth > 4:  # noqa: PLR2004
+    if group is None or depth > 4:
         return [literal]
     after = rest[group.end() :]
     plain = [one for one in group[1].split("|") if re.fullmatch(r"[A-Za-z0-9_/.-]*", one)]

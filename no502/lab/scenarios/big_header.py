@@ -1,6 +1,7 @@
 """A response head that does not fit into proxy_buffer_size."""
 
-from no502.lab.scenario import Event, Scenario, Side
+from no502.lab.scenario import Scenario
+from no502.lab.side import Event, Side
 from no502.lab.stage import Stage
 from no502.lab.traffic import request
 

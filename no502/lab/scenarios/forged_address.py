@@ -4,7 +4,8 @@ import time
 
 import httpx
 
-from no502.lab.scenario import Event, Scenario, Side
+from no502.lab.scenario import Scenario
+from no502.lab.side import Event, Side
 from no502.lab.stage import Stage
 
 __all__ = ["SCENARIO"]

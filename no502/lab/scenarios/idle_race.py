@@ -2,7 +2,8 @@
 
 import time
 
-from no502.lab.scenario import Event, Scenario, Side
+from no502.lab.scenario import Scenario
+from no502.lab.side import Event, Side
 from no502.lab.stage import Stage
 from no502.lab.traffic import Client
 

@@ -3,7 +3,8 @@
 import signal
 import time
 
-from no502.lab.scenario import Scenario, Side
+from no502.lab.scenario import Scenario
+from no502.lab.side import Side
 from no502.lab.stage import Stage
 from no502.lab.traffic import Load
 from no502.serve.children import Child

@@ -1,6 +1,7 @@
 """A handler that is slower than nginx is patient."""
 
-from no502.lab.scenario import Event, Scenario, Side
+from no502.lab.scenario import Scenario
+from no502.lab.side import Event, Side
 from no502.lab.stage import Stage
 from no502.lab.traffic import request
 

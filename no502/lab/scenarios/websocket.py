@@ -5,7 +5,8 @@ import time
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
-from no502.lab.scenario import Event, Scenario, Side
+from no502.lab.scenario import Scenario
+from no502.lab.side import Event, Side
 from no502.lab.stage import Stage
 
 __all__ = ["SCENARIO"]

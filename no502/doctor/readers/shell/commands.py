@@ -107,7 +107,7 @@ def _none(_script: Script, _environment: Mapping[str, str]) -> list[tuple[Comman
     return []
 
 
-def follow(  # noqa: PLR0913  keyword-only, and each is a different thing
+def follow(
     argv: Sequence[str],
     origin: Origin,
     *,
@@ -134,7 +134,7 @@ def follow(  # noqa: PLR0913  keyword-only, and each is a different thing
     return found
 
 
-def follow_text(  # noqa: PLR0913  keyword-only, and each is a different thing
+def follow_text(
     text: str,
     origin: Origin,
     *,
@@ -201,9 +201,7 @@ def _command(program: Program, way: _Way) -> Command:
     )
 
 
-def _text(  # noqa: PLR0913, PLR0917  private: the text and how it was come to
-    text: str, arguments: Sequence[str] | None, way: _Way, found: Started, inside: str, script: str = ""
-) -> None:
+def _text(text: str, arguments: Sequence[str] | None, way: _Way, found: Started, inside: str, script: str = "") -> None:
     here = Started()
     for ran in trace(text, way.environment, arguments):
         _follow(ran.words, _inside(ran, way, inside, script), here)

@@ -35,7 +35,7 @@ def expand(text: str, values: Mapping[str, str], depth: int = 0) -> str:
             return rest if "+" in operator else known
         if operator in {"-", ":-", "=", ":="}:
             rest = _unquoted(rest)
-            return expand(rest, values, depth + 1) if depth < 8 else rest  # noqa: PLR2004
+            return expand(rest, values, depth + 1) if depth < 8 else rest
         return found[0]
 
     return _VARIABLE.sub(value, text) if "$" in text else text
@@ -83,7 +83,7 @@ def arithmetic(text: str, values: Mapping[str, str]) -> str:
     if "".join(words) != re.sub(r"\s", "", text) or len(words) % 2 == 0:
         return ""
     terms = [values.get(word.strip("${}"), "") if not word.isdecimal() else word for word in words[::2]]
-    if not all(term.isdecimal() and len(term) < 10 for term in terms) or len(terms) > 8:  # noqa: PLR2004
+    if not all(term.isdecimal() and len(term) < 10 for term in terms) or len(terms) > 8:
         return ""
     sums, sign = [int(terms[0])], words[1::2]
     for operation, term in zip(sign, map(int, terms[1:]), strict=True):
@@ -188,6 +188,6 @@ def _stripped(value: str, rest: str) -> str:
     lengths = range(len(value) + 1) if not greedy else range(len(value), -1, -1)
     for length in lengths:
         piece = value[:length] if front else value[len(value) - length :]
-        if len(value) < 1000 and fnmatchcase(piece, pattern):  # noqa: PLR2004
+        if len(value) < 1000 and fnmatchcase(piece, pattern):
             return value[length:] if front else value[: len(value) - length]
     return value

@@ -254,7 +254,7 @@ def _joined(parts: list[Part]) -> list[Part]:
             found[-1] = Part(found[-1].text + part.text, "text", part.quoted)
         else:
             found.append(part)
-    return found if len(found) < 2 else [part for part in found if part.text or part.kind != "text"] or found[:1]  # noqa: PLR2004
+    return found if len(found) < 2 else [part for part in found if part.text or part.kind != "text"] or found[:1]
 
 
 def tokens(text: str) -> list[Token]:

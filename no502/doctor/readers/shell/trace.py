@@ -271,7 +271,7 @@ def _test(words: Sequence[str]) -> tuple[bool | None, bool | None]:
     match words:
         case ["-z", text]:
             return (None, True) if is_open(text) else (not text, None)
-        case ["-n", text] | [text] if not text.startswith("-") or len(words) == 2:  # noqa: PLR2004
+        case ["-n", text] | [text] if not text.startswith("-") or len(words) == 2:
             return (None, False) if is_open(text) else (bool(text), None)
         case [left, operator, right] if not is_open(left + right):
             return _compared(left, operator, right), None

@@ -44,9 +44,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  a module's attribute may be anything
+def __getattr__(name: str) -> Any:
     if name == "Metrics":
-        from .metrics import Metrics  # noqa: PLC0415  its library is loaded only where it is wanted
+        from .metrics import Metrics
 
         return Metrics
     msg = f"module {__name__!r} has no attribute {name!r}"

@@ -198,7 +198,7 @@ class Metrics:
             late = time.perf_counter() - until
             self._busy.inc(max(time.thread_time() - computed, late if late > _LATE_SECONDS else 0.0))
 
-    async def _watch(self, handover: Any) -> None:  # noqa: ANN401  gunicorn_handover.Handover, where there is one
+    async def _watch(self, handover: Any) -> None:
         await handover.wait()
         self._draining.set(1)
         self._handovers.labels(handover.reason).inc()

@@ -108,7 +108,7 @@ def install(app: Starlette) -> None:
     """Answer HTTP errors, and with FastAPI validation errors, with problems; ``ErrorBoundary`` answers all others."""
     app.add_exception_handler(HTTPException, _http_error)
     if "fastapi" in sys.modules:  # its applications only
-        from fastapi.exceptions import RequestValidationError  # noqa: PLC0415  not needed by a Starlette application
+        from fastapi.exceptions import RequestValidationError
 
         app.add_exception_handler(RequestValidationError, _invalid)
 

@@ -90,7 +90,7 @@ class _Stream:
         self,
         receive: _Receive,
         send: _Send,
-        handover: Any,  # noqa: ANN401  gunicorn_handover.Handover, which need not be installed
+        handover: Any,
         is_endless: Callable[[dict[bytes, bytes]], bool],
         retry: tuple[float, float],
     ) -> None:
@@ -150,7 +150,7 @@ class _Stream:
             return
         self.ended.set()
         self._deadline = asyncio.get_running_loop().time() + _GRACE_SECONDS
-        retry = round(1000 * random.uniform(*self._retry))  # noqa: S311
+        retry = round(1000 * random.uniform(*self._retry))
         last = f"retry: {retry}\n\n".encode() if self._event_stream else b""
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from no502.doctor.readers.nginx_masks import Masked, mask, scan
+from no502.doctor.readers.nginx.masks import Masked, mask, scan
 from no502.errors import FAILED, UserError
 
 __all__ = ["Directive", "Syntax", "parse_text"]
@@ -63,7 +63,7 @@ def parse_text(text: str, shown: str) -> Syntax:
         UserError: The parser is not installed.
     """
     try:
-        import crossplane  # noqa: PLC0415  an extra of this distribution
+        import crossplane
     except ImportError:
         message = "no nginx parser: pip install ngxparse, best in an environment of its own"
         raise UserError(message, FAILED) from None

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from no502.doctor.model import Deployment
 from no502.doctor.options import Options
-from no502.doctor.readers.compose import read_compose
+from no502.doctor.readers.compose.project import read_compose
 from no502.doctor.readers.discovery import Project
-from no502.doctor.readers.nginx_services import is_nginx
+from no502.doctor.readers.nginx.services import is_nginx
 from no502.doctor.readers.texts import shown_path
 
 __all__ = ["chosen", "variants"]

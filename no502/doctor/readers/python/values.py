@@ -27,13 +27,13 @@ FAILURES = (Unknown, ArithmeticError, TypeError, ValueError, LookupError, Attrib
 """What working out a value may raise."""
 
 
-def _times(one: Any, other: Any) -> Any:  # noqa: ANN401
+def _times(one: Any, other: Any) -> Any:
     if not isinstance(one, (int, float)) or not isinstance(other, (int, float)):
         raise Unknown
     return one * other
 
 
-def _modulo(one: Any, other: Any) -> Any:  # noqa: ANN401
+def _modulo(one: Any, other: Any) -> Any:
     if not isinstance(one, str):
         return one % other
     parts = tuple(other) if isinstance(other, list) else other
@@ -79,7 +79,7 @@ _READERS = {"decouple", "environ", "environs", "starlette.config"}
 """Packages whose objects read the environment: ``config("NAME", default=...)``, ``env.int("NAME", 8)``."""
 
 
-def _method(owner: Any, name: str, values: Sequence[Any]) -> Any:  # noqa: ANN401
+def _method(owner: Any, name: str, values: Sequence[Any]) -> Any:
     """Return what a method of a text or a mapping returns."""
     if isinstance(owner, dict) and name == "get":
         return owner.get(*values)
@@ -116,7 +116,7 @@ class Values:
     """Names that read the environment: objects of decouple, environs and their like."""
     depth: int = 0
 
-    def of(self, node: ast.expr) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912  one case for each kind of expression
+    def of(self, node: ast.expr) -> Any:  # noqa: C901, PLR0911, PLR0912  one case for each kind of expression
         """Return the value of an expression.
 
         Raises:
@@ -158,12 +158,12 @@ class Values:
             case _:
                 raise Unknown
 
-    def _known(self, value: Any) -> Any:  # noqa: ANN401
+    def _known(self, value: Any) -> Any:
         if value is UNKNOWN:
             raise Unknown
         return value
 
-    def _bounded(self, value: Any) -> Any:  # noqa: ANN401
+    def _bounded(self, value: Any) -> Any:
         if isinstance(value, (str, list)) and len(value) > _LONGEST:
             raise Unknown
         return value
@@ -173,7 +173,7 @@ class Values:
             raise Unknown
         return [(key, item) for key, item in zip(node.keys, node.values, strict=True) if key is not None]
 
-    def _boolean(self, node: ast.BoolOp) -> Any:  # noqa: ANN401
+    def _boolean(self, node: ast.BoolOp) -> Any:
         value: Any = None
         for item in node.values:
             value = self._unset(item) if item is not node.values[-1] else self.of(item)
@@ -181,7 +181,7 @@ class Values:
                 return value
         return value
 
-    def _unset(self, node: ast.expr) -> Any:  # noqa: ANN401
+    def _unset(self, node: ast.expr) -> Any:
         """Return the value of an expression; a variable without a value among the files is None, as its default is."""
         bare = isinstance(node, ast.Call) and ast.unparse(node.func) in _LOOKUPS and len(node.args) == 1
         if bare and isinstance(node, ast.Call) and not node.keywords:
@@ -193,13 +193,13 @@ class Values:
             return str(self.of(piece.value))
         return str(self.of(piece))
 
-    def _attribute(self, node: ast.Attribute) -> Any:  # noqa: ANN401
+    def _attribute(self, node: ast.Attribute) -> Any:
         owner = self.of(node.value)
         if isinstance(owner, Namespace):
             return self._known(owner.names.get(node.attr, UNKNOWN))
         raise Unknown
 
-    def _call(self, node: ast.Call) -> Any:  # noqa: ANN401  one line for each kind of function
+    def _call(self, node: ast.Call) -> Any:
         function, name = node.func, ast.unparse(node.func)
         if any(isinstance(item, ast.Starred) for item in node.args):
             raise Unknown
@@ -218,7 +218,7 @@ class Values:
             return _method(self.of(function.value), function.attr, [self.of(one) for one in node.args])
         raise Unknown
 
-    def _called(self, called: Function, node: ast.Call) -> Any:  # noqa: ANN401
+    def _called(self, called: Function, node: ast.Call) -> Any:
         """Return what a function of plain assignments returns."""
         if self.depth >= _DEEPEST:
             raise Unknown
@@ -238,7 +238,7 @@ class Values:
                     raise Unknown
         return None
 
-    def _looked_up(self, node: ast.Call) -> Any:  # noqa: ANN401
+    def _looked_up(self, node: ast.Call) -> Any:
         """Return a variable, else the default that the call gives."""
         key = str(self.of(node.args[0]))
         default = node.args[1] if len(node.args) > 1 else None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from no502.doctor.model import Deployment, Fact, Gap, NotChecked, Origin, Problem
 from no502.doctor.reach import Reach
-from no502.doctor.readers.compose_service import ComposeService, ServiceReader
+from no502.doctor.readers.compose.service import ComposeService, ServiceReader
 from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
@@ -185,7 +185,7 @@ def _merge_mapping(old: Node, new: Node) -> Node:
 def _extended(node: Node, every: Mapping[str, Node], depth: int = 0) -> Node:
     """Return a service with the one that it extends in the same file."""
     extends = node.get("extends")
-    if extends is None or depth > 8:  # noqa: PLR2004
+    if extends is None or depth > 8:
         return node
     name = extends.text or (part.text if (part := extends.get("service")) else None)
     if extends.get("file") is not None or name is None or name not in every:

@@ -23,16 +23,16 @@ from no502.doctor.model import (
     Version,
 )
 from no502.doctor.readers.inline import Inline
-from no502.doctor.readers.nginx_check import check_tree
-from no502.doctor.readers.nginx_effective import (
+from no502.doctor.readers.nginx.effective import (
     Level,
     default_headers,
     default_origin,
     default_settings,
 )
-from no502.doctor.readers.nginx_files import Tree, read_tree
-from no502.doctor.readers.nginx_syntax import Directive
-from no502.doctor.readers.nginx_values import is_template, parse_address, parse_int, parse_time, shown
+from no502.doctor.readers.nginx.refusals import check_tree
+from no502.doctor.readers.nginx.syntax import Directive
+from no502.doctor.readers.nginx.tree import Tree, read_tree
+from no502.doctor.readers.nginx.values import is_template, parse_address, parse_int, parse_time, shown
 from no502.doctor.readers.texts import shown_path
 from no502.doctor.settings import LocationFacts, MainFacts, UpstreamFacts
 from no502.nginx.versions import POOL_BY_DEFAULT, THOUSAND_REQUESTS, default_seconds, dotted
@@ -192,7 +192,7 @@ def _parts(text: str) -> tuple[str, str, str]:
     return (found[1] or "", found[2], found[3]) if found else ("", text, "")
 
 
-def read_nginx(  # noqa: PLR0913  keyword-only, and each is a different thing
+def read_nginx(
     path: Path,
     *,
     base: Path,
@@ -288,7 +288,7 @@ def _ordinary(block: Sequence[Directive]) -> dict[str, Fact[str]]:
     """Return what each ``map $http_upgrade $name`` gives where there is no such header."""
     found: dict[str, Fact[str]] = {}
     for one in block:
-        if one.name != "map" or len(one.args) != 2 or one.args[0] != "$http_upgrade":  # noqa: PLR2004
+        if one.name != "map" or len(one.args) != 2 or one.args[0] != "$http_upgrade":
             continue
         entries = {inner.name.lower(): inner for inner in one.block or [] if len(inner.args) == 1}
         entry = entries.get("") or entries.get("default")
@@ -302,7 +302,7 @@ def _constants(block: Sequence[Directive]) -> dict[str, str]:
     """Return the variables whose ``map`` can give one value only."""
     found = {}
     for one in block:
-        if one.name == "map" and len(one.args) == 2:  # noqa: PLR2004  source and variable
+        if one.name == "map" and len(one.args) == 2:
             values = {inner.args[0] for inner in one.block or [] if len(inner.args) == 1}
             if len(values) == 1:
                 found[one.args[1]] = values.pop()

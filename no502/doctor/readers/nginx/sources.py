@@ -8,14 +8,14 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from no502.doctor.facts import in_container
 from no502.doctor.model import NginxConfig, NotChecked, Origin, Service
-from no502.doctor.readers.compose import ComposeService
+from no502.doctor.readers.compose.project import ComposeService
 from no502.doctor.readers.context import Context, known_environment
 from no502.doctor.readers.gaps import mark_gaps
 from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.kinds import kind_of_file, looks_like_nginx
-from no502.doctor.readers.kubernetes import read_config_maps
-from no502.doctor.readers.nginx import read_nginx
-from no502.doctor.readers.nginx_services import is_nginx, is_nginx_image, nginx_versions
+from no502.doctor.readers.kubernetes.manifests import read_config_maps
+from no502.doctor.readers.nginx.configuration import read_nginx
+from no502.doctor.readers.nginx.services import is_nginx, is_nginx_image, nginx_versions
 from no502.doctor.readers.texts import shown_path
 
 __all__ = ["read_config_map_nginx", "read_project_nginx"]
@@ -92,7 +92,7 @@ def _follow_mounts(fronts: Sequence[ComposeService], context: Context) -> None:
                     context.project.nginx.append(path)
 
 
-def _read(  # noqa: PLR0913, PLR0917  private: what one nginx is read with
+def _read(
     path: Path,
     front: ComposeService | None,
     service: Service | None,

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from no502.doctor.model import Deployment, Gap, NotChecked, Origin, Problem
 from no502.doctor.readers.inline import Inline
-from no502.doctor.readers.nginx_find import find_included, load
-from no502.doctor.readers.nginx_syntax import Directive, parse_text
-from no502.doctor.readers.nginx_values import shown
+from no502.doctor.readers.nginx.find import find_included, load
+from no502.doctor.readers.nginx.syntax import Directive, parse_text
+from no502.doctor.readers.nginx.values import shown
 from no502.doctor.readers.texts import not_read, shown_path
 
 __all__ = ["DISTRIBUTED", "Tree", "read_tree"]
@@ -228,7 +228,7 @@ def _same_folder(path: Path, wanted: str) -> bool:
     return path.parent.name == PurePosixPath(wanted).parent.name
 
 
-def read_tree(  # noqa: PLR0913  keyword-only, and each is a different thing
+def read_tree(
     path: Path,
     *,
     base: Path,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from no502.doctor.model import Fact, Origin, Problem, Source
 from no502.doctor.readers.gunicorn_defaults import TLS, closest, convert, gunicorn_names
 from no502.doctor.readers.ladder import LADDERS
-from no502.doctor.readers.python_values import FAILURES, UNKNOWN, Function, Namespace, Values
+from no502.doctor.readers.python.values import FAILURES, UNKNOWN, Function, Namespace, Values
 
 __all__ = ["UNKNOWN", "PythonConf", "evaluate", "read_python_conf"]
 
@@ -205,7 +205,7 @@ class _Walk:
         self.body(one.body, conditional="inside an if")
         self.body(one.orelse, conditional="inside an if")
 
-    def _class(self, one: ast.ClassDef) -> Any:  # noqa: ANN401
+    def _class(self, one: ast.ClassDef) -> Any:
         """Return the attributes of a class without a base; those of another may come from anywhere."""
         inside = Values(self._values.environment, dict(self._values.names), self._values.readers)
         found: dict[str, Any] = {}
@@ -262,7 +262,7 @@ class _Walk:
         walk.body(tree.body, conditional="")
         return _Module(walk._values.names, result.settings, result.opaque)
 
-    def value_or_unknown(self, node: ast.expr) -> Any:  # noqa: ANN401
+    def value_or_unknown(self, node: ast.expr) -> Any:
         """Return the value of an expression, or ``UNKNOWN``."""
         try:
             return self._values.of(node)
@@ -293,7 +293,7 @@ class _Walk:
         elif isinstance(expression, (ast.Constant, ast.Call, ast.BinOp, ast.UnaryOp)):
             self._misspelt(target.id, origin)
 
-    def _set(self, name: str, value: Any, origin: Origin, why: str) -> None:  # noqa: ANN401
+    def _set(self, name: str, value: Any, origin: Origin, why: str) -> None:
         if value is None and not why:
             return  # None means gunicorn's default
         converted = None if why else convert(name, value)
@@ -357,10 +357,10 @@ def _writes_names(one: ast.stmt) -> str:
 
 def _reason(node: ast.expr) -> str:
     text = ast.unparse(node)
-    return text if "cpu_count" in text and len(text) < 120 else "only running it would tell"  # noqa: PLR2004
+    return text if "cpu_count" in text and len(text) < 120 else "only running it would tell"
 
 
-def _shape(name: str, value: Any) -> Any:  # noqa: ANN401
+def _shape(name: str, value: Any) -> Any:
     if name == "bind":
         return tuple(value) if isinstance(value, list) else (str(value),)
     return value

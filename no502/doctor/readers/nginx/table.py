@@ -41,7 +41,7 @@ class Form:
 @functools.cache
 def _table() -> Mapping[str, Sequence[Form]]:
     found: dict[str, list[Form]] = {}
-    text = resources.files("no502.doctor.readers").joinpath("nginx_directives.txt").read_text(encoding="utf-8")
+    text = resources.files("no502.doctor.readers.nginx").joinpath("directives.txt").read_text(encoding="utf-8")
     for line in text.splitlines():
         name, contexts, arguments, *block = line.split(" ")
         form = Form(frozenset(contexts.split(",")), frozenset(arguments.split(",")), bool(block))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from no502.doctor.readers.nginx_effective import SCALARS
-from no502.doctor.readers.nginx_files import Tree
-from no502.doctor.readers.nginx_masks import TEMPLATE_MARK
-from no502.doctor.readers.nginx_syntax import Directive
-from no502.doctor.readers.nginx_table import closest, forms
+from no502.doctor.readers.nginx.effective import SCALARS
+from no502.doctor.readers.nginx.masks import TEMPLATE_MARK
+from no502.doctor.readers.nginx.syntax import Directive
+from no502.doctor.readers.nginx.table import closest, forms
+from no502.doctor.readers.nginx.tree import Tree
 
 __all__ = ["ONCE", "check_tree"]
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 
 from no502.doctor.model import Origin
 from no502.doctor.readers.gunicorn_defaults import TLS, UVICORN, gunicorn_names, gunicorn_options
-from no502.doctor.readers.python_conf import UNKNOWN, evaluate
+from no502.doctor.readers.python.conf import UNKNOWN, evaluate
 from no502.doctor.readers.shell.commands import Command
 from no502.doctor.readers.shell.expansion import OPEN
 

@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from no502.doctor.model import Fact, Origin, Source, Version
-from no502.doctor.readers.nginx_syntax import Directive
-from no502.doctor.readers.nginx_values import is_template, parse_flag, parse_int, parse_size, parse_time
+from no502.doctor.readers.nginx.syntax import Directive
+from no502.doctor.readers.nginx.values import is_template, parse_flag, parse_int, parse_size, parse_time
 from no502.nginx.versions import POOL_BY_DEFAULT, THOUSAND_REQUESTS, directive
 
 __all__ = ["SCALARS", "Level", "default_headers", "default_of", "default_origin", "default_settings", "fact_of"]
@@ -30,7 +30,7 @@ def _words(args: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _buffers(args: Sequence[str]) -> tuple[int, int] | None:
-    if len(args) < 2:  # noqa: PLR2004  number and size
+    if len(args) < 2:
         return None
     count, size = parse_int(args[0]), parse_size(args[1])
     return None if count is None or size is None else (count, size)
@@ -72,7 +72,7 @@ _BY_VERSION = {"proxy_http_version", "keepalive_requests"}
 
 
 @cache
-def default_of(name: str) -> Any:  # noqa: ANN401  each directive has its type
+def default_of(name: str) -> Any:
     """Return nginx's default of one of ``SCALARS``; None: there is none, or it depends on the version."""
     # 4k|8k: by the size of a memory page.
     words = [word.partition("|")[0] for word in directive(name, "server").default.split()]
@@ -187,7 +187,7 @@ def _variables(block: Sequence[Directive], outer: Mapping[str, str | None]) -> M
 
 def _sets(block: Sequence[Directive]) -> Iterator[Directive]:
     for one in block:
-        if one.name == "set" and len(one.args) == 2:  # noqa: PLR2004  name and value
+        if one.name == "set" and len(one.args) == 2:
             yield one
         elif one.name == "if":
             yield from _sets(one.block or ())

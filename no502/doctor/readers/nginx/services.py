@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 from no502.doctor.model import Service, Version
-from no502.doctor.readers.compose import ComposeService
+from no502.doctor.readers.compose.project import ComposeService
 from no502.doctor.readers.dockerfile import installs_nginx
-from no502.doctor.readers.nginx import find_versions
+from no502.doctor.readers.nginx.configuration import find_versions
 
 __all__ = ["is_nginx", "is_nginx_image", "nginx_versions"]
 

@@ -294,7 +294,7 @@ def _service_ports(services: Sequence[Node], container: Node) -> Iterator[tuple[
                 yield host, int(port.text or 0), int(inside) if inside.isdecimal() else None
 
 
-def _container(  # noqa: PLR0913, PLR0917  private: what a container is read with
+def _container(
     container: Node, workload: Node, template: Node, shown: str, maps: Mapping[str, Node], selecting: Sequence[Node]
 ) -> Container:
     name_node = container.get("name")

@@ -12,7 +12,7 @@ from typing import Any
 
 from no502.doctor.model import Deployment, Fact, NotChecked, Origin, Problem, Service, ServiceKind, Source
 from no502.doctor.reach import Reach
-from no502.doctor.readers.compose_health import read_health
+from no502.doctor.readers.compose.health import read_health
 from no502.doctor.readers.dockerfile import Image, Written, argv_of, read_dockerfile
 from no502.doctor.readers.durations import docker_seconds, memory_bytes
 from no502.doctor.readers.inline import Inline
@@ -54,7 +54,7 @@ class ComposeService:
 class ServiceReader:
     """Reads one service; ``read`` returns it."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  private: what one service is read with
+    def __init__(
         self,
         name: str,
         node: Node,

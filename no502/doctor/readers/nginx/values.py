@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from no502.doctor.model import Address
-from no502.doctor.readers.nginx_masks import ERB_MARK, TEMPLATE_MARK
+from no502.doctor.readers.nginx.masks import ERB_MARK, TEMPLATE_MARK
 
 __all__ = ["is_template", "parse_address", "parse_flag", "parse_int", "parse_size", "parse_time", "shown"]
 

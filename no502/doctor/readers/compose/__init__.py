@@ -1,0 +1,1 @@
+"""Compose: which files make one project, its services and their health checks."""
