@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, WebSocket
+from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -251,19 +252,66 @@ def test_a_route_can_have_a_shorter_deadline() -> None:
     assert response.json()["detail"] == "No response within 0.05 s."
 
 
-def test_a_route_cannot_have_a_longer_deadline() -> None:
-    """``within`` never lengthens: nginx would have given up."""
+@pytest.mark.parametrize("kind", ["async", "sync"])
+def test_a_route_can_have_a_longer_deadline(kind: str) -> None:
+    """``within`` lengthens it, for a sync handler too; other routes keep the service's."""
+    app = _application(0.2)
+
+    @app.get("/async", dependencies=[within(60)])
+    async def slow() -> str:
+        await asyncio.sleep(0.6)
+        return "whole"
+
+    @app.get("/sync", dependencies=[within(60)])
+    def slow_sync() -> str:
+        time.sleep(0.6)
+        return "whole"
+
+    @app.get("/other")
+    async def other() -> None:
+        await asyncio.sleep(20)
+
+    client = TestClient(app)
+    assert client.get(f"/{kind}").json() == "whole"
+    assert client.get("/other").json()["detail"] == "No response within 0.2 s."
+
+
+def test_a_longer_deadline_ends_too() -> None:
+    """A lengthened deadline is still one; the answer names it."""
     app = _application(0.05)
 
-    @app.get("/slow", dependencies=[within(60)])
+    @app.get("/slow", dependencies=[within(0.2)])
     async def slow() -> None:
         await asyncio.sleep(20)
 
-    assert TestClient(app).get("/slow").json()["detail"] == "No response within 0.05 s."
+    assert TestClient(app).get("/slow").json()["detail"] == "No response within 0.2 s."
 
 
+def test_a_routes_deadline_replaces_its_routers() -> None:
+    """The innermost ``within`` decides, whichever is longer."""
+    app = _application(30)
+    router = APIRouter(dependencies=[within(0.05)])
+
+    @router.get("/slow", dependencies=[within(20)])
+    async def slow() -> str:
+        await asyncio.sleep(0.3)
+        return "whole"
+
+    @router.get("/quick")
+    async def quick() -> None:
+        await asyncio.sleep(20)
+
+    app.include_router(router)
+    client = TestClient(app)
+    assert client.get("/slow").json() == "whole"
+    assert client.get("/quick").json()["detail"] == "No response within 0.05 s."
+
+
+@pytest.mark.parametrize("seconds", [2, 100])
 @pytest.mark.parametrize("too_late", [False, True])
-def test_a_deadline_cannot_be_set_once_it_is_decided(*, too_late: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_deadline_cannot_be_set_once_it_is_decided(
+    *, too_late: bool, seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
     """Neither a response that has started nor one that came too late is decided again."""
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -271,7 +319,7 @@ def test_a_deadline_cannot_be_set_once_it_is_decided(*, too_late: bool, caplog: 
             await asyncio.sleep(60 if too_late else 1)
             await send({"type": "http.response.start", "status": 200, "headers": []})
         finally:
-            scope["state"]["deadline"].shorten(2)
+            scope["state"]["deadline"].change(seconds)
             await asyncio.sleep(5)
         await send({"type": "http.response.body", "body": b"whole"})
 
@@ -281,10 +329,11 @@ def test_a_deadline_cannot_be_set_once_it_is_decided(*, too_late: bool, caplog: 
     assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
-def test_within_refuses_what_is_no_time() -> None:
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_within_refuses_what_is_no_time(seconds: float) -> None:
     """A route's deadline must be positive."""
-    with pytest.raises(ValueError, match=r"within\(0\): must be more than 0 seconds"):
-        within(0)
+    with pytest.raises(ValueError, match=rf"within\({seconds}\): must be more than 0 seconds"):
+        within(seconds)
 
 
 def test_a_sync_handler_gives_504_in_time_although_its_thread_runs_on() -> None:

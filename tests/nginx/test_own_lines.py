@@ -2,12 +2,15 @@
 
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from no502.data import data_path
-from tests.nginx.proxy import HOST, Answer, Proxy, ProxyFactory
+from no502.nginx.command import render
+from tests.nginx.proxy import HOST, VARIABLES, Answer, Proxy, ProxyFactory
 from tests.support.backend import Backend, Request, response
 from tests.support.template import PROJECT
 
@@ -38,9 +41,32 @@ def _body(answer: Answer) -> str:
     return answer.body.decode()
 
 
-def test_the_same_recipes_are_in_both_places() -> None:
-    """A generated service and nginx/README.md have them alike."""
-    assert "nginx.d" in (data_path("nginx") / "README.md").read_text(encoding="utf-8")
+def test_nginx_readme_lists_every_recipe() -> None:
+    """nginx/README.md names the recipes that a generated service has, in their order."""
+    (block,) = re.findall(r"```nginx\n(.*?)```", _RECIPES.read_text(encoding="utf-8"), re.DOTALL)
+    names = [re.split(r"[.,;:(]", part.removeprefix("# "))[0] for part in block.split("\n\n")]
+    text = (data_path("nginx") / "README.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"^## Your own lines\n(.*?)^## ", text, re.DOTALL | re.MULTILINE)
+    assert re.findall(r"^- (.+)$", section, re.MULTILINE) == names
+
+
+def _doctor(directory: Path, *options: str) -> list[str]:
+    command = [sys.executable, "-m", "no502", "doctor", "--format", "concise", "--fail-on", "never", *options]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60, check=True)
+    return [line for line in done.stdout.splitlines() if "import.conf" in line]
+
+
+def test_doctor_accepts_the_longer_timeout(tmp_path: Path) -> None:
+    """doctor reads the recipe's location and reports it only where a load balancer in front gives up first."""
+    render(tmp_path / "nginx", VARIABLES, nginx_version=(1, 28, 0))
+    own = tmp_path / "nginx" / "conf.d" / "server"
+    own.mkdir(parents=True)
+    (own / "import.conf").write_text(_recipe("A larger body"), encoding="utf-8")
+    start = "/srv/venv/bin/gunicorn -b 127.0.0.1:8000 -k uvicorn_worker.UvicornWorker --keep-alive 30 app:app"
+    (tmp_path / "app.service").write_text(f"[Service]\nExecStart={start}\n", encoding="utf-8")
+    assert _doctor(tmp_path) == []
+    (finding,) = _doctor(tmp_path, "--front", "alb")
+    assert "T304" in finding
 
 
 def test_a_larger_body_for_one_path(start: ProxyFactory) -> None:

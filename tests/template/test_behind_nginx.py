@@ -130,6 +130,79 @@ def test_a_worker_refuses_what_it_could_only_keep_waiting(usual: Service, held: 
         assert running.output().count("overload: requests are refused") == 1
 
 
+SLOW = '''\
+"""The service, with a slow path that has a deadline of its own, and another slow path."""
+
+import asyncio
+import time
+
+from app.asgi import within
+from app.main import create_app
+
+app = create_app()
+
+
+@app.post("/api/import", dependencies=[within(30)])
+async def slow_import() -> str:
+    await asyncio.sleep(11)
+    return "imported"
+
+
+@app.post("/api/import/sync", dependencies=[within(30)])
+def slow_sync_import() -> str:
+    time.sleep(11)
+    return "imported"
+
+
+@app.post("/api/other")
+async def other() -> str:
+    await asyncio.sleep(11)
+    return "too late"
+'''
+
+
+@pytest.fixture(name="slow")
+def _slow(unusual: Service) -> Iterator[str]:
+    """Add the slow handlers to the service; return what gunicorn is told to serve."""
+    module = unusual.directory / "slow_paths.py"
+    module.write_text(SLOW, encoding="utf-8")
+    yield "slow_paths:app"
+    module.unlink()
+
+
+def test_one_path_may_take_longer(unusual: Service, slow: str, tree: Path) -> None:
+    """With the recipe of nginx.d and ``within``, a path outlives both time limits; another gets 504 at the deadline."""
+    recipes = (unusual.directory / "nginx.d" / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^# A larger body and a longer timeout.*\n((?:.+\n)+)", recipes, re.MULTILINE)
+    port = free_port()
+    answers: dict[str, Answer] = {}
+    with _gunicorn(unusual, slow, port) as running, _proxy(tree, port, PROXY_READ_TIMEOUT="10") as proxy:
+        own = proxy.directory / "conf.d" / "server"
+        own.mkdir()
+        (own / "import.conf").write_text(lines, encoding="utf-8")
+        proxy.reload()
+        wait_until(lambda: _is_ready(proxy), seconds=_SECONDS, what="readiness")
+
+        def ask(path: str) -> None:
+            answers[path] = proxy.ask("POST", path)
+
+        threads = [
+            threading.Thread(target=ask, args=[path], daemon=True)
+            for path in ("/api/import", "/api/import/sync", "/api/other")
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(_SECONDS)
+        assert {path: answer.status for path, answer in answers.items()} == {
+            "/api/import": 200,
+            "/api/import/sync": 200,
+            "/api/other": 504,
+        }
+        assert answers["/api/other"].json()["detail"] == "No response within 5 s."
+        assert running.output().count("request deadline passed") == 1
+
+
 def _logged(proxy: Proxy, uri: str) -> list[dict[str, str]]:
     """Return the access lines of one address; a line is written after its answer, and not always in order."""
     return [line for line in proxy.access_log() if line["uri"] == uri]

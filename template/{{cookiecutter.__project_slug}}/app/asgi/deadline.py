@@ -63,9 +63,9 @@ class _Clock:
         """The whole time, in seconds since the request arrived."""
         return self._seconds
 
-    def shorten(self, seconds: float) -> None:
-        """Ring earlier; a longer time than the present one changes nothing, nor does anything after the end."""
-        if seconds < self._seconds and not self._stopped and not self.rang.done():
+    def change(self, seconds: float) -> None:
+        """Ring earlier or later; after the end nothing changes."""
+        if not self._stopped and not self.rang.done():
             self._seconds = seconds
             self._timer.cancel()
             self._timer = self._set()
@@ -183,23 +183,24 @@ def _is_in_thread(handler: asyncio.Task[None]) -> bool:
 
 
 def within(seconds: float) -> Any:
-    """Give a route a shorter deadline: ``@router.get("/quick", dependencies=[within(2)])``.
+    """Give a route a deadline of its own: ``@router.get("/quick", dependencies=[within(2)])``.
 
-    It counts from the request's arrival and takes effect when the body has been read. It never lengthens: the service's
-    deadline follows from what nginx waits for.
+    It counts from the request's arrival and takes effect when the body has been read. The innermost ``within`` decides:
+    a route's, not its router's. A longer one than the service's needs a location of nginx whose ``proxy_read_timeout``
+    is longer still; elsewhere nginx answers 504 first.
 
     Raises:
         ValueError: ``seconds`` is not positive.
     """
     from fastapi import Depends
 
-    if seconds <= 0:
+    if not seconds > 0:
         msg = f"within({seconds}): must be more than 0 seconds"
         raise ValueError(msg)
 
-    async def shorten(request: Request) -> None:
+    async def change(request: Request) -> None:
         clock: _Clock | None = getattr(request.state, "deadline", None)
         if clock is not None:
-            clock.shorten(seconds)
+            clock.change(seconds)
 
-    return Depends(shorten)
+    return Depends(change)
