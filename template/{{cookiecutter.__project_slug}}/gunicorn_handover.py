@@ -29,6 +29,7 @@ What is touched beyond documented interfaces, and why; tests prove each on the l
 * ``app`` of the HTTP protocols: exchanged, to say ``Connection: close`` on later responses; ``cycle``
   (``response_started``, ``default_headers``): the same for the response in the making; ``pipeline`` and, of h11,
   ``conn.trailing_data``: whether another request waits behind it, which would be lost.
+* ``Config.loaded_app``: wrapped, to tell what a request has started from what the lifespan has.
 * ``Config.ws_protocol_class``: tells a WebSocket from everything else; its ``handshake_complete``,
   ``handshake_completed_event`` (legacy class) or ``response_started`` (wsproto) tell whether 1012 can be sent.
 * ``connection.transport``, ``.writable``: to abort a WebSocket whose client does not read, and to refuse one that was
@@ -40,6 +41,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import logging
 import mmap
 import os
@@ -48,11 +50,11 @@ import signal
 import sys
 import time
 import traceback
+from contextvars import Context, ContextVar
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakSet
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
@@ -326,28 +328,56 @@ def _can_be_closed(connection: Any) -> bool:
     return bool(event.is_set() if event is not None else getattr(connection, "handshake_complete", True))
 
 
-class _Background:
-    """The tasks that requests have left behind (``asyncio.create_task``), as opposed to those that run all the time.
+@dataclass
+class _Request:
+    """A request, as everything that it starts knows it."""
 
-    A task that was there when the worker got ready, or has already run for longer than a drain may take, is a service
-    of the application and ends in its lifespan shutdown.
+    ended: float | None = None
+    """When the application returned from it; None: it has not."""
+
+
+_REQUEST: ContextVar[_Request | None] = ContextVar("handover_request", default=None)
+
+
+class _Requests:
+    """The ASGI application, and the tasks that its requests have started (``asyncio.create_task``).
+
+    A task copies the context that it is created in, so each request marks its own: the mark reaches all descendants,
+    through threads too. What the lifespan has started has no mark; it is a service, which ends in the lifespan
+    shutdown. So is what a request has started and what has outlived that request for longer than a drain may take.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds, self._next = seconds, 0.0
-        self._earlier: WeakSet[asyncio.Task[Any]] = WeakSet()
-        self._residents = WeakSet(asyncio.all_tasks())
+    def __init__(self, app: Any, seconds: float) -> None:  # noqa: ANN401  an ASGI application
+        self._app, self._seconds = app, seconds
 
-    def look(self) -> None:
-        """Remember what runs now; called every second, it acts once in ``seconds``."""
-        if (now := time.monotonic()) >= self._next:
-            self._next, present = now + self._seconds, asyncio.all_tasks()
-            self._residents = WeakSet(present & {*self._residents, *self._earlier})
-            self._earlier = WeakSet(present)
+    async def __call__(
+        self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[[dict[str, Any]], Awaitable[None]]
+    ) -> None:
+        """Serve a request, or run the lifespan."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        request = _Request()
+        _REQUEST.set(request)  # of this task, which uvicorn has created for this request
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            request.ended = time.monotonic()
 
-    def left(self) -> set[asyncio.Task[Any]]:
-        """Return the tasks that the drain waits for."""
-        return asyncio.all_tasks() - {*self._residents}
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """Return the tasks that a drain waits for."""
+        return {task for task in asyncio.all_tasks() if self._is_waited_for(_request_of(task))}
+
+    def _is_waited_for(self, request: _Request | None) -> bool:
+        return request is not None and (request.ended is None or time.monotonic() - request.ended < self._seconds)
+
+
+def _request_of(task: asyncio.Task[Any]) -> _Request | None:
+    """Return the request that a task descends from; Python 3.11 shows its context only to the garbage collector."""
+    if sys.version_info >= (3, 12):
+        return task.get_context().get(_REQUEST)
+    contexts = (each for each in gc.get_referents(task) if isinstance(each, Context))
+    return next(contexts, Context()).get(_REQUEST)
 
 
 class _LastError(logging.Handler):
@@ -376,7 +406,7 @@ class _Server(Server):
         self._worker, self._handover = worker, Handover(worker.board)
         self._leave: Reason | None = None
         self._limits: _Limits | None = None
-        self._background: _Background | None = None
+        self._requests: _Requests | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn's signature
         """SIGTERM: drain, for the reason that the arbiter wrote down. SIGINT, SIGQUIT: quick, even out of a startup."""
@@ -394,6 +424,8 @@ class _Server(Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start as uvicorn does; then tell the arbiter, and send it a heartbeat every second."""
         self.lifespan.state["handover"] = self._handover
+        self._requests = _Requests(self.config.loaded_app, self._worker.timeouts()[0])
+        self.config.loaded_app = self._requests
         logger, errors = logging.getLogger("uvicorn.error"), _LastError()
         logger.addHandler(errors)
         try:
@@ -404,15 +436,12 @@ class _Server(Server):
                 self._worker.board.cause = errors.text or "the lifespan startup failed"
         if self.started:
             self._limits = _Limits(self._worker)
-            self._background = _Background(self._worker.timeouts()[0])
             self._worker.board.status = Status.SERVING
             self._worker.wake_arbiter()
             self._heartbeat()
 
     def _heartbeat(self) -> None:
         self._worker.notify()
-        if self._background is not None and not self._handover.draining:
-            self._background.look()
         asyncio.get_running_loop().call_later(1.0, self._heartbeat)
 
     async def on_tick(self, counter: int) -> bool:
@@ -476,10 +505,8 @@ class _Server(Server):
         return len(tasks)
 
     def _tasks(self) -> set[asyncio.Task[Any]]:
-        """Return what still runs: requests, and the tasks that they have left behind."""
-        left = self._background.left() if self._background is not None else set()
-        current = asyncio.current_task()
-        return {task for task in {*self.server_state.tasks, *left} if task is not current}
+        """Return what still runs: requests, and the tasks that they have started."""
+        return {*self.server_state.tasks, *(self._requests.tasks() if self._requests is not None else ())}
 
     async def _stop_accepting(self, sockets: list[socket.socket]) -> None:
         for sock in sockets:  # asyncio would lose what it accepted in the same turn of the loop as Server.close()

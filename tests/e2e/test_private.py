@@ -31,7 +31,13 @@ _READ = ["WORKERS", "LISTENERS", "num_workers", "worker_age", "pidfile", "app"]
 _OWN = {"install", "Handover", "Arbiter", "Connection: close", "gunicorn_arbiter.py"}
 _PROVED = {
     *("Worker.SIGNALS", ".wsgi", ".sock", "Server.server_state", ".servers", ".lifespan", "app", "pipeline"),
-    *("Server.should_exit", "Config.ws_protocol_class", "handshake_complete", "handshake_completed_event"),
+    *(
+        "Server.should_exit",
+        "Config.loaded_app",
+        "Config.ws_protocol_class",
+        "handshake_complete",
+        "handshake_completed_event",
+    ),
     *("connection.transport", ".writable", "cycle", "response_started", "default_headers", "conn.trailing_data"),
 }
 
@@ -126,6 +132,7 @@ async def _inspect(protocol: type[Any]) -> None:
     await _until(lambda: server.started)
     assert config.http_protocol_class is protocol
     assert isinstance(server.lifespan.state, dict)
+    assert config.loaded_app is not None
     assert len(server.servers) == 1
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await _until(lambda: server.server_state.connections)

@@ -1,4 +1,4 @@
-"""Connections that never end by themselves: WebSockets and event streams; and work that outlives its response."""
+"""Connections that never end by themselves: WebSockets and event streams."""
 
 import os
 import re
@@ -233,60 +233,6 @@ class _EventSource:
                         self.ids += [int(number) for number in re.findall(rb"^id: (\d+)", event, re.MULTILINE)]
                 except LostError:
                     self.lost += 1
-
-
-@pytest.mark.parametrize("way", _WAYS)
-@pytest.mark.parametrize("path", ["/background/async", "/background/thread", "/background/task", "/thread"])
-def test_work_in_the_background_is_not_cut(tmp_path: Path, path: str, way: str) -> None:
-    """What a request has started is finished before its worker leaves, also after the response."""
-    with Gunicorn(tmp_path, app=_STREAMING, max_requests=2) as server, server.connect() as client:
-        [old] = server.wait_for_workers(1)
-        client.send(request(path))
-        server.wait_for_lifespan("begins", count=1)
-        if path != "/thread":
-            assert client.response().status == 200
-            client.close()
-        if way == "max_requests":
-            server.ask()
-        _leave(server, way)
-        server.wait_for_log(rf"worker {old} leaves \({way}\) .* 0 cancelled")
-        assert server.lifespan("works") == [old]
-
-
-def test_work_after_the_response_twin(tmp_path: Path) -> None:
-    """uvicorn-worker cuts a task that has outlived its response."""
-    with Gunicorn(tmp_path, app=_STREAMING, worker_class=UVICORN, hooks=False) as server:
-        with server.connect() as client:
-            client.send(request("/background/task"))
-            server.wait_for_lifespan("begins", count=1)
-            assert client.response().status == 200
-        assert server.stop() == 0
-        assert server.lifespan("works") == []
-
-
-def test_tasks_of_the_application_do_not_hold_the_worker(tmp_path: Path) -> None:
-    """A task that the lifespan has started runs on until the lifespan shutdown and does not delay the drain."""
-    (tmp_path / "services.py").write_text(_SERVICES)
-    with Gunicorn(tmp_path, app="services:app") as server:
-        [old] = server.wait_for_workers(1)
-        server.send_signal(signal.SIGHUP)
-        leaves = server.wait_for_log(rf"worker {old} leaves \(reload\) after ([\d.]+) s: .* 0 cancelled")
-        assert float(leaves[1]) < 5
-
-
-_SERVICES = """
-import asyncio
-from contextlib import asynccontextmanager
-from fastapi import FastAPI
-
-@asynccontextmanager
-async def lifespan(app):
-    task = asyncio.create_task(asyncio.sleep(3600))
-    yield
-    task.cancel()
-
-app = FastAPI(lifespan=lifespan)
-"""
 
 
 def test_http2_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A FastAPI application with streams that never end by themselves, and with work that outlives its response."""
+"""A FastAPI application with streams that never end by themselves."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse
 from starlette.background import BackgroundTask
@@ -99,34 +99,3 @@ def ticks(request: Request) -> StreamingResponse:
 
 def _now() -> int:
     return int(time.time() * 10)
-
-
-@app.post("/background/{kind}")
-async def background(kind: str) -> Response:
-    """Answer at once; work on for three seconds, in one of the ways that there are."""
-    if kind == "task":
-        _RUNNING.add(asyncio.create_task(_work()))
-        return Response()
-    return Response(background=BackgroundTask(_work if kind == "async" else _work_in_thread))
-
-
-@app.post("/thread")
-def thread() -> dict[str, int]:
-    """Answer from a thread, after three seconds."""
-    _work_in_thread()
-    return {"pid": os.getpid()}
-
-
-_RUNNING: set[asyncio.Task[None]] = set()
-
-
-async def _work() -> None:
-    _note("begins")
-    await asyncio.sleep(3)
-    _note("works")
-
-
-def _work_in_thread() -> None:
-    _note("begins")
-    time.sleep(3)
-    _note("works")
