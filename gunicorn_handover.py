@@ -347,7 +347,7 @@ class _Requests:
     shutdown. So is what a request has started and what has outlived that request for longer than a drain may take.
     """
 
-    def __init__(self, app: Any, seconds: float) -> None:  # noqa: ANN401  an ASGI application
+    def __init__(self, app: Any, seconds: float) -> None:
         self._app, self._seconds = app, seconds
 
     async def __call__(

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.apps.background import REQUESTS, SERVICES
-from tests.support.server import UVICORN, Gunicorn
+from tests.support.server import HANDOVER, UVICORN, Gunicorn
 from tests.support.wire import request
 
 _APP = "tests.e2e.apps.background:app"
 _WAYS = ["reload", "stop", "max_requests"]
+_ASYNCIO = "tests.e2e.apps.classes.HttptoolsAsyncio"
+"""uvloop passes arguments to a task factory that Python's own eager one does not take."""
 
 
 def _leave(server: Gunicorn, way: str) -> None:
@@ -26,7 +28,8 @@ def _leave(server: Gunicorn, way: str) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_service_of_the_lifespan_does_not_hold_the_worker(tmp_path: Path, service: str, way: str) -> None:
     """However a service runs its steps, the drain does not wait, and the lifespan shutdown ends it in peace."""
-    with Gunicorn(tmp_path, app=_APP, env={"SERVICE": service}, max_requests=1) as server:
+    worker_class = _ASYNCIO if service == "eager" else HANDOVER
+    with Gunicorn(tmp_path, app=_APP, worker_class=worker_class, env={"SERVICE": service}, max_requests=1) as server:
         [old] = server.wait_for_workers(1)
         server.wait_for_lifespan("step", count=3)
         _leave(server, way)
@@ -83,7 +86,11 @@ def test_work_of_a_request_is_not_cut(tmp_path: Path, path: str, way: str) -> No
 @pytest.mark.parametrize("service", ["factory", "eager"])
 def test_work_of_a_request_with_a_task_factory(tmp_path: Path, service: str) -> None:
     """An application may create its tasks in its own way: what requests start is waited for."""
-    with Gunicorn(tmp_path, app=_APP, env={"SERVICE": service}) as server, server.connect() as client:
+    environment = {"SERVICE": service}
+    with (
+        Gunicorn(tmp_path, app=_APP, worker_class=_ASYNCIO, env=environment) as server,
+        server.connect() as client,
+    ):
         server.wait_for_lifespan("step", count=1)
         client.send(request("/work/chain"))
         server.wait_for_lifespan("begins", count=1)
