@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HandoverArbiter"]
 
-_LIMITS = {Reason.max_requests, Reason.max_memory, Reason.max_lifetime}
+_LIMITS = {Reason.max_requests, Reason.max_memory, Reason.max_lifetime, Reason.requested}
 _LONGEST_PAUSE_SECONDS = 30.0
 
 

@@ -3,8 +3,8 @@
 gunicorn forks a replacement only after the old worker has exited, and uvicorn closes idle and unread connections as
 soon as it stops, so nginx's next POST on one of them is reset. Here the order is reversed, one worker after the other:
 
-1. A worker is *due*: it has served ``max_requests``, has passed ``max_memory`` or ``max_lifetime``, or you reload,
-   scale or stop.
+1. A worker is *due*: it has served ``max_requests``, has passed ``max_memory`` or ``max_lifetime``, its application
+   asks for a replacement, or you reload, scale or stop.
 2. The arbiter (``gunicorn_arbiter.py``) forks a replacement and waits until it is ready; the due worker keeps serving.
 3. The due worker *drains*: it closes its copy of the listener, says ``Connection: close`` on every response, keeps idle
    connections until nginx uses or closes them, closes WebSockets with code 1012, tells streams to end, keeps sending
@@ -86,7 +86,7 @@ _TICK_SECONDS = 0.1
 
 Status = IntEnum("Status", "BOOTING SERVING DUE LEAVING", start=0)
 """What a worker tells the arbiter. DUE: it has reached a limit and keeps serving."""
-Reason = IntEnum("Reason", "signal max_requests reload scale stop orphaned max_memory max_lifetime", start=0)
+Reason = IntEnum("Reason", "signal max_requests reload scale stop orphaned max_memory max_lifetime requested", start=0)
 """Why a worker drains."""
 
 
@@ -192,6 +192,7 @@ class Handover:
         self._board = board
         self._event = asyncio.Event()
         self._reason: str | None = None
+        self._wish = ""
 
     @property
     def draining(self) -> bool:
@@ -218,6 +219,16 @@ class Handover:
         """How many workers the arbiter has killed, modulo 256: a blocked event loop, or a drain that did not end."""
         return self._board.killed
 
+    def request_replacement(self, why: str) -> None:
+        """Have this worker replaced, as at ``max_requests``: its replacement is ready before it drains.
+
+        For what makes a process unfit although it answers, such as threads that hang. The first call counts.
+
+        Args:
+            why: What the log says, in one line.
+        """
+        self._wish = self._wish or " ".join(why.split()) or "no reason given"
+
     async def wait(self) -> None:
         """Return when the worker begins to drain."""
         await self._event.wait()
@@ -228,10 +239,10 @@ class Handover:
 
 
 class _Limits:
-    """Whether a worker has reached ``max_requests``, ``max_lifetime`` or ``max_memory``."""
+    """Whether a worker has reached ``max_requests``, ``max_lifetime`` or ``max_memory``, or asks to be replaced."""
 
-    def __init__(self, worker: HandoverWorker) -> None:
-        options = worker.options
+    def __init__(self, worker: HandoverWorker, handover: Handover) -> None:
+        options, self._handover = worker.options, handover
         self._worker, self._memory = worker, options.max_memory
         self._until = time.monotonic() + options.max_lifetime + random.randint(0, options.max_lifetime_jitter)
         self._lifetime = options.max_lifetime
@@ -252,6 +263,9 @@ class _Limits:
         if self._lifetime and time.monotonic() >= self._until:
             log.info("handover: worker %d has lived for %d s", pid, self._lifetime)
             return Reason.max_lifetime
+        if wish := self._handover._wish:  # noqa: SLF001  the application's half
+            log.warning("handover: worker %d asks to be replaced: %s", pid, wish)
+            return Reason.requested
         if memory and self._memory and (used := _resident_bytes()) > self._memory:
             log.info("handover: worker %d uses %d MiB, more than %d", pid, used >> 20, self._memory >> 20)
             return Reason.max_memory
@@ -435,7 +449,7 @@ class _Server(Server):
             if not self.started:
                 self._worker.board.cause = errors.text or "the lifespan startup failed"
         if self.started:
-            self._limits = _Limits(self._worker)
+            self._limits = _Limits(self._worker, self._handover)
             self._worker.board.status = Status.SERVING
             self._worker.wake_arbiter()
             self._heartbeat()

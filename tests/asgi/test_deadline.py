@@ -4,11 +4,12 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import anyio.to_thread
 import pytest
-from fastapi import APIRouter, FastAPI, WebSocket
+from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -399,11 +400,38 @@ def test_a_streaming_response_outlives_the_deadline() -> None:
     assert TestClient(app).get("/stream").text == "first last"
 
 
-def test_hung_threads_keep_their_places(caplog: pytest.LogCaptureFixture) -> None:
-    """A dependency that hangs behind sync handlers leads to 503, not to more and more threads."""
-    app = _application(0.2)
+def _pass_on(app: FastAPI) -> None:
+    """Put the middleware of ``@app.middleware("http")`` around what the application has: the routes get a task each."""
+
+    @app.middleware("http")
+    async def pass_on(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        return await call_next(request)
+
+
+class _Handover:
+    """What ``gunicorn_handover`` puts into the state."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def request_replacement(self, why: str) -> None:
+        self.asked.append(why)
+
+
+@pytest.mark.parametrize("behind", ["nothing", "inside", "outside"])
+def test_hung_threads_keep_their_places(behind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A dependency that hangs behind sync handlers leads to 503, not to more and more threads, whatever is around.
+
+    The worker asks to be replaced from the second abandoned thread on, which is the limit here.
+    """
+    app = FastAPI()
+    if behind == "inside":
+        _pass_on(app)
+    app.add_middleware(DeadlineMiddleware, seconds=0.2, too_many_threads=2)
+    if behind == "outside":
+        _pass_on(app)
     app.add_middleware(OverloadMiddleware, limit=3)
-    release = threading.Event()
+    release, handover = threading.Event(), _Handover()
 
     @app.get("/hangs")
     def hangs() -> None:
@@ -419,22 +447,61 @@ def test_hung_threads_keep_their_places(caplog: pytest.LogCaptureFixture) -> Non
                 all_late.set()
 
     async def main() -> None:
-        scope = {"type": "http", "method": "GET", "path": "/hangs", "headers": [], "query_string": b""}
+        scope: Scope = {"type": "http", "method": "GET", "path": "/hangs", "headers": [], "query_string": b""}
+        scope["state"] = {"handover": handover}
         before = threading.active_count()
-        requests = [asyncio.create_task(app(dict(scope), _nothing_to_read, send)) for _ in range(3)]
+        requests = [asyncio.create_task(app(_copied(scope), _nothing_to_read, send)) for _ in range(3)]
         await asyncio.wait_for(all_late.wait(), 10)
         assert statuses == [504, 504, 504]
         assert abandoned_threads() == 3
         for _ in range(20):
-            await app(dict(scope), _nothing_to_read, send)
+            await app(_copied(scope), _nothing_to_read, send)
         assert threading.active_count() <= before + 3
         release.set()
         await asyncio.wait_for(asyncio.gather(*requests), 10)
         assert abandoned_threads() == 0
-        await app(dict(scope), _nothing_to_read, send)
+        await app(_copied(scope), _nothing_to_read, send)
 
     with caplog.at_level(logging.WARNING, logger="app.deadline"):
         asyncio.run(main())
     assert statuses == [504] * 3 + [503] * 20 + [200]
     late = [vars(record)["fields"] for record in caplog.records if record.name == "app.deadline"]
     assert [fields["abandoned_threads"] for fields in late] == [1, 2, 3]
+    assert [why.split()[0] for why in handover.asked] == ["2", "3"]
+
+
+def _copied(scope: Scope) -> Scope:
+    return {**scope, "state": dict(scope["state"])}
+
+
+def test_a_request_that_waits_for_a_thread_is_no_abandoned_thread(caplog: pytest.LogCaptureFixture) -> None:
+    """Where every thread of the pool hangs, the next requests are cancelled at their deadline."""
+    app = FastAPI()
+    app.add_middleware(DeadlineMiddleware, seconds=0.2)
+    app.add_middleware(OverloadMiddleware, limit=3)
+    release = threading.Event()
+
+    @app.get("/hangs")
+    def hangs() -> None:
+        release.wait(30)
+
+    statuses: list[int] = []
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def main() -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+        scope = {"type": "http", "method": "GET", "path": "/hangs", "headers": [], "query_string": b"", "state": {}}
+        first, *others = [asyncio.create_task(app(_copied(scope), _nothing_to_read, send)) for _ in range(3)]
+        await asyncio.wait_for(asyncio.gather(*others), 10)
+        assert abandoned_threads() == 1
+        release.set()
+        await asyncio.wait_for(first, 10)
+
+    with caplog.at_level(logging.WARNING, logger="app.deadline"):
+        asyncio.run(main())
+    assert statuses == [504] * 3
+    late = [vars(record)["fields"] for record in caplog.records if record.name == "app.deadline"]
+    assert [fields.get("abandoned_threads") for fields in late] == [1, None, None]

@@ -22,7 +22,9 @@ def test_every_public_part_of_handover_is_on_the_page() -> None:
     public = {name for name in vars(gunicorn_handover.Handover) if not name.startswith("_")}
     reasons = {reason.name for reason in gunicorn_handover.Reason}
 
-    assert public == {"draining", "failed_boots", "killed", "reason", "reasons", "stopping", "wait"}
+    assert public == {
+        *("draining", "failed_boots", "killed", "reason", "reasons", "request_replacement", "stopping", "wait"),
+    }
     for name in public:
         assert f".{name}" in _PAGE
     for reason in reasons:

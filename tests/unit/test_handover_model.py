@@ -155,7 +155,10 @@ class Model(RuleBasedStateMachine):
         if worker := self._one(data, Status.BOOTING):
             self._gone(worker.pid)
 
-    @rule(data=st.data(), limit=st.sampled_from([Reason.max_requests, Reason.max_memory, Reason.max_lifetime]))
+    @rule(
+        data=st.data(),
+        limit=st.sampled_from([Reason.max_requests, Reason.max_memory, Reason.max_lifetime, Reason.requested]),
+    )
     def is_due(self, data: st.DataObject, limit: Reason) -> None:
         """A worker reaches a limit."""
         if worker := self._one(data, Status.SERVING, told=False):

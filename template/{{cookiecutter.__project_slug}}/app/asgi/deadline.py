@@ -6,10 +6,11 @@ has the request id, and work that no client waits for is cancelled.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
+from anyio.to_thread import current_default_thread_limiter
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,8 +19,10 @@ from .problems import problem
 __all__ = ["DeadlineMiddleware", "abandoned_threads", "is_late", "on_abandoned_threads", "on_deadline", "within"]
 
 _logger = logging.getLogger("app.deadline")
-_THREAD = {"run_sync_in_worker_thread", "run_in_executor", "to_thread"}
+_THREAD = {"run_sync_in_worker_thread", "to_thread"}
 _LOOK_SECONDS = 0.2
+_TOO_MANY = 20
+"""Half of the threads that sync handlers have by default. https://anyio.readthedocs.io/en/stable/threads.html"""
 
 _abandoned = 0
 _watchers: list[Callable[[int], None]] = []
@@ -78,6 +81,22 @@ class _Clock:
         self._timer.cancel()
         return True
 
+    def has_thread(self, handler: asyncio.Task[None]) -> bool:
+        """Return whether a thread works for the request: in the handler's task, or in one that a middleware started.
+
+        starlette's ``BaseHTTPMiddleware`` (``@app.middleware("http")``) serves the routes in a task of its own.
+        """
+        return _is_in_thread(handler) or any(task is handler or self._serves(task) for task in _in_pool())
+
+    def _serves(self, task: asyncio.Task[Any]) -> bool:
+        """Return whether a task serves this request: a coroutine that it awaits has the request's scope."""
+        for coroutine in _awaited_by(task):
+            frame = getattr(coroutine, "cr_frame", None)
+            scope = None if frame is None else frame.f_locals.get("scope")
+            if isinstance(scope, MutableMapping) and scope.get("state", {}).get("deadline") is self:
+                return True
+        return False
+
     def _set(self) -> asyncio.TimerHandle:
         return self._loop.call_at(self._began + self._seconds, self.rang.set_result, None)
 
@@ -93,16 +112,19 @@ class DeadlineMiddleware:
     A sync (``def``) handler runs in a thread, and threads cannot be cancelled: the client gets the 504 in time, and the
     request keeps its thread and its place in the overload bound until the thread has ended. So a dependency that hangs
     takes at most the thread pool (40 threads by default), and what comes then gets 504 or 503. Give what a sync handler
-    calls a timeout of its own.
+    calls a timeout of its own. A worker with too many such threads asks to be replaced, where ``gunicorn_handover``
+    serves the application: its replacement is ready first.
 
     Args:
         app: The application.
         seconds: The time until the response must have started, counted from the request's headers.
+        too_many_threads: How many abandoned threads make the worker ask, 1 or more; None: it never asks.
     """
 
-    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, seconds: float, too_many_threads: int | None = _TOO_MANY) -> None:
         self._app = app
         self._seconds = seconds
+        self._too_many = too_many_threads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -121,17 +143,21 @@ class DeadlineMiddleware:
         async def run() -> None:
             await self._app(scope, receive, send_in_time)
 
-        handler = asyncio.create_task(run())
+        handler, abandoned = asyncio.create_task(run()), False
         try:
             await asyncio.wait({handler, clock.rang}, return_when=asyncio.FIRST_COMPLETED)
             if clock.stop():
                 await handler
                 return
-            if not _is_in_thread(handler):
-                handler.cancel()
             fields: dict[str, Any] = {"method": scope["method"], "path": scope["path"], "seconds": clock.seconds}
-            if _is_in_thread(handler):
-                fields["abandoned_threads"] = _abandoned + 1
+            abandoned = clock.has_thread(handler)
+            if abandoned:
+                _count(1)
+                fields["abandoned_threads"] = _abandoned
+                if self._too_many is not None and _abandoned >= self._too_many:
+                    _ask_for_replacement(scope, _abandoned)
+            else:
+                handler.cancel()
             _logger.warning("request deadline passed", extra={"fields": fields})
             for watcher in _deadline_watchers:
                 watcher()
@@ -140,28 +166,35 @@ class DeadlineMiddleware:
         finally:
             clock.stop()
             if clock.rang.done() or not handler.done():
-                await _end(handler)
+                await _end(handler, clock, abandoned=abandoned)
 
 
-async def _end(handler: asyncio.Task[None]) -> None:
-    """Wait for the clean-up of a handler whose response no client gets; its errors go to the log."""
-    if _is_in_thread(handler):
-        await _thread_ends(handler)
+def _ask_for_replacement(scope: Scope, threads: int) -> None:
+    """Make the worker due for replacement, where the server has that: ``gunicorn_handover.Handover``."""
+    request_replacement = getattr(scope["state"].get("handover"), "request_replacement", None)
+    if request_replacement is not None:
+        request_replacement(f"{threads} threads still work for requests that have got their 504")
+
+
+async def _end(handler: asyncio.Task[None], clock: _Clock, *, abandoned: bool) -> None:
+    """Wait for the clean-up of a handler whose response no client gets; its errors go to the log.
+
+    While a thread works for it, it is not cancelled: cancelled, it would leave the thread behind.
+    """
+    if not abandoned and clock.has_thread(handler):
+        abandoned = True
+        _count(1)
+    try:
+        while clock.has_thread(handler):
+            await asyncio.wait({handler}, timeout=_LOOK_SECONDS)
+    finally:
+        if abandoned:
+            _count(-1)
     if not handler.done() and not handler.cancelling():  # a second cancellation would interrupt the clean-up
         handler.cancel()
     await asyncio.wait({handler})
     if not handler.cancelled() and (error := handler.exception()) is not None and not isinstance(error, OSError):
         _logger.error("the handler failed after its request had ended", exc_info=error)
-
-
-async def _thread_ends(handler: asyncio.Task[None]) -> None:
-    """Wait until the thread in which a handler works has ended: cancelled, the handler would leave it behind."""
-    _count(1)
-    try:
-        while _is_in_thread(handler):
-            await asyncio.wait({handler}, timeout=_LOOK_SECONDS)
-    finally:
-        _count(-1)
 
 
 def _count(change: int) -> None:
@@ -171,15 +204,29 @@ def _count(change: int) -> None:
         watcher(_abandoned)
 
 
-def _is_in_thread(handler: asyncio.Task[None]) -> bool:
-    """Return whether a handler awaits a thread: the innermost coroutine that it awaits says so."""
-    waiting: Any = handler.get_coro()
-    while waiting is not None and not handler.done():
-        code = getattr(waiting, "cr_code", None) or getattr(waiting, "ag_code", None)
-        if code is not None and code.co_name in _THREAD:
-            return True
+def _is_in_thread(task: asyncio.Task[Any]) -> bool:
+    """Return whether a task awaits a thread: the innermost coroutine that it awaits says so.
+
+    One that waits for a free thread awaits something else further in, and can be cancelled.
+    """
+    *_, innermost = [None, *_awaited_by(task)]
+    code = getattr(innermost, "cr_code", None)
+    return code is not None and code.co_name in _THREAD
+
+
+def _awaited_by(task: asyncio.Task[Any]) -> Iterator[Any]:
+    """Yield a task's coroutine and those that it awaits, from the outermost to the innermost."""
+    waiting: Any = task.get_coro()
+    while waiting is not None and not task.done():
+        if hasattr(waiting, "cr_code") or hasattr(waiting, "ag_code"):
+            yield waiting
         waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "ag_await", None)
-    return False
+
+
+def _in_pool() -> list[asyncio.Task[Any]]:
+    """Return the tasks that have a thread of the pool in which starlette and FastAPI run sync handlers."""
+    borrowers = current_default_thread_limiter().statistics().borrowers
+    return [task for task in borrowers if isinstance(task, asyncio.Task)]
 
 
 def within(seconds: float) -> Any:
