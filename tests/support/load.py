@@ -1,6 +1,6 @@
 """POSTs to a generated service at a steady rate, each on a connection of its own, and what became of them.
 
-``python -m tests.support.load PORT RATE SECONDS [PATH]`` prints the answers and how often each came, as JSON.
+``python -m tests.support.load PORT RATE SECONDS [PATH [HOST]]`` prints the answers and how often each came, as JSON.
 
 Not for measurements, which ``benchmarks/_load.py`` makes from processes of its own, and not for the workers' process
 ids, which ``tests.support.wire.Load`` reads from the application of the tests.
@@ -145,8 +145,10 @@ def _outcome(answer: bytes) -> str:
 def main() -> None:
     """Send the load and print the counts."""
     port, rate, seconds = (int(word) for word in sys.argv[1:4])
-    path = dict(enumerate(sys.argv)).get(4, "/api/greetings")
-    load = Load(port, path=path, rate=rate, at_most=None, patience=90.0, sources=_SOURCES, total=rate * seconds)
+    given = dict(enumerate(sys.argv))
+    path, host = given.get(4, "/api/greetings"), given.get(5, "localhost")
+    total = rate * seconds
+    load = Load(port, host=host, path=path, rate=rate, at_most=None, patience=90.0, sources=_SOURCES, total=total)
     asyncio.run(load.send())
     print(json.dumps({"outcomes": load.outcomes, "slowest": round(load.slowest, 3)}), flush=True)  # noqa: T201  its result
 

@@ -58,10 +58,12 @@ def _host() -> Iterator[Host]:
         example = service / "app" / "example.py"
         example.write_text(example.read_text(encoding="utf-8") + _ROUTES, encoding="utf-8")
         root = copy_of_debian(directory / "host", suite=os.environ.get("NO502_SYSTEMD_SUITE", "bookworm"))
+        with (root / "etc" / "hosts").open("a", encoding="utf-8") as hosts:
+            hosts.write("127.0.0.1 example.com\n")
         (root / "opt" / NAME).mkdir()
         subprocess.run(["cp", "-a", f"{service}/.", str(root / "opt" / NAME)], check=True)
         commands = [line for line in commands_of((service / "README.md").read_text()) if "git archive" not in line]
-        first = next(index for index, line in enumerate(commands) if "systemctl" in line)
+        first = next(index for index, line in enumerate(commands) if "pip install" in line) + 1
         host = Host(root)
         place = f"cd /opt/{NAME}\n"
         host.before_boot(place + "\n".join(commands[:first]))  # pip needs this machine's network

@@ -33,7 +33,7 @@ class _Load:
 @contextmanager
 def _load(host: Host, seconds: int, case: str, *, path: str = "/api/greetings", rate: int = _RATE) -> Iterator[_Load]:
     load = _Load()
-    arguments = ["80", str(rate), str(seconds), path]
+    arguments = ["80", str(rate), str(seconds), path, "example.com"]
     command = host.network(sys.executable, "-m", "tests.support.load", *arguments)
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         yield load
@@ -50,7 +50,7 @@ def _status(host: Host, *arguments: str) -> str:
 
 
 def _ready(host: Host) -> bool:
-    return _status(host, "http://localhost/health/ready") == "200"
+    return _status(host, "http://example.com/health/ready") == "200"
 
 
 def _journal(host: Host, *arguments: str) -> str:
@@ -87,7 +87,7 @@ def test_nginx_reaches_the_socket_as_its_own_user(host: Host) -> None:
 
 def test_clients_addresses_and_scheme_arrive(host: Host) -> None:
     """On a socket from systemd the application still learns who the client is: the access log has its address."""
-    host.run("curl", "--silent", "--fail", "--json", '{"text": "x"}', "http://localhost/api/greetings")
+    host.run("curl", "--silent", "--fail", "--json", '{"text": "x"}', "http://example.com/api/greetings")
     lines = [
         json.loads(line) for line in _journal(host, "--output", "cat", "--lines", "200").splitlines() if line[:1] == "{"
     ]
@@ -233,7 +233,7 @@ def test_poweroff_lets_a_request_finish(second_host: Host) -> None:
         "%{http_code}",
         "--request",
         "POST",
-        "http://localhost/api/slow?seconds=8",
+        "http://example.com/api/slow?seconds=8",
     ]
     with subprocess.Popen(second_host.network(*command), stdout=subprocess.PIPE, text=True) as client:
         wait_until(

@@ -11,6 +11,7 @@ from tests.template.conftest import UNUSUAL
 
 _VENDORED = (
     "app/asgi/",
+    "deploy/systemd/own-names.awk",
     "deploy/systemd/write-nginx",
     "gunicorn_arbiter.py",
     "gunicorn_conf.py",
@@ -40,6 +41,7 @@ def _expected(target: str, slug: str, database: str, worker: str) -> set[str]:
         names = [
             "environment.example",
             "nginx.service.d/timeouts.conf",
+            "own-names.awk",
             "write-nginx",
             f"{slug}.service",
             f"{slug}.socket",

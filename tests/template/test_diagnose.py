@@ -264,6 +264,54 @@ def test_the_port_of_a_container(
     assert f"outside  {where}/health/ready: " in done.stdout, done.stdout
 
 
+# ---------------------------------------------------------------------------------------------------- systemd
+_SYSTEMCTL = """\
+#!/bin/sh
+case $1 in
+list-sockets) printf '%s\\n' '/run/dbus/system_bus_socket dbus.socket dbus.service' "$SOCKETS" ;;
+*) echo LoadState=not-found ;;
+esac
+"""
+_NOTHING_SAID = {"DIAGNOSE_URL": "", "DIAGNOSE_BACKEND": ""}
+
+
+def _with_sockets(tools: Path, *names: str) -> dict[str, str]:
+    """Put a systemctl into PATH that lists the sockets of services with these names; return the environment for it."""
+    (tools / "systemctl").write_text(_SYSTEMCTL, encoding="utf-8")
+    (tools / "systemctl").chmod(0o755)
+    return {"SOCKETS": "\n".join(f"/run/{name}/gunicorn.sock {name}.socket {name}.service" for name in names)}
+
+
+def test_a_service_of_systemd_is_known_in_its_directory(diagnose_in: In, tmp_path: Path) -> None:
+    """Socket, address and name are those of the units, without an option."""
+    project = bake(tmp_path, deploy="systemd", domain="api.example.org")
+    environment = project / "deploy" / "systemd" / "environment.example"
+    port = free_port()
+    text = environment.read_text(encoding="utf-8").replace("NGINX_LISTEN=80", f"NGINX_LISTEN={port}")
+    environment.write_text(text, encoding="utf-8")
+    with Backend(port=port) as backend:
+        done = diagnose_in(project, **_NOTHING_SAID)
+    assert "inside   unix:/run/my-service/gunicorn.sock: " in done.stdout
+    assert f"[ ok ] outside  http://127.0.0.1:{port}/health/ready: 200" in done.stdout
+    assert [request.all("host") for request in backend.requests] == [["api.example.org"]]
+
+
+def test_the_only_service_of_a_host_is_known(diagnose: Diagnose, tools: Path) -> None:
+    """From a shell over SSH, far from the project's directory, systemd says which one there is."""
+    done = diagnose(stdin=True, **_NOTHING_SAID, **_with_sockets(tools, "orders"))
+    assert "inside   unix:/run/orders/gunicorn.sock: " in done.stdout
+
+
+def test_one_of_several_services_has_to_be_named(diagnose: Diagnose, tools: Path) -> None:
+    """Without --unit it says which there are and looks at none; with it, at that one."""
+    sockets = _with_sockets(tools, "orders", "payments")
+    done = diagnose(stdin=True, **_NOTHING_SAID, **sockets)
+    assert done.returncode == 2
+    assert "several services are here (orders payments): --unit NAME says which" in done.stderr
+    named = diagnose("--unit", "payments", stdin=True, **_NOTHING_SAID, **sockets)
+    assert "inside   unix:/run/payments/gunicorn.sock: " in named.stdout
+
+
 # ------------------------------------------------------------------------------------------------------ real servers
 @pytest.fixture(name="stack")
 def _stack(usual: Service, tmp_path: Path) -> Iterator[tuple[str, str, Path]]:

@@ -39,6 +39,13 @@ def test_nginx_may_finish_its_requests(ladder: ServerSettings) -> None:
     )
 
 
+def test_the_longest_wait_counts(ladder: ServerSettings) -> None:
+    """Of the drop-ins of several services systemd takes the last one: their names begin with the seconds."""
+    name = f"/etc/systemd/system/nginx.service.d/{ladder.proxy_read_timeout + 10:05}-{_NAME}.conf"
+    for file in (_UNITS / "nginx.service.d" / "timeouts.conf", _UNITS.parent.parent / "README.md"):
+        assert name in file.read_text(encoding="utf-8"), f"{file.name}: the drop-in is {name}"
+
+
 def test_requests_of_a_restart_fit_into_the_queue(ladder: ServerSettings) -> None:
     """As many requests may wait in nginx as the queue of the socket holds."""
     assert dotenv_values(_UNITS / "environment.example")["NGINX_REQUESTS_IN_FLIGHT"] == str(ladder.backlog)
