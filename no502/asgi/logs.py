@@ -11,6 +11,7 @@ import re
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from traceback import TracebackException
 from typing import Any, Literal
 
 __all__ = ["Console", "Json", "configure", "dict_config", "request_id", "trace_id"]
@@ -85,6 +86,23 @@ def _escape(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
+def _escape_lines(text: str) -> str:
+    """Escape each line of a text whose line ends are our own."""
+    return "\n".join(_escape(line) for line in text.split("\n"))
+
+
+def _escape_texts(error: TracebackException) -> None:
+    """Escape what exceptions say, line ends included: it may be a client's words. Causes, contexts and groups too."""
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        each._str = _escape(each._str)  # type: ignore[attr-defined]  # noqa: SLF001  nothing public can change it
+        each.__notes__ = [_escape(str(note)) for note in getattr(each, "__notes__", None) or []]
+        waiting += [
+            other for other in (each.__cause__, each.__context__, *(each.exceptions or ())) if other is not None
+        ]
+
+
 class Json(logging.Formatter):
     """One JSON object a line."""
 
@@ -113,3 +131,21 @@ class Console(logging.Formatter):
         """Return the line, without the traceback."""
         fields = [f"{name}={value}" for name, value in _fields(record).items()]
         return _escape(" ".join([super().formatMessage(record), *fields]))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line and, below it, the traceback and the stack; only their own line ends are left in them."""
+        record.message, record.asctime = record.getMessage(), self.formatTime(record, self.datefmt)
+        parts = [self.formatMessage(record)]
+        if record.exc_info and record.exc_info[1] is not None:
+            parts.append(self.formatException(record.exc_info))
+        elif record.exc_text:  # from another process
+            parts.append(_escape_lines(record.exc_text))
+        if record.stack_info:
+            parts.append(_escape_lines(record.stack_info))
+        return "\n".join(parts)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  the name is logging's
+        """Return a traceback in which no exception's text can begin a line."""
+        error = TracebackException(*ei)
+        _escape_texts(error)
+        return _escape_lines("".join(error.format()).rstrip("\n"))
