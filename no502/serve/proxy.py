@@ -28,6 +28,7 @@ def prepare_nginx(
     socket: Path,
     settings: ServerSettings,
     tls: tuple[int, Certificate] | None = None,
+    readable: bool = False,
 ) -> list[str]:
     """Render and test the configuration for one application on one unix socket.
 
@@ -39,6 +40,7 @@ def prepare_nginx(
         socket: Where gunicorn listens.
         settings: The numbers that both sides share.
         tls: Port and certificate of a server over TLS, which has the application; ``port`` then redirects to it.
+        readable: Whether its access log is for people instead of JSON.
 
     Returns:
         The command that runs nginx in the foreground.
@@ -65,6 +67,10 @@ def prepare_nginx(
         }
     tree = private / "nginx"
     render(tree, variables, nginx_version=release, tls=tls is not None, standalone=True)
+    if readable:
+        numbers = tree / "conf.d" / "app" / "numbers.conf"
+        text = numbers.read_text(encoding="utf-8")
+        numbers.write_text(text.replace(" json if=$access_logged;", " readable if=$access_logged;"), encoding="utf-8")
     return foreground_command(binary, tree)
 
 

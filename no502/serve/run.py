@@ -19,7 +19,7 @@ from no502.serve.pair import Pair
 from no502.serve.ports import choose_port
 from no502.serve.private import SOCKET, private_directory
 from no502.serve.proxy import local_names, prepare_nginx
-from no502.serve.readiness import READY_PATH
+from no502.serve.readiness import READY_PATH, ask_nginx
 from no502.serve.stop_request import StopRequest
 from no502.serve.tls import curl_options, own_certificate, throw_away_certificate
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from gunicorn_conf import ServerSettings
 
 __all__ = ["run"]
+
+_PAGES = ("/", "/docs")
 
 
 def run(
@@ -84,6 +86,7 @@ def run(
             socket=socket,
             settings=settings,
             tls=None if pem is None else (main_port, pem),
+            readable=sys.stdout.isatty() and os.environ.get("APP_LOG_FORMAT") != "json",
         )
         pair = Pair(
             application=application,
@@ -105,7 +108,8 @@ def run(
             if pem is not None:  # a handshake names the host, and an address is no name
                 console.print(f"{address} redirects to HTTPS", highlight=False)
                 address, options = f"https://localhost:{main_port}", curl_options(pem, main_port)
-            _introduce(console, address, f"curl {options}-i {address}{ready_path}", release, settings)
+            urls = [f"{address}{path}" for path in _answering(main_port, ready_path, tls=over_tls)]
+            _introduce(console, urls, f"curl {options}-i {urls[-1]}", release, settings)
             if not check:
                 pair.serve(lambda line: print(line, flush=True))  # noqa: T201  the servers' own output
             console.print("stopping gunicorn and nginx", highlight=False)
@@ -135,13 +139,19 @@ def _check_name(application: str) -> None:
         raise UserError(message, USAGE)
 
 
+def _answering(port: int, ready_path: str, *, tls: bool) -> list[str]:
+    """Return the pages that answer, and the readiness path as the last one."""
+    others = [path for path in _PAGES if path != ready_path and ask_nginx(port, path, tls=tls)[0] in "23"]
+    return [*others, ready_path]
+
+
 def _absolute(program: str) -> str:
     """Keep a relative path meaning what it means here, before the change of directory; a bare name is looked up."""
     return str(Path(program).absolute()) if os.sep in program else program
 
 
 def _introduce(
-    console: Console, address: str, line: str, release: tuple[int, int, int], settings: "ServerSettings"
+    console: Console, urls: list[str], line: str, release: tuple[int, int, int], settings: "ServerSettings"
 ) -> None:
     table = Table("rung", "value", "enforced by", caption="no502 explain shows formulas and reasons")
     for rung in RUNGS:
@@ -150,4 +160,4 @@ def _introduce(
     versions = f"gunicorn {version('gunicorn')}, uvicorn {version('uvicorn')}, nginx {'.'.join(map(str, release))}"
     console.print(f"{versions}; {settings.worker_class}", highlight=False)
     console.print(f"try: {line}", highlight=False, soft_wrap=True)
-    console.print(f"ready at {address}", highlight=False)
+    console.print(f"ready at {' and '.join(urls)}", highlight=False, soft_wrap=True)

@@ -20,6 +20,7 @@ from tests.support.commands import NO502, no502, processes_in
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running
+from tests.support.terminal import Terminal
 
 TYPO = 'case "$1" in -t) echo "no_such on;" >> "$5";; esac; exec "{0}" "$@"'
 MUTE = 'case "$1" in -v) exec "{0}" -v;; -t) exit 0;; *) exec sleep 60;; esac'
@@ -78,7 +79,8 @@ def test_check_reports_ready(nginx: list[str], project: Path, environment: dict[
     (row,) = [line for line in lines if line.startswith("│ timeout ")]
     assert [cell.strip() for cell in row.split("│")[1:-1]] == ["timeout", "120 s", "gunicorn's arbiter"]
     assert any(line.startswith("gunicorn ") and ", uvicorn " in line and ", nginx 1." in line for line in lines)
-    assert lines[-2].startswith("ready at http://127.0.0.1:")
+    (urls,) = re.findall(r"^ready at (\S+/) and (\S+/docs) and (\S+/health/ready)$", lines[-2])
+    assert f"try: curl -i {urls[-1]}" in lines
     assert lines[-1] == "stopping gunicorn and nginx"
 
 
@@ -90,7 +92,7 @@ def test_serves_until_asked_to_stop(
     """It answers requests through nginx and shows both logs; Ctrl-C, SIGTERM and a closed terminal end it with 0."""
     port = free_port()
     with serving(project, environment, port, *nginx) as running:
-        running.wait_for_output(f"ready at http://127.0.0.1:{port}\n", seconds=40)
+        running.wait_for_output(f"ready at http://127.0.0.1:{port}/ and", seconds=40)
         answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
         assert answer.status_code == 200
         assert answer.json() == {"hello": "world"}
@@ -100,6 +102,36 @@ def test_serves_until_asked_to_stop(
         assert running.wait(20) == 0
         assert "\nstopping gunicorn and nginx\n" in running.output()
         assert [line for line in running.output().splitlines() if " 502" in line or "[crit]" in line] == []
+
+
+def test_addresses_that_do_not_answer_are_not_named(project: Path, environment: dict[str, str]) -> None:
+    """An application without ``/`` and ``/docs`` is ready at the path that answers, and nowhere else."""
+    main = project / "app" / "main.py"
+    text = (
+        main.read_text(encoding="utf-8").replace("FastAPI(", "FastAPI(docs_url=None, ").replace('"/")', '"/elsewhere")')
+    )
+    main.write_text(text, encoding="utf-8")
+    done = no502("run", "--check", "--port", "0", cwd=project, env=environment)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("ready at")]
+    assert re.fullmatch(r"ready at http://127\.0\.0\.1:[0-9]+/health/ready", line)
+
+
+@pytest.mark.parametrize("asked", ["auto", "json"])
+def test_nginx_writes_for_people_on_a_terminal(asked: str, project: Path, environment: dict[str, str]) -> None:
+    """On a terminal a request is a short line of nginx; JSON where it is asked for."""
+    port = free_port()
+    command = [*NO502, "run", "--port", str(port)]
+    with Terminal(command, cwd=project, env={**environment, "APP_LOG_FORMAT": asked}) as terminal:
+        terminal.wait_for_output(f"ready at http://127.0.0.1:{port}/")
+        assert httpx.get(f"http://127.0.0.1:{port}/?q=1", trust_env=False).status_code == 200
+        terminal.wait_for_output("/?q=1")
+        (line,) = wait_until(
+            lambda: [line for line in terminal.output().splitlines() if "nginx | " in line and "/?q=1" in line],
+            what="nginx's line",
+        )
+        readable = r'nginx \| [0-9:]{8} nginx    "GET /\?q=1" 200 [0-9.]+ s upstream="200" request_id=[0-9a-f]{32}'
+        assert bool(re.search(readable, line)) is (asked == "auto")
+        assert ('"uri":"/?q=1"' in line) is (asked == "json")
 
 
 def test_a_running_request_is_answered_before_the_end(project: Path, environment: dict[str, str]) -> None:

@@ -60,7 +60,7 @@ def test_a_throw_away_certificate(nginx: list[str], project: Path, environment: 
     port, tls_port = free_port(), free_port()
     ports = ["--port", str(port), "--tls-port", str(tls_port)]
     with Running([*NO502, "run", "--tls", *ports, *nginx], cwd=project, env=environment) as running:
-        running.wait_for_output(f"ready at https://localhost:{tls_port}\n", seconds=40)
+        running.wait_for_output(f"ready at https://localhost:{tls_port}/ and ", seconds=40)
         assert f"\nhttp://127.0.0.1:{port} redirects to HTTPS\n" in running.output()
         [line] = re.findall(r"^try: (curl .*)$", running.output(), re.MULTILINE)
         [chain] = re.findall(r"--cacert (\S+) -i https://localhost:\d+/health/ready$", line)

@@ -17,6 +17,7 @@ from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running
 from tests.support.template import service_environment
+from tests.support.terminal import Terminal
 from tests.template.conftest import Service
 
 SLOW = '''\
@@ -160,6 +161,40 @@ def test_make_serve_answers_through_nginx_and_leaves_nothing(unusual: Service, t
         wait_until(lambda: running.returncode is not None, what="the end of make", seconds=20)
         assert "Traceback" not in running.output()
     wait_until(lambda: _left(unusual, tmp_path / "tmp") == [], what="nothing left")
+
+
+@pytest.mark.parametrize("asked", ["auto", "json"])
+def test_make_serve_writes_for_people_on_a_terminal(unusual: Service, tmp_path: Path, asked: str) -> None:
+    """On a terminal nginx's line of a request is short, and the application's is text; JSON where it is asked for."""
+    environment = service_environment(tmp_path / "tmp", WEB_CONCURRENCY="1", APP_LOG_FORMAT=asked)
+    port = free_port()
+    with Terminal(["make", "serve", f"PORT={port}"], cwd=unusual.directory, env=environment) as terminal:
+        terminal.wait_for_output("serve: ready at")
+        assert httpx.get(f"http://127.0.0.1:{port}/nowhere").status_code == 404
+        lines = wait_until(
+            lambda: found if len(found := [x for x in terminal.output().splitlines() if "/nowhere" in x]) > 1 else None,
+            what="nginx's line and the application's",
+        )
+        assert {line.startswith("{") for line in lines or []} == {asked == "json"}
+    wait_until(lambda: _left(unusual, tmp_path / "tmp") == [], what="nothing left")
+
+
+def test_make_serve_takes_its_port_from_the_file_of_compose(unusual: Service, tmp_path: Path) -> None:
+    """HTTP_PORT in .env is the port where PORT= does not name another one, written as Compose takes it."""
+    port = free_port()
+    file = unusual.directory / ".env"
+    before = file.read_text(encoding="utf-8")
+    environment = service_environment(tmp_path / "tmp", WEB_CONCURRENCY="1")
+    try:
+        file.write_text(f"{before}\nHTTP_PORT=127.0.0.1:{port}\n", encoding="utf-8")
+        with Running(["make", "serve"], env=environment, cwd=unusual.directory) as running:
+            running.wait_for_output(f"serve: ready at http://127.0.0.1:{port}/health/ready", seconds=30)
+        file.write_text(f"{before}\nHTTP_PORT=many\n", encoding="utf-8")
+        with Running(["make", "serve"], env=environment, cwd=unusual.directory) as running:
+            assert running.wait(30) == 2
+            running.wait_for_output("serve: HTTP_PORT=many: must be a port from 1 to 65535")
+    finally:
+        file.write_text(before, encoding="utf-8")
 
 
 def test_the_tutorial_s_reload_loses_nothing(unusual: Service, tmp_path: Path) -> None:

