@@ -408,7 +408,7 @@ RUNGS: tuple[Rung, ...] = (
         enforced_by="the worker",
         why="A worker that has grown to its share of the cgroup's memory limit M is replaced before the kernel's OOM "
         "killer acts: one of workers + 1 shares, because its replacement runs beside it, less a reserve for the "
-        "master. Off without a limit.",
+        "master. What each worker would load again is no reason. Off without a limit.",
         source="https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files",
     ),
     Rung(

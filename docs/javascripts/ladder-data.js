@@ -381,7 +381,7 @@ window.no502Ladder = {
    "unit": "bytes",
    "group": "recycling",
    "enforced_by": "the worker",
-   "why": "A worker that has grown to its share of the cgroup's memory limit M is replaced before the kernel's OOM killer acts: one of workers + 1 shares, because its replacement runs beside it, less a reserve for the master. Off without a limit.",
+   "why": "A worker that has grown to its share of the cgroup's memory limit M is replaced before the kernel's OOM killer acts: one of workers + 1 shares, because its replacement runs beside it, less a reserve for the master. What each worker would load again is no reason. Off without a limit.",
    "formula": "max(0, M - max(64 * 2**20, M // 10)) // (workers + 1)",
    "tree": [
     "//",

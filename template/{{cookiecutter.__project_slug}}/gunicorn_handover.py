@@ -50,6 +50,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import deque
 from contextvars import Context, ContextVar
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -169,7 +170,7 @@ class Options:
     drain_timeout: int | None = None
     """Seconds until a draining worker cancels what still runs; None: nine tenths of ``graceful_timeout``."""
     max_memory: int = 0
-    """Bytes of resident memory above which a worker is replaced; 0: off."""
+    """Bytes of resident memory above which a worker that grows is replaced; 0: off."""
     max_lifetime: int = 0
     """Seconds after which a worker is replaced; 0: off."""
     max_lifetime_jitter: int = 0
@@ -238,24 +239,84 @@ class Handover:
         self._event.set()
 
 
+class _Memory:
+    """Whether a worker has outgrown ``max_memory`` and its replacement would not: growth counts, not the level.
+
+    Past the bound, a worker that has grown slowly over the last minute leaks, and so does one that grows with each of
+    many requests. One that has grown fast, within few requests, has loaded what its replacement would load too (a
+    model, a cache): once it stops growing it is left alone until it uses a quarter more.
+    """
+
+    _WINDOW_SECONDS = 60
+    _STEP_SECONDS = 0.5
+    _QUIET_SECONDS = 2.0
+
+    def __init__(self, limit: int, booted: int, workers: int) -> None:
+        self.bound = limit
+        """Bytes above which it is looked at more closely."""
+        self.settled: int | None = None
+        """Bytes at which it stopped growing, above its bound; None: never."""
+        self._limit, self._step = limit, limit // 64
+        self._fits = limit + (limit - booted) // (2 * workers)  # by each, beside a replacement; half is kept free
+        self._levels: deque[int] = deque(maxlen=self._WINDOW_SECONDS)  # one a second
+        self._next_level = 0.0
+        self._mark: tuple[float, int, int] | None = None  # when, bytes, requests
+        self._quiet_since = 0.0
+        self._leaks = False  # in the last step
+
+    def outgrown(self, now: float, used: int, requests: int) -> bool:
+        """Look, several times a second: bytes in use, requests completed so far."""
+        if now >= self._next_level:
+            self._next_level = now + 1.0
+            self._levels.append(used)
+        if used <= self.bound:
+            self._mark = None
+            return False
+        if self._mark is None:
+            if self._grows_slowly(used):
+                return True
+            self._mark, self._quiet_since, self._leaks = (now, used, requests), now, False
+        began, before, requests_before = self._mark
+        if now - began < self._STEP_SECONDS:
+            return False
+        self._mark = (now, used, requests)
+        if (grown := used - before) >= self._step:
+            leaked, self._leaks = self._leaks, grown < self._step * (requests - requests_before)
+            self._quiet_since = now
+            return leaked and self._leaks  # requests that have waited for a model complete together, once
+        return now - self._quiet_since >= self._QUIET_SECONDS and not self._settles(used)
+
+    def _grows_slowly(self, used: int) -> bool:
+        levels = self._levels
+        minute = len(levels) == self._WINDOW_SECONDS and used - levels[0] < self._limit // 8
+        return minute and used - levels[-4] < self._step  # three seconds ago
+
+    def _settles(self, used: int) -> bool:
+        """Raise the bound, unless it has been raised before and a replacement would no longer fit."""
+        if self.settled is not None and used > self._fits:
+            return False
+        self.settled, self._mark, self.bound = used, None, used + used // 4
+        return True
+
+
 class _Limits:
     """Whether a worker has reached ``max_requests``, ``max_lifetime`` or ``max_memory``, or asks to be replaced."""
 
     def __init__(self, worker: HandoverWorker, handover: Handover) -> None:
-        options, self._handover = worker.options, handover
-        self._worker, self._memory = worker, options.max_memory
+        options, used = worker.options, _resident_bytes()
+        self._worker, self._handover = worker, handover
         self._until = time.monotonic() + options.max_lifetime + random.randint(0, options.max_lifetime_jitter)
         self._lifetime = options.max_lifetime
-        if self._memory and (used := _resident_bytes()) > self._memory:
-            self._memory = 0
+        self._memory = _Memory(options.max_memory, used, worker.cfg.workers) if 0 < used <= options.max_memory else None
+        if options.max_memory < used and options.max_memory:
             worker.log.warning(
                 "handover: worker %d uses %d MiB as soon as it has booted, more than max_memory (%d MiB): "
                 "it is not replaced for its memory",
                 *(worker.pid, used >> 20, options.max_memory >> 20),
             )
 
-    def reached(self, requests: int, *, memory: bool) -> Reason | None:
-        """Return the limit that was reached, and log it; ``memory``: whether to look at that one as well."""
+    def reached(self, requests: int) -> Reason | None:
+        """Return the limit that was reached, and log it."""
         log, pid = self._worker.log, self._worker.pid
         if requests >= self._worker.max_requests:
             log.info("handover: worker %d has served %d requests", pid, requests)
@@ -266,10 +327,22 @@ class _Limits:
         if wish := self._handover._wish:  # noqa: SLF001  the application's half
             log.warning("handover: worker %d asks to be replaced: %s", pid, wish)
             return Reason.requested
-        if memory and self._memory and (used := _resident_bytes()) > self._memory:
-            log.info("handover: worker %d uses %d MiB, more than %d", pid, used >> 20, self._memory >> 20)
-            return Reason.max_memory
-        return None
+        return Reason.max_memory if self._memory is not None and self._outgrown(self._memory, requests) else None
+
+    def _outgrown(self, memory: _Memory, requests: int) -> bool:
+        used, settled, bound = _resident_bytes(), memory.settled, memory.bound
+        if memory.outgrown(time.monotonic(), used, requests):
+            self._worker.log.info(
+                "handover: worker %d uses %d MiB, more than %d", self._worker.pid, used >> 20, bound >> 20
+            )
+            return True
+        if memory.settled != settled:
+            self._worker.log.warning(
+                "handover: worker %d uses %d MiB, more than max_memory (%d MiB), and no longer grows: "
+                "it is left alone up to %d MiB, because its replacement would load the same",
+                *(self._worker.pid, used >> 20, self._worker.options.max_memory >> 20, memory.bound >> 20),
+            )
+        return False
 
 
 def _resident_bytes() -> int:
@@ -465,7 +538,7 @@ class _Server(Server):
         if os.getppid() != worker.ppid:
             self._depart(Reason.orphaned)  # the arbiter was killed: this process would never end
         if board.status is Status.SERVING and self._limits is not None:
-            limit = self._limits.reached(self.server_state.total_requests, memory=counter % 10 == 0)
+            limit = self._limits.reached(self.server_state.total_requests)
             if limit is not None:
                 board.limit, board.status = limit, Status.DUE
                 worker.wake_arbiter()

@@ -74,6 +74,36 @@ def test_leak_under_a_memory_limit_twin(tmp_path: Path) -> None:
             assert cgroup.oom_kills > 0
 
 
+@pytest.mark.parametrize("seconds", ["0", "4"])
+def test_worker_that_loads_a_model_at_its_first_request_is_left_alone(tmp_path: Path, seconds: str) -> None:
+    """Memory that every worker would load is no reason to replace one, however long loading takes; one line says so."""
+    with _server(tmp_path, GUNICORN_MAX_MEMORY="160M") as server:
+        [worker] = server.wait_for_workers(1)
+        with Load(server.address, reuse=True, path=f"/model?megabytes=150&seconds={seconds}") as load:
+            settled = server.wait_for_log(
+                rf"worker {worker} uses (\d+) MiB, more than max_memory \(160 MiB\), and no longer grows: "
+                r"it is left alone up to (\d+) MiB"
+            )
+            count = sum(load.pids.values())
+            wait_until(lambda: sum(load.pids.values()) > count + 500, what="some requests more")
+        assert server.worker_pids() == [worker]
+        assert int(settled[2]) == pytest.approx(int(settled[1]) * 5 / 4, abs=2)
+        assert load.failures == []
+        assert not server.found("drains")
+
+
+def test_worker_that_leaks_after_it_has_loaded_a_model_is_replaced(tmp_path: Path) -> None:
+    """A worker that was left alone is replaced when it grows on, and so are its successors."""
+    with _server(tmp_path, GUNICORN_MAX_MEMORY="160M") as server:
+        [first] = server.wait_for_workers(1)
+        server.ask("/model?megabytes=150&seconds=0")
+        server.wait_for_log(rf"worker {first} uses \d+ MiB, more than max_memory")
+        with Load(server.address, reuse=True, path=_LEAK) as load:
+            server.wait_for_log(r"gone \(max_memory\)", count=2)
+        assert load.failures == []
+        assert server.found(rf"worker {first} gone \(max_memory\)")
+
+
 def test_worker_that_boots_above_its_share_is_left_alone(tmp_path: Path) -> None:
     """A worker that uses more than max_memory as soon as it has booted is not replaced for it; one line says so."""
     with _server(tmp_path, GUNICORN_MAX_MEMORY="10M") as server:

@@ -95,6 +95,10 @@ async def _act(path: str, arguments: dict[str, str]) -> None:
         blocks_the_loop(seconds)
     elif path == "/leak":
         _LEAKED.append(b"x" * int(arguments["bytes"]))
+    elif path == "/model" and not _LEAKED:  # what an application loads at its first request
+        for _ in range(int(arguments["megabytes"])):
+            _LEAKED.append(b"x" * 2**20)
+            await asyncio.sleep(seconds / int(arguments["megabytes"]))
     elif path == "/later":  # work that outlives its response
         _LATER.add(asyncio.create_task(_later(arguments["until"])))
     elif path == "/clock":
