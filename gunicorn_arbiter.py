@@ -53,6 +53,7 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
     _killed: set[int]  # process ids of the workers that were killed
     _stop_at: float | None = None
     _reloading = False
+    _counted = 0  # workers, as last logged
 
     @classmethod
     def take_over(cls, server: Arbiter) -> None:
@@ -70,6 +71,7 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
             raise StopIteration
         try:
             self._look(time.monotonic())
+            self._send_gauges()
         except (StopIteration, HaltServer):
             raise
         except Exception:
@@ -99,6 +101,19 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
             if now - since > self.cfg.graceful_timeout:
                 self.log.error("handover: worker %d is killed: it did not leave (%s) in time", pid, reason.name)
                 self.kill_worker(pid, signal.SIGKILL)
+
+    def _send_gauges(self) -> None:
+        """Log what gunicorn's own arbiter logs here: ``statsd_host`` makes gauges of these lines."""
+        count = len(self._crew)
+        if count != self._counted:
+            self._counted = count
+            gauge = {"metric": "gunicorn.workers", "value": count, "mtype": "gauge"}
+            self.log.debug("%d workers", count, extra=gauge)
+        if getattr(self.cfg, "enable_backlog_metric", False):
+            waiting = sum(listener.get_backlog() or 0 for listener in self.LISTENERS)
+            if waiting >= 0:  # -1 where the system does not tell
+                gauge = {"metric": "gunicorn.backlog", "value": waiting, "mtype": "histogram"}
+                self.log.debug("socket backlog: %d", waiting, extra=gauge)
 
     def _replaced(self, old: list[HandoverWorker], ready: list[HandoverWorker]) -> list[HandoverWorker]:
         """Return the workers of the old generation that are no longer needed, and those that never got ready.

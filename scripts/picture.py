@@ -5,12 +5,14 @@ from pathlib import Path
 
 from _diagrams import draw_handover, draw_idle_race
 
+from no502.ladder.settings import is_ours
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def main() -> None:
     """Write the pictures."""
-    for name in [name for name in os.environ if name.startswith(("PROXY_", "GUNICORN_", "FRONT_"))]:
+    for name in [name for name in os.environ if is_ours(name)]:
         del os.environ[name]
     os.chdir("/")  # no .env
 

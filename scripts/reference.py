@@ -14,6 +14,8 @@ from typing import Any
 
 import typer
 
+from no502.ladder.settings import is_ours
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "reference"
 WIDTH = 100
@@ -225,8 +227,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only")
     check = parser.parse_args().check
-    prefixes = ("PROXY_", "GUNICORN_", "FRONT_", "NGINX_")
-    for name in [name for name in os.environ if name.startswith(prefixes)]:
+    for name in [name for name in os.environ if is_ours(name) or name.startswith("NGINX_")]:
         del os.environ[name]
     os.chdir("/")  # no .env
     stale = []

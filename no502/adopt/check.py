@@ -14,7 +14,7 @@ from no502.adopt.options import gunicorn_words
 from no502.adopt.starts import Start, known_variables
 from no502.adopt.written import Word
 from no502.errors import UserError
-from no502.ladder.settings import load_settings
+from no502.ladder.settings import is_ours, load_settings
 from no502.nginx.binary import find_nginx, nginx_version
 from no502.serve.pair import Pair
 from no502.serve.ports import free_port
@@ -31,7 +31,6 @@ _BOOT = 60
 _DRAIN = 45
 _KEPT = frozenset({"workers", "pythonpath", "chdir", "preload_app", "worker_connections"})
 """gunicorn's settings whose options count here: what writes files, changes users or listens elsewhere does not."""
-_PREFIXES = ("PROXY_", "GUNICORN_", "FRONT_")
 _ELSEWHERE = frozenset({"GUNICORN_BIND", "GUNICORN_CMD_ARGS", "GUNICORN_PROC_NAME"})
 
 
@@ -68,7 +67,7 @@ def check(project: Path, start: Start, settings: Settings, say: Callable[[str], 
     home = project / start.home
     python = settings.python or _own_python(project, home)
     os.chdir(home)
-    mine = {name: value for name, value in known_variables(start).items() if name.startswith(_PREFIXES)}
+    mine = {name: value for name, value in known_variables(start).items() if is_ours(name)}
     os.environ.update({name: value for name, value in mine.items() if "$" not in value})
     for name in _ELSEWHERE:
         os.environ.pop(name, None)
@@ -85,7 +84,7 @@ def check(project: Path, start: Start, settings: Settings, say: Callable[[str], 
             stop=stop,
             stop_grace=ladder.stop_grace,
             ready_path=settings.path,
-            arguments=[*_arguments(start), *_here(socket, private)],
+            arguments=[*_arguments(start), *_here(private)],
             python=python,
             any_answer=True,
             advice="name the interpreter that has the application's packages with --python",
@@ -144,10 +143,10 @@ def _arguments(start: Start) -> list[str]:
     return found
 
 
-def _here(socket: Path, private: Path) -> list[str]:
-    """Return the options that keep gunicorn to this run: its socket, no file elsewhere, this user."""
+def _here(private: Path) -> list[str]:
+    """Return the options that keep gunicorn to this run: no file elsewhere, this user."""
     return [
-        *("--bind", f"unix:{socket}", "--pid", str(private / "gunicorn.pid")),
+        *("--pid", str(private / "gunicorn.pid")),
         *("--error-logfile", "-", "--access-logfile", os.devnull),
         *("--user", str(os.geteuid()), "--group", str(os.getegid())),
     ]

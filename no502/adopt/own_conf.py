@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 
 from no502.adopt.options import COMPUTED
 
-__all__ = ["OwnConf", "adopt_conf", "imports_ladder"]
+__all__ = ["OwnConf", "adopt_conf"]
 
 _HOOKS = ("on_starting", "on_reload")
-_SOURCES = re.compile(r"(?:^|\.)gunicorn_conf$|^no502\.gunicorn$")
 
 
 @dataclass
@@ -24,15 +23,6 @@ class OwnConf:
     """(line before the change, reason)."""
     problems: list[tuple[int, str]] = field(default_factory=list)
     """(line, what a person must decide)."""
-
-
-def imports_ladder(text: str) -> bool:
-    """Whether a configuration takes the computed settings already."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return False
-    return any(isinstance(node, ast.ImportFrom) and _SOURCES.search(node.module or "") for node in ast.walk(tree))
 
 
 def adopt_conf(text: str, module: str, known: Collection[str]) -> OwnConf:

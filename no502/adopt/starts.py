@@ -11,11 +11,11 @@ from pathlib import PurePosixPath
 from no502.adopt.diagnosis import setting
 from no502.adopt.images import Built, built_of
 from no502.adopt.options import gunicorn_words, uvicorn_words
-from no502.adopt.own_conf import imports_ladder
 from no502.adopt.workspace import Workspace
 from no502.adopt.written import Word
 from no502.adopt.yaml_edit import services_of, value_of
 from no502.doctor.model import AppServer, Deployment, Service, ServiceKind
+from no502.ladder.conf_file import imports_ladder
 
 __all__ = ["Start", "find_start", "is_adopted", "known_variables", "why_not"]
 

@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 from no502.data import data_path
 from no502.errors import UserError
 from no502.lab.side import Event, Side, WorkerEvent
-from no502.ladder.settings import values_from
+from no502.ladder.settings import is_ours, values_from
 from no502.nginx.render import render
 from no502.serve.children import Child
 from no502.serve.ports import free_port
@@ -31,8 +31,6 @@ _BOOT_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 _KEPT_LINES = 5000
 _SILENCE_SECONDS, _SILENCE_AT_MOST = 0.3, 3.0
-_FOREIGN = ("PROXY_", "GUNICORN_", "NGINX_", "FRONT_", "LAB_")
-_FOREIGN_NAMES = {"WEB_CONCURRENCY", "PORT", "FORWARDED_ALLOW_IPS", "LOG_LEVEL", "UVICORN_LOG_LEVEL"}
 _NGINX_LINE = re.compile(r"^\S+ \S+ (\[(?:warn|error|crit|alert|emerg)\]) \S+ (?:\*\d+ )?(.*)$")
 _NOISE = re.compile(r', client: .*| "http://.*')
 _GUNICORN_WORTH = re.compile(r"WORKER TIMEOUT|SIGKILL|SIGABRT|Autorestarting|Maximum request limit|handover:")
@@ -231,4 +229,4 @@ def _ladder(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def _foreign(name: str) -> bool:
-    return name.startswith(_FOREIGN) or name in _FOREIGN_NAMES
+    return is_ours(name) or name.startswith(("NGINX_", "LAB_", "UVICORN_"))

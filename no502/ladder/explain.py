@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import textwrap
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from no502.errors import USAGE, UserError
 from no502.ladder import platforms, proxies, uvicorn_flags
+from no502.ladder.conf_file import foreign_conf_note
 from no502.ladder.picture import draw
 from no502.ladder.rungs import GROUPS, RUNGS, Rung, is_overridden, value_of
 from no502.ladder.settings import load_settings
@@ -73,6 +75,8 @@ def explain(
         show = uvicorn_flags.to_text if output_format is Format.TEXT else uvicorn_flags.to_json
     else:
         show = {Format.TEXT: to_text, Format.JSON: to_json, Format.ENV: to_env, Format.SVG: draw}[output_format]
+    if note := foreign_conf_note(Path()):
+        typer.echo(f"no502: {note}", err=True)
     typer.echo(show(load_settings()), nl=False)
 
 

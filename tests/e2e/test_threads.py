@@ -49,7 +49,7 @@ def test_worker_with_too_many_abandoned_threads_is_replaced(tmp_path: Path) -> N
 
 
 def test_worker_with_few_abandoned_threads_stays(tmp_path: Path) -> None:
-    """Two abandoned threads are below the limit: the worker serves on, before and after they end."""
+    """Two abandoned threads are below the limit: the worker keeps serving, before and after they end."""
     with Gunicorn(tmp_path, app=_APP) as server:
         [worker] = server.wait_for_workers(1)
         assert _hang(server, 2) == [504, 504]

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from no502.ladder.settings import is_ours
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.processes import Running
@@ -94,9 +95,7 @@ class Gunicorn(Running):
         self.bind = f"unix:{self.address}" if isinstance(self.address, str) else f"{self.address[0]}:{self.address[1]}"
         self._settings = {**_SETTINGS, "worker_class": worker_class, "bind": self.bind, **settings}
         self._hooks, self._boots = hooks, boots
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("PROXY_", "GUNICORN_"))
-        }
+        environment = {name: value for name, value in os.environ.items() if not is_ours(name)}
         environment |= {"PYTHONPATH": os.pathsep.join([str(directory), str(ROOT)]), "PYTHONDONTWRITEBYTECODE": "1"}
         environment |= {"GUNICORN_BIND": self.bind} if conf else {}
         environment |= env or {}

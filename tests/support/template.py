@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from no502.ladder.settings import is_ours
 from tests.support.commands import ROOT, clean_environment
 
 __all__ = ["PROJECT", "TEMPLATE", "bake", "cookiecutter", "files_in", "service_environment"]
@@ -13,8 +14,8 @@ __all__ = ["PROJECT", "TEMPLATE", "bake", "cookiecutter", "files_in", "service_e
 TEMPLATE = ROOT / "template"
 PROJECT = TEMPLATE / "{{cookiecutter.__project_slug}}"
 
-_FOREIGN = ("APP_", "COVERAGE_", "GUNICORN_", "NGINX_", "PROXY_")
-_FOREIGN_NAMES = {"FORWARDED_ALLOW_IPS", "FRONT_READ_TIMEOUT", "LOG_LEVEL", "MAKEFLAGS", "PORT", "PYTHONPATH"}
+_FOREIGN = ("APP_", "COVERAGE_", "NGINX_")
+_FOREIGN_NAMES = {"MAKEFLAGS", "PYTHONPATH"}
 _FOREIGN_NAMES |= {"DATABASE_URL", "PROMETHEUS_MULTIPROC_DIR", "SERVER_SOFTWARE"}
 
 
@@ -61,7 +62,7 @@ def service_environment(temporary: Path, **extra: str) -> Mapping[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_FOREIGN) and name not in {*_FOREIGN_NAMES, "VIRTUAL_ENV", "WEB_CONCURRENCY"}
+        if not name.startswith(_FOREIGN) and not is_ours(name) and name not in {*_FOREIGN_NAMES, "VIRTUAL_ENV"}
     }
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return {**kept, "PATH": path, "TMPDIR": str(temporary), **extra}

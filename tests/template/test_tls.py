@@ -168,10 +168,6 @@ def test_compose_has_what_tls_needs(tmp_path: Path, tls: str) -> None:
     assert nginx["depends_on"]["certificate"] == {"condition": "service_completed_successfully"}
     assert services["certificate"]["read_only"] is True
     assert services["certificate"]["network_mode"] == "none"
-    if docker := shutil.which("docker"):
-        command = [docker, "compose", "config", "--quiet"]
-        done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("deploy", ["compose", "swarm"])

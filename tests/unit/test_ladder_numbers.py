@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gunicorn_conf import LadderError, ServerSettings, compute
+from no502.ladder.settings import is_ours
 
 _HANDOVER = "gunicorn_handover.HandoverWorker"
 _UVICORN = "uvicorn_worker.UvicornWorker"
@@ -16,7 +17,7 @@ _UVICORN = "uvicorn_worker.UvicornWorker"
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in [*os.environ]:
-        if name.startswith(("PROXY_", "GUNICORN_", "FRONT_")) or name in {"PORT", "WEB_CONCURRENCY", "LOG_LEVEL"}:
+        if is_ours(name):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path_factory.mktemp("no_dotenv"))
 

@@ -12,7 +12,7 @@ from typing import Any
 from no502.doctor.model import AppServer, Deployment, Fact, Origin, Problem, Source
 from no502.doctor.readers.bind import parse_bind
 from no502.doctor.readers.gunicorn_defaults import GUNICORN, closest, convert, gunicorn_options
-from no502.doctor.readers.ladder import LADDERS, ladder_settings, trust
+from no502.doctor.readers.ladder import ladder_settings, trust
 from no502.doctor.readers.python.conf import read_python_conf
 from no502.doctor.readers.python.executed import execute_conf
 from no502.doctor.readers.server_words import Place, note_problem, note_value, put, unknown
@@ -21,10 +21,13 @@ from no502.doctor.readers.shell.expansion import OPEN, expand
 from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.readers.uvicorn_words import read_uvicorn
 from no502.doctor.settings import ServerFacts
+from no502.ladder.conf_file import LADDERS
 
 __all__ = ["add_server"]
 
 _OPTIONS = re.compile(r"OPT|ARG|FLAG|EXTRA|PARAM", re.IGNORECASE)
+_NO502 = re.compile(rb"""^[\s"'-]*no502\b(?!-)""", re.MULTILINE)
+"""The package in a list of dependencies."""
 _LISTS = {"bind", "raw_env", "raw_paste_global_conf", "config"}
 """Settings whose option may stand several times."""
 
@@ -120,6 +123,8 @@ def _gunicorn(
         is_ladder = path.name == "gunicorn_conf.py" and "class ServerSettings" in text
         if read.imports_ladder or is_ladder:
             settings |= ladder_settings(environment, Origin(file=shown, line=1))
+        elif path.name == "gunicorn_conf.py" and (needs := _needs_no502(place, deployment)):
+            _note_foreign(shown, wanted, needs, deployment)
         if read.opaque:
             note = f"{read.opaque} may set it"
             settings |= {name: unknown(Origin(file=shown, line=1), note) for name in GUNICORN}
@@ -263,6 +268,30 @@ def _module(name: str, conf: Path, place: Place, deployment: Deployment) -> tupl
                 text = read_text(path, place.base, deployment)
                 return None if text is None else (text, shown_path(path, place.base))
     return None
+
+
+def _needs_no502(place: Place, deployment: Deployment) -> str | None:
+    """Return the file, as it is shown, in which the project names no502 among its dependencies."""
+    for folder in (*place.folders, place.base):
+        for name in ("requirements.txt", "pyproject.toml"):
+            found = deployment.reach.read(folder / name)[0] if deployment.reach.has(folder / name) else None
+            if found is not None and _NO502.search(found):
+                return shown_path(folder / name, place.base)
+    return None
+
+
+def _note_foreign(shown: str, wanted: Fact[Any] | None, needs: str, deployment: Deployment) -> None:
+    """Report a ``gunicorn_conf.py`` that is loaded in the place of the one that the project depends on."""
+    problem = Problem(
+        rule="C007",
+        message=f"gunicorn loads {shown}, which is not no502's gunicorn_conf and does not import it, although {needs} "
+        "names no502",
+        origin=wanted.origin if wanted else Origin(file=shown, line=1),
+        fix="Start gunicorn with -c python:no502.gunicorn, or write `from no502.gunicorn import *` as the first line "
+        f"of {shown}.",
+    )
+    if problem not in deployment.problems:
+        deployment.problems.append(problem)
 
 
 def _without_file(conf: Fact[str], environment: Mapping[str, str], place: Place) -> dict[str, Fact[Any]]:

@@ -7,14 +7,10 @@ from typing import Any
 
 from no502.doctor.facts import COMPUTED
 from no502.doctor.model import Fact, Origin, Source
-from no502.ladder.settings import values_from
+from no502.ladder.settings import is_ours, values_from
 
-__all__ = ["LADDERS", "ladder_settings", "trust"]
+__all__ = ["ladder_settings", "trust"]
 
-LADDERS = frozenset({"gunicorn_conf", "no502.gunicorn"})
-"""The modules that are this project's configuration."""
-_PREFIXES = ("PROXY_", "GUNICORN_", "FRONT_")
-_OTHERS = {"WEB_CONCURRENCY", "PORT", "FORWARDED_ALLOW_IPS"}
 _RUNGS = ("timeout", "graceful_timeout", "keepalive", "max_requests", "max_requests_jitter")
 
 
@@ -23,7 +19,7 @@ def ladder_settings(environment: Mapping[str, str], origin: Origin) -> dict[str,
 
     The number of workers depends on the machine and is not known. Variables that it would refuse leave all unknown.
     """
-    given = {name: value for name, value in environment.items() if name.startswith(_PREFIXES) or name in _OTHERS}
+    given = {name: value for name, value in environment.items() if is_ours(name)}
     rungs = _computed(given)
     if rungs is None:
         note = "gunicorn_conf refuses these variables"

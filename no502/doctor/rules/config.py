@@ -45,6 +45,13 @@ setting_overridden = reported(
     "a setting has no effect because the command line, GUNICORN_CMD_ARGS or ENTRYPOINT overrides it",
     source=_GUNICORN,
 )
+ladder_shadowed = reported(
+    "C007",
+    "ladder-shadowed",
+    Severity.WARNING,
+    "a gunicorn_conf.py of the project hides the one of no502",
+    source="https://docs.python.org/3/library/sys_path_init.html",
+)
 unused_suppression = Rule(
     id="C099",
     slug="unused-suppression",

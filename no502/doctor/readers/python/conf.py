@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from no502.doctor.model import Fact, Origin, Problem, Source
 from no502.doctor.readers.gunicorn_defaults import TLS, closest, convert, gunicorn_names
-from no502.doctor.readers.ladder import LADDERS
 from no502.doctor.readers.python.values import FAILURES, UNKNOWN, Function, Namespace, Values
+from no502.ladder.conf_file import is_ladder_import
 
 __all__ = ["UNKNOWN", "PythonConf", "evaluate", "read_python_conf"]
 
@@ -86,7 +86,7 @@ def read_python_conf(
     walk = _Walk(shown, environment, result, modules)
     walk.uses(tree)
     walk.body(tree.body, conditional="")
-    result.imports_ladder = any(_is_ladder(node) for node in ast.walk(tree))
+    result.imports_ladder = any(is_ladder_import(node) for node in ast.walk(tree))
     return result
 
 
@@ -119,18 +119,6 @@ def evaluate(
                 walk.body(node.body, conditional="")
     for one in found:
         yield one, walk.value_or_unknown
-
-
-def _is_ladder(node: ast.AST) -> bool:
-    """Whether a node brings in the ladder's configuration: an import, or its name given to importlib."""
-    if isinstance(node, ast.ImportFrom):
-        module = node.module or ""
-        from_package = module == "no502" and any(alias.name == "gunicorn" for alias in node.names)
-        return module in LADDERS or module.rsplit(".", 1)[-1] == "gunicorn_conf" or from_package
-    if isinstance(node, ast.Import):
-        return any(alias.name in LADDERS for alias in node.names)
-    calls = {f"{call}('{name}')" for call in ("importlib.import_module", "import_module") for name in LADDERS}
-    return isinstance(node, ast.Call) and ast.unparse(node) in calls
 
 
 @dataclass(frozen=True)
@@ -224,7 +212,7 @@ class _Walk:
         module = one.module or ""
         for alias in one.names:
             self._values.imported(module, alias.asname or alias.name)
-        if module.split(".")[0] in sys.stdlib_module_names or _is_ladder(one):
+        if module.split(".")[0] in sys.stdlib_module_names or is_ladder_import(one):
             return
         read = self._module(module)
         for alias in one.names:
