@@ -21,7 +21,10 @@ _BOOST = {
 }
 
 
-_TAGS = {"doctor/A103.md": ["container recreated new ip", "container ip changed"]}
+_TAGS = {
+    "doctor/A103.md": ["container recreated new ip", "container ip changed"],
+    "doctor/K207.md": ["proxy_http_version 2", "HTTP/2 upstream"],
+}
 """What people type, for pages without front matter: ``doctor explain`` prints them as they are."""
 
 
