@@ -273,11 +273,13 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
 
         Raises:
             SystemExit: its workers cannot hand over; ``reload`` then goes back to the one before.
+            RuntimeError: ``check_config`` refuses it, which gunicorn asks at its start only.
         """
         super().setup(app)
         if not issubclass(self.worker_class, HandoverWorker):
             msg = "handover: a reload cannot change worker_class: restart gunicorn instead"
             raise SystemExit(msg)
+        self.worker_class.check_config(self.cfg, self.log)
 
     def reload(self) -> None:
         """SIGHUP: fork a new generation beside the old one, at most ``reload_surge`` workers more than configured.

@@ -140,6 +140,8 @@ _UNUSABLE = {
     "hook exits": "def on_reload(server):\n    raise SystemExit(1)",
     "another class": "worker_class = 'uvicorn_worker.UvicornWorker'",
     "no such class": "worker_class = 'gunicorn_handover.Misspelt'",
+    "reuse_port": "reuse_port = True",
+    "http2": "worker_class = 'tests.e2e.apps.classes.Http2'",
     "hook raises": "def on_reload(server):\n    raise ValueError('half edited')",
     "pidfile": "pidfile = '/no/such/directory/pid'",
 }
@@ -160,6 +162,27 @@ def test_configuration_that_cannot_be_used(tmp_path: Path, line: str) -> None:
         server.send_signal(signal.SIGHUP)
         server.wait_for_workers(2, without=[*old, recycled])
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("another class", "handover: a reload cannot change worker_class: restart gunicorn instead"),
+        ("reuse_port", "HandoverWorker cannot work with reuse_port"),
+        ("http2", "HandoverWorker cannot work with uvicorn's http2"),
+    ],
+)
+def test_configuration_that_cannot_hand_over(tmp_path: Path, name: str, reason: str) -> None:
+    """What would stop gunicorn at its start is refused at SIGHUP too, before a worker is forked, in one line."""
+    with Gunicorn(tmp_path) as server:
+        old = server.wait_for_workers(1)
+        server.configure(_UNUSABLE[name])
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log(rf"reload refused, the old configuration stays in force: {reason}")
+        server.wait_for_arbiter_pass()
+        assert server.worker_pids() == old
+        assert len(server.found("Booting worker")) == 1
+        assert not server.found("Traceback")
 
 
 def test_ladder_that_does_not_hold(tmp_path: Path) -> None:
