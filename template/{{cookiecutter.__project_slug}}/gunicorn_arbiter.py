@@ -383,7 +383,8 @@ class _Before:
 
     def __init__(self, arbiter: HandoverArbiter) -> None:
         self._arbiter = arbiter
-        self._state = (arbiter.app.cfg, arbiter.num_workers, arbiter._old_age, arbiter.pidfile, arbiter.LISTENERS)  # noqa: SLF001
+        self._state = (arbiter.app.cfg, arbiter.num_workers, arbiter.pidfile, arbiter.LISTENERS)
+        self._generation = (arbiter._old_age, arbiter._boot_failures)  # noqa: SLF001
         self._options = HandoverWorker.options
         self._modules: dict[str, ModuleType] = {}
         self.listeners: list[Any] = []
@@ -406,10 +407,11 @@ class _Before:
     def restore(self) -> None:
         """Go back, step by step; a step that fails is logged and the next one taken."""
         arbiter = self._arbiter
-        cfg, workers, old_age, pidfile, listeners = self._state
+        cfg, workers, pidfile, listeners = self._state
         sys.modules.update(self._modules)
         HandoverWorker.options = self._options
-        arbiter.app.cfg, arbiter._old_age, arbiter.LISTENERS = cfg, old_age, listeners  # noqa: SLF001
+        arbiter.app.cfg, arbiter.LISTENERS = cfg, listeners
+        arbiter._old_age, arbiter._boot_failures = self._generation  # noqa: SLF001
         self._step(self._restore_listeners)
         self._step(lambda: arbiter.setup(arbiter.app))
         self._step(lambda: setattr(arbiter, "num_workers", workers))
