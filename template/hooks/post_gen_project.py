@@ -52,7 +52,6 @@ NEVER = [
     "nginx/README.md",
     "nginx/example.env",
     "nginx/variants/standalone",
-    "nginx/variants/trusted-proxies",
 ]
 """Paths that no answer asks for: parts of what is copied as a whole."""
 

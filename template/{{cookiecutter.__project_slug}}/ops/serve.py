@@ -41,6 +41,7 @@ upstream backend {{
 }}
 """
 _HTTP2_DIRECTIVE = (1, 25, 1)  # nginx that has it; an older one has a word of "listen"
+_TRUSTED = "NGINX_TRUSTED_PROXIES"
 _KINDS = ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
 _TEMPORARY = "".join(f"{kind}_temp_path {kind}_temp;\n" for kind in _KINDS)
 
@@ -74,12 +75,13 @@ def render(out: Path, variables: Mapping[str, str], version: tuple[int, ...], va
     source = _ROOT / "nginx"
     shutil.copy(source / "nginx.conf", out)
     shutil.copytree(source / "snippets", out / "snippets")
-    for layer in [source / "templates", *([source / "variants" / variant] if variant else [])]:
+    trusted = "trusted-proxies" if variables.get(_TRUSTED) else None
+    for layer in [source / "templates", *(source / "variants" / name for name in (variant, trusted) if name)]:
         for template in sorted(layer.rglob("*.template")):
             target = out / "conf.d" / template.relative_to(layer).with_suffix("")
             target.parent.mkdir(parents=True, exist_ok=True)
             lines = template.read_text(encoding="utf-8").splitlines(keepends=True)
-            text = "".join(line for line in lines if _since(line) <= version)
+            text = "".join(each for line in lines if _since(line) <= version for each in _repeated(line, variables))
             target.write_text(_filled(text, variables), encoding="utf-8")
     if readable():
         numbers = out / "conf.d" / "app" / "numbers.conf"
@@ -98,6 +100,13 @@ def _since(line: str) -> tuple[int, ...]:
     """Return the oldest nginx that knows a line's directive."""
     found = re.search(r"; # since ([\d.]+)$", line)
     return tuple(map(int, found[1].split("."))) if found else ()
+
+
+def _repeated(line: str, variables: Mapping[str, str]) -> list[str]:
+    """Return a line of the template once for each network that is trusted; every other line once."""
+    name = f"${{{_TRUSTED}}}"
+    networks = variables.get(_TRUSTED, "").split(",") if name in line else [name]
+    return [line.replace(name, network.strip()) for network in networks]
 
 
 def _filled(text: str, variables: Mapping[str, str]) -> str:

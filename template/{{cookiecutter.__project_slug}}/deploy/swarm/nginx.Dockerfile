@@ -4,6 +4,7 @@ FROM ${NGINX_IMAGE}
 COPY nginx/nginx.conf /etc/nginx/nginx.conf
 COPY nginx/snippets /etc/nginx/snippets
 COPY nginx/templates /etc/nginx/templates
+COPY nginx/variants/trusted-proxies/trusted-proxies.conf.template /etc/nginx/templates/trusted-proxies.conf.template
 {%- if cookiecutter.tls != 'none' %}
 COPY nginx/variants/tls/default.conf.template /etc/nginx/templates/default.conf.template
 {%- endif %}
