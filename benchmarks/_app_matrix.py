@@ -1,19 +1,25 @@
-"""What the loss matrix asks for: a body sent back, events with numbers, a WebSocket that echoes; memory that leaks."""
+"""What the loss matrix asks for: a body sent back, slow requests, events, a WebSocket that echoes; leaking memory."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
+from sse_starlette import EventSourceResponse
+
+from no502.asgi.streams import EndStreams
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     _Receive = Callable[[], Awaitable[dict[str, Any]]]
     _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-__all__ = ["app"]
+__all__ = ["HOLD_SECONDS", "app"]
+
+HOLD_SECONDS = 12.0
+"""How long ``/hold`` takes."""
 
 _LEAK = int(os.environ.get("BENCH_LEAK_BYTES", "0"))
 _EVENTS_PER_SECOND = 20
@@ -29,7 +35,11 @@ async def app(scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
     elif scope["type"] == "websocket":
         await _echo(receive, send)
     elif scope["path"] == "/events":
-        await _events(scope, send)
+        events: Any = EndStreams(EventSourceResponse(_numbers()))  # does nothing on the other servers
+        await events(scope, receive, send)
+    elif scope["path"] == "/hold":
+        await asyncio.sleep(HOLD_SECONDS)
+        await _answer(receive, send)
     else:
         await _answer(receive, send)
 
@@ -46,15 +56,13 @@ async def _answer(receive: _Receive, send: _Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _events(scope: dict[str, Any], send: _Send) -> None:
-    """Send numbered events until the worker drains, where the server says that it does; else for ever."""
-    handover = scope.get("state", {}).get("handover")
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
-    while handover is None or not handover.draining:
-        number = int(time.time() * _EVENTS_PER_SECOND)
-        await send({"type": "http.response.body", "body": b"id: %d\ndata: x\n\n" % number, "more_body": True})
+async def _numbers() -> AsyncIterator[dict[str, str]]:
+    """Yield events for ever: sse-starlette ends the stream when the server is told to stop."""
+    number = 0
+    while True:
+        yield {"id": str(number), "data": "x"}
+        number += 1
         await asyncio.sleep(1 / _EVENTS_PER_SECOND)
-    await send({"type": "http.response.body", "body": b"retry: 200\n\n", "more_body": False})
 
 
 async def _echo(receive: _Receive, send: _Send) -> None:

@@ -12,9 +12,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-__all__ = ["KINDS", "Tally", "run_clients"]
+__all__ = ["KINDS", "Tally", "held", "run_clients"]
 
 _BODY = b"0123456789abcdef" * 64
 _PAUSE_SECONDS = 0.01
@@ -29,7 +29,7 @@ class Tally:
     total: int = 0
     lost: int = 0
     slowest: float = 0.0
-    """Seconds of the slowest unit that was not lost."""
+    """Seconds of the slowest unit that was not lost; 0 where units are streams."""
 
     def count(self, began: float, *, lost: bool) -> None:
         """Count one unit."""
@@ -139,7 +139,7 @@ async def _ask_pipelined(stream: _Stream) -> tuple[list[bool], bool]:
 
 
 async def _events(port: int, tally: Tally, done: asyncio.Event) -> None:
-    """Read an event stream; a unit is a stream, lost if it ends without its last chunk."""
+    """Read event streams; a unit is a stream, lost if it ends without its last chunk; how long it took is no delay."""
     while not done.is_set():
         began = time.monotonic()
         try:
@@ -198,11 +198,36 @@ KINDS: dict[str, tuple[Callable[..., Awaitable[None]], bool]] = {
 """Each kind's client, and whether nginx is in between (the others would measure nginx's own answers)."""
 
 
-async def run_clients(kind: str, ports: list[int], count: int, meanwhile: Awaitable[None]) -> Tally:
-    """Run so many clients until ``meanwhile`` is over, and return what became of their requests."""
+@contextlib.asynccontextmanager
+async def held(port: int, count: int) -> AsyncIterator[None]:
+    """Keep so many slow requests in flight, for workers that have something to drain; they are not counted."""
+    streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
+    try:
+        for _, writer in streams:
+            writer.write(b"GET /hold HTTP/1.1\r\nHost: bench\r\n\r\n")
+            await writer.drain()
+        yield
+    finally:
+        for _, writer in streams:
+            writer.close()
+
+
+async def run_clients(
+    kind: str, ports: list[int], count: int, meanwhile: Awaitable[None], *, posts: Sequence[int] = ()
+) -> Tally:
+    """Run so many clients until ``meanwhile`` is over, and return what became of their requests.
+
+    Args:
+        kind: One of ``KINDS``.
+        ports: Where the clients connect to, in turn.
+        count: How many clients.
+        meanwhile: What happens to the servers.
+        posts: Ports that get POSTs as well, which are not counted: they bring workers to their limits.
+    """
     client, _ = KINDS[kind]
     tally, done = Tally(), asyncio.Event()
     tasks = [asyncio.ensure_future(client(ports[number % len(ports)], tally, done)) for number in range(count)]
+    tasks += [asyncio.ensure_future(_requests(port, Tally(), done, _ask_post)) for port in posts]
     try:
         await meanwhile
     finally:

@@ -54,6 +54,7 @@ http {{
             proxy_connect_timeout 10s;
             proxy_read_timeout 30s;
             proxy_send_timeout 30s;
+            proxy_request_buffering {buffering};
         }}
     }}
 }}
@@ -73,10 +74,18 @@ class Nginx(Running):
         upstreams: The peer's addresses, ``127.0.0.1:PORT`` or ``unix:PATH``.
         upstream_keepalive: How long an idle connection to the peer is kept, in seconds; 0 keeps none.
         max_fails: Leave one of several upstreams out for a second after so many failures; 0 is never.
+        buffers_requests: Whether the peer sees an upload only when nginx has all of it.
     """
 
     def __init__(
-        self, binary: str, directory: Path, *, upstreams: Sequence[str], upstream_keepalive: int, max_fails: int = 1
+        self,
+        binary: str,
+        directory: Path,
+        *,
+        upstreams: Sequence[str],
+        upstream_keepalive: int,
+        max_fails: int = 1,
+        buffers_requests: bool = True,
     ) -> None:
         self.port = free_port()
         self._tree, self._upstreams = directory, tuple(upstreams)
@@ -84,7 +93,11 @@ class Nginx(Running):
         self._pool = _POOL.format(seconds=upstream_keepalive) if upstream_keepalive else ""
         directory.mkdir(parents=True)
         text = _CONFIGURATION.format(
-            port=self.port, connection="" if upstream_keepalive else "close", user=_user(), reload=_reload(binary)
+            port=self.port,
+            connection="" if upstream_keepalive else "close",
+            user=_user(),
+            reload=_reload(binary),
+            buffering="on" if buffers_requests else "off",
         )
         (directory / "nginx.conf").write_text(text, encoding="ascii")
         self._write_upstream(())

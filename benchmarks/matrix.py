@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from _cpu import children
-from _matrix_clients import KINDS, Tally, run_clients
+from _matrix_clients import KINDS, Tally, held, run_clients
 from _nginx import Nginx
 from _peers import PEERS, Peer, Setup
 from _report import conditions
@@ -53,6 +53,10 @@ _MAX_REQUESTS = 300
 _LEAK_BYTES = 100_000
 _GONE_SECONDS = 90.0
 _POLL_SECONDS = 0.05
+_HELD = 16
+"""Slow requests, so many that each of two workers has one but for one time in 30,000."""
+_BY_LIMIT = {"max_requests", "max_memory", "fork"}
+_POSTS = 4
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ WAYS: dict[str, Way] = {
     "reload": Way("SIGHUP", _SERVERS),
     "scale": Way("SIGTTIN, then SIGTTOU", (*_GUNICORN, "uvicorn-w2")),
     "stop": Way("SIGTERM to one of two instances", _SERVERS, instances=2, kinds=("post", "chunked")),
-    "kill": Way("SIGKILL of a worker that drains after SIGHUP", _SERVERS),
+    "kill": Way("SIGKILL of a worker that drains slow requests after SIGHUP", _SERVERS),
     "fork": Way("recycled while no process can be created", _GUNICORN, max_requests=_MAX_REQUESTS),
 }
 
@@ -178,11 +182,22 @@ def _measure(server: str, name: str, kind: str, options: argparse.Namespace) -> 
         ]
         ports = [int(address.rpartition(":")[2]) for address in bound]
         if KINDS[kind][1]:
-            nginx = Nginx(find_nginx(None), Path(directory) / "nginx", upstreams=bound, upstream_keepalive=15)
+            nginx = Nginx(
+                find_nginx(None),
+                Path(directory) / "nginx",
+                upstreams=bound,
+                upstream_keepalive=15,
+                buffers_requests=kind != "chunked",
+            )
             ports = [stack.enter_context(nginx).port]
         gone: list[float] = []
-        happening = _happen(name, servers, options, gone)
-        tally = asyncio.run(run_clients(kind, ports, _CLIENTS, happening))
+        direct = int(bound[0].rpartition(":")[2])
+        happening = _happen(name, servers, direct, options, gone)
+        others = ports[:1] * _POSTS if name in _BY_LIMIT and kind != "post" else []
+        tally = asyncio.run(run_clients(kind, ports, _CLIENTS, happening, posts=others))
+    if not gone:
+        message = f"no worker left in {options.seconds:.0f} s"
+        raise RuntimeError(message)
     return _cell(tally, gone)
 
 
@@ -211,7 +226,7 @@ def _cell(tally: Tally, gone: list[float]) -> dict[str, Any]:
 
 
 # ----------------------------------------------------------------------------------------------- what happens meanwhile
-async def _happen(name: str, servers: list[Server], options: argparse.Namespace, gone: list[float]) -> None:
+async def _happen(name: str, servers: list[Server], port: int, options: argparse.Namespace, gone: list[float]) -> None:
     master = servers[0]
     await asyncio.sleep(1)
     if name in {"max_requests", "max_memory"}:
@@ -228,13 +243,15 @@ async def _happen(name: str, servers: list[Server], options: argparse.Namespace,
         await asyncio.sleep(2)
     else:
         for _ in range(options.times):
-            await _signal(name, master, gone)
+            await _signal(name, master, port, gone)
             await asyncio.sleep(options.seconds / options.times)
 
 
-async def _signal(name: str, master: Server, gone: list[float]) -> None:
+async def _signal(name: str, master: Server, port: int, gone: list[float]) -> None:
     before, began = _workers(master), time.monotonic()
-    if name == "scale":
+    if name == "kill":
+        await _kill_draining(master, port, before)
+    elif name == "scale":
         master.signal(signal.SIGTTIN)
         await asyncio.sleep(3)
         before, began = _workers(master), time.monotonic()
@@ -242,12 +259,28 @@ async def _signal(name: str, master: Server, gone: list[float]) -> None:
         await _until(lambda: len(before & _workers(master)) < len(before))
     else:
         master.signal(signal.SIGHUP)
-        if name == "kill":
-            await asyncio.sleep(2)
-            for victim in sorted(before & _workers(master))[:1]:
-                os.kill(victim, signal.SIGKILL)
         await _until(lambda: not before & _workers(master))
     gone.append(time.monotonic() - began)
+
+
+async def _kill_draining(master: Server, port: int, before: set[int]) -> None:
+    """Reload while slow requests are in flight, and kill one of the workers that drain them.
+
+    Raises:
+        RuntimeError: No worker was left to be killed.
+    """
+    async with held(port, _HELD):
+        await asyncio.sleep(1)
+        master.signal(signal.SIGHUP)
+        await _until(lambda: bool(_workers(master) - before))
+        await asyncio.sleep(1)
+        draining = sorted(before & _workers(master))
+        if not draining:
+            message = "no worker drained: the old ones were gone within a second of the new ones"
+            raise RuntimeError(message)
+        os.kill(draining[0], signal.SIGKILL)
+        await _until(lambda: draining[0] not in _workers(master))
+    await _until(lambda: not before & _workers(master))
 
 
 def _workers(master: Server) -> set[int]:
@@ -317,7 +350,8 @@ def _shown(cell: dict[str, Any] | None) -> str:
     limit = f"{bound * 100:.2g} %" if bound < 0.1 else f"{bound * 100:.0f} %"
     lost = f"**{cell['lost']:,}**" if cell["lost"] else "0"
     after = f", old gone after {cell['gone_seconds']} s" if cell["gone_seconds"] else ""
-    return f"{lost} of {cell['total']:,} (< {limit}), slowest {cell['slowest_seconds']} s{after}"
+    slowest = f", slowest {cell['slowest_seconds']} s" if cell["slowest_seconds"] else ""
+    return f"{lost} of {cell['total']:,} (< {limit}){slowest}{after}"
 
 
 def _table(cells: dict[str, Any]) -> str:
@@ -331,9 +365,10 @@ def _table(cells: dict[str, Any]) -> str:
             parts += [f"## {name}: {way.title}", "\n".join(rows)]
     direct = ", ".join(kind for kind, (_, proxied) in KINDS.items() if not proxied)
     parts.append(
-        f"{_CLIENTS} clients; nginx in between except for {direct}. The unit of `sse` is a stream, lost if it is cut; "
-        "of `websocket` a message that was sent, lost without its echo; everything else is a request, which is never "
-        "sent a second time."
+        f"{_CLIENTS} clients; nginx in between except for {direct}. The unit of `sse` is a stream (sse-starlette's), "
+        "lost if it ends without its last chunk: a browser's EventSource reconnects all the same, other clients raise "
+        "an error; of `websocket` a message that was sent, lost without its echo; everything else is a request, which "
+        "is never sent a second time."
     )
     return "\n\n".join([*parts, "## Measured on", _conditions(cells)]) + "\n"
 
