@@ -48,6 +48,8 @@ class _Log:
 
     def info(self, *_: object) -> None: ...
 
+    def debug(self, *_: object, **__: object) -> None: ...
+
     def exception(self, *_: object) -> None: ...
 
 
@@ -269,7 +271,7 @@ class Model(RuleBasedStateMachine):
         ready = any(self.arbiter.is_ready(pid) for pid in self.arbiter.WORKERS)
         self._act(self.arbiter.manage_workers)
         self.was_ready = self.was_ready or ready
-        if self.arbiter._stop_at is not None:
+        if self.arbiter._stop_at is not None and not self.ended:
             orders = {worker.board.order for pid, worker in known.items() if pid not in self.arbiter.told}
             assert orders <= {Reason.stop}
 
