@@ -187,6 +187,10 @@ class Rung(Setting):
         """The argument of ``ServerSettings``: a computed value and its override have different names."""
         return self.overridden_by or (self.name if self.formula is None else f"{self.name}_override")
 
+    def compute(self, symbols: Mapping[str, Any]) -> Any:
+        """Return what the formula gives for these values of the symbols that it names."""
+        return eval(self.code, _FUNCTIONS, symbols) if self.code else self.default  # noqa: S307  the text above
+
     def show(self, value: int | None) -> str:
         """Return a value with its unit."""
         if value is None:
@@ -543,10 +547,7 @@ class _Values(dict[str, Any]):
 
     def __missing__(self, symbol: str) -> Any:
         rung = _BY_SYMBOL[symbol]
-        if rung.field in self._given:
-            value = self._given[rung.field].value
-        else:
-            value = eval(rung.code, _FUNCTIONS, self) if rung.code else rung.default  # noqa: S307  the text above
+        value = self._given[rung.field].value if rung.field in self._given else rung.compute(self)
         self[symbol] = value
         return value
 

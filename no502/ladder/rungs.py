@@ -9,7 +9,23 @@ from gunicorn_conf import GROUPS, RUNGS, Rung
 if TYPE_CHECKING:
     from gunicorn_conf import ServerSettings
 
-__all__ = ["GROUPS", "RUNGS", "Rung", "is_overridden", "rung_of", "symbols", "value_of"]
+__all__ = ["GROUPS", "RUNGS", "Rung", "computed", "is_overridden", "rung_of", "symbols", "value_of"]
+
+
+def computed(symbol: str, **known: float) -> int:
+    """Return what a rung's formula proposes for other people's numbers: at least its least value, in whole units.
+
+    Args:
+        symbol: The rung, such as ``T``.
+        known: The symbols that its formula names, such as ``P=180``.
+
+    Raises:
+        KeyError: There is no such rung.
+    """
+    rung = next((rung for rung in RUNGS if rung.symbol == symbol), None)
+    if rung is None:
+        raise KeyError(symbol)
+    return max(rung.low or 0, int(rung.compute({name: int(value) for name, value in known.items()})))
 
 
 def rung_of(variable: str) -> Rung:

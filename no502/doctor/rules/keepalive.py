@@ -15,6 +15,7 @@ from no502.doctor.model import AppServer, Deployment, Fact, Location, Origin, So
 from no502.doctor.pooling import Pooling, pooling
 from no502.doctor.registry import rule
 from no502.doctor.scopes import line_of
+from no502.ladder.rungs import computed
 from no502.nginx.versions import POOL_BY_DEFAULT, default_seconds
 
 __all__ = ["races"]
@@ -77,7 +78,7 @@ def _race(deployment: Deployment, *, certain: bool) -> Iterator[Finding]:
         limit = _closes_after(server)
         pool = link.upstream.settings
         idle = number(pool.keepalive_timeout) or default_seconds("keepalive_timeout", "upstream")
-        value = max(int(idle) + 15, 20)
+        value = max(computed("B", U=idle), 20)
         flag = _flag(server)
         idle_at = origin_of(pool.keepalive_timeout, link.upstream.origin)
         other = _at_block(idle_at, link.upstream.origin)
@@ -248,7 +249,7 @@ def _front_keeps_longer_than_nginx(deployment: Deployment) -> Iterator[Finding]:
         limit, idle = _closes_after(server), times.idle
         if limit is None or idle is None or limit > idle:
             continue
-        value = int(idle) + 15
+        value = computed("B", U=idle)
         yield _front_keeps_longer_than_nginx.finding(
             f"{name_of(server)} closes idle connections after {seconds(limit)}{shown(server.settings.keepalive)}, "
             f"{name} reuses them for up to {seconds(idle)}",

@@ -26,11 +26,16 @@ from no502.doctor.links import links, targets
 from no502.doctor.model import AppServer, Deployment, NginxConfig, Service, ServiceKind, Source
 from no502.doctor.registry import Rule, rule
 from no502.doctor.scopes import Process, line_of, subjects
+from no502.ladder.rungs import computed
 
 __all__ = []
 
-_RESERVE = 10
 _CLOSES = "a recycled worker closes connections that nginx is using"
+
+
+def _grace(graceful: float, before: float = 0) -> int:
+    """Return the stop grace in seconds that leaves room for what gunicorn may take, and for what comes before it."""
+    return computed("stop_grace", stop_delay=before, G=graceful)
 
 
 def _run_by(deployment: Deployment, *kinds: ServiceKind) -> Iterator[tuple[AppServer, Service]]:
@@ -66,7 +71,7 @@ def _too_short(
         related=[(origin_of(server.settings.graceful_timeout, server.origin), f"graceful_timeout {seconds(graceful)}")],
         consequence="at every deployment SIGKILL cuts the requests that still run, and they get 502; nginx logs "
         '"upstream prematurely closed connection"',
-        fix=f"Set {needs.format(int(graceful + extra) + _RESERVE)}, or lower graceful_timeout.",
+        fix=f"Set {needs.format(_grace(graceful, extra))}, or lower graceful_timeout.",
         edits=edits,
     )
 
@@ -84,7 +89,7 @@ def _stop_grace_too_short(process: Process, _: Deployment) -> Iterator[Finding]:
     if service.kind is not ServiceKind.COMPOSE:
         return
     graceful = number(server.settings.graceful_timeout) or 0
-    new = f"{int(graceful) + _RESERVE}s"
+    new = f"{_grace(graceful)}s"
     edits: tuple[Edit, ...] = ()
     if written(service.settings.stop_grace):
         edits = replace_number(grace_at(service), new, after="stop_grace_period")
@@ -189,7 +194,7 @@ def _timeoutstopsec_too_short(deployment: Deployment) -> Iterator[Finding]:
             needs="stopwaitsecs={}",
             edits=replace_number(
                 grace_at(program),
-                str(int(graceful) + _RESERVE),
+                str(_grace(graceful)),
                 after="stopwaitsecs",
             )
             if written(program.settings.stop_grace)
@@ -200,7 +205,7 @@ def _timeoutstopsec_too_short(deployment: Deployment) -> Iterator[Finding]:
         edits = (
             replace_number(
                 grace_at(service),
-                str(int(graceful) + _RESERVE),
+                str(_grace(graceful)),
                 after="TimeoutStopSec|TimeoutSec",
             )
             if written(service.settings.stop_grace)
@@ -258,7 +263,7 @@ def _pod_stops_too_early(process: Process, _: Deployment) -> Iterator[Finding]:
         extra=before or 0,
         edits=replace_number(
             grace_at(service),
-            str(int(graceful + (before or 0)) + _RESERVE),
+            str(_grace(graceful, before or 0)),
             after="terminationGracePeriodSeconds",
         )
         if written(service.settings.stop_grace)
@@ -448,7 +453,7 @@ def _killed(deployment: Deployment, nginx: NginxConfig, service: Service, settin
         where if where.line is not None else service.origin,
         related=[(origin_of(server.settings.graceful_timeout, server.origin), f"graceful_timeout {seconds(graceful)}")],
         consequence="at every deployment nginx cuts requests that the application would still answer",
-        fix=f"Set {setting.format(int(graceful + before) + _RESERVE)} for nginx, too.",
+        fix=f"Set {setting.format(_grace(graceful, before))} for nginx, too.",
     )
 
 

@@ -13,6 +13,7 @@ from no502.doctor.links import Link, links
 from no502.doctor.model import AppServer, Deployment, Location, NginxConfig, Origin, Source
 from no502.doctor.registry import rule
 from no502.doctor.scopes import line_of
+from no502.ladder.rungs import computed
 from no502.nginx.versions import default_seconds
 
 __all__ = []
@@ -76,12 +77,12 @@ def _timeout_order(deployment: Deployment) -> Iterator[Finding]:
             related=[(_wait_at(link.location), f"proxy_read_timeout {seconds(wait)}")],
             consequence='requests get 504 and nginx logs "upstream timed out (110 ... while reading response header"; '
             f"{after}",
-            fix=f"Set gunicorn --timeout {max(1, int(wait) * 2 // 3)}."
+            fix=f"Set gunicorn --timeout {computed('T', P=wait)}."
             if bound
             else "Limit the duration of requests in the application to less than proxy_read_timeout, or raise "
-            f"proxy_read_timeout at this location. gunicorn --timeout {max(1, int(wait) * 2 // 3)} only replaces "
+            f"proxy_read_timeout at this location. gunicorn --timeout {computed('T', P=wait)} only replaces "
             "workers with a blocked event loop.",
-            edits=set_option(link.server, "timeout", "--timeout", str(max(1, int(wait) * 2 // 3))) if bound else (),
+            edits=set_option(link.server, "timeout", "--timeout", str(computed("T", P=wait))) if bound else (),
         )
 
 
@@ -106,7 +107,7 @@ def _sync_worker_killed_first(link: Link, _: Deployment) -> Iterator[Finding]:
         confidence=link.confidence,
         related=[(origin_of(link.server.settings.timeout, link.server.origin), f"timeout {seconds(timeout)}")],
         consequence=f'requests that take longer than {seconds(timeout)} get 500 or 502; gunicorn logs "WORKER TIMEOUT"',
-        fix=f"Raise gunicorn's timeout to two thirds of nginx's (--timeout {max(1, int(wait) * 2 // 3)}), or lower "
+        fix=f"Raise gunicorn's timeout to two thirds of nginx's (--timeout {computed('T', P=wait)}), or lower "
         "proxy_read_timeout.",
     )
 
