@@ -12,6 +12,15 @@ from no502.doctor.readers.server_words import Place, note_problem, note_value, p
 
 __all__ = ["read_uvicorn"]
 
+_SWITCHES = {
+    "--proxy-headers": ("proxy_headers", True),
+    "--no-proxy-headers": ("proxy_headers", False),
+    "--reload": ("reload", True),
+    "--http2": ("http2", True),
+}
+_WITHOUT_HTTP2 = {"auto", "h11", "httptools"}
+_TRUE = {"1", "true", "t", "yes", "y", "on"}
+
 
 def read_uvicorn(
     words: Sequence[str], place: Place, environment: Mapping[str, str], deployment: Deployment
@@ -20,10 +29,12 @@ def read_uvicorn(
     default = Origin(file=place.origin.file, line=place.origin.line, source=Source.DEFAULT, note="uvicorn's default")
     found: dict[str, Fact[Any]] = {name: Fact(value, default) for name, value in UVICORN.values()}
     found |= {"proxy_headers": Fact(True, default), "reload": Fact(False, default)}
+    found |= {"http": Fact("auto", default), "http2": Fact(False, default)}
     _variables(found, environment, place.origin)
     _words(found, words, place.origin, deployment, literal=place.literal)
     host, port, uds, fd = (found.pop(name) for name in ("host", "port", "uds", "fd"))
     found["bind"] = _bind(host, port, uds, fd)
+    found |= _protocols(found.pop("http"), found.pop("http2"), deployment)
     if found["graceful_timeout"].value is None and found["graceful_timeout"].origin.source is Source.DEFAULT:
         del found["graceful_timeout"]  # without the option uvicorn waits for as long as it takes
     return found
@@ -36,6 +47,11 @@ def _variables(found: dict[str, Fact[Any]], environment: Mapping[str, str], orig
         variable = next((one for one in names if environment.get(one)), None)
         if variable is not None:
             put(found, name, environment[variable], Origin(file=origin.file, line=origin.line, note=variable))
+    for variable, name in (("UVICORN_HTTP", "http"), ("UVICORN_HTTP2", "http2")):
+        if environment.get(variable):
+            put(found, name, environment[variable], Origin(file=origin.file, line=origin.line, note=variable))
+    if found["http2"].known and isinstance(found["http2"].value, str):
+        found["http2"] = Fact(found["http2"].value.lower() in _TRUE, found["http2"].origin)
 
 
 def _words(
@@ -57,12 +73,31 @@ def _words(
             name = UVICORN[flag][0]
             put(found, name, value, origin, literal=literal)
             note_value(name, flag, value, origin, deployment, literal=literal)
-        elif flag in {"--proxy-headers", "--no-proxy-headers"}:
-            found["proxy_headers"] = Fact(flag == "--proxy-headers", origin)
-        elif flag == "--reload":
-            found["reload"] = Fact(True, origin)
+        elif flag == "--http":
+            if not equals and index < len(words):
+                value, index = words[index], index + 1
+            put(found, "http", value, origin, literal=literal)
+        elif flag in _SWITCHES and equals:
+            put(found, _SWITCHES[flag][0], value, origin, literal=literal)
+        elif flag in _SWITCHES:
+            name, state = _SWITCHES[flag]
+            found[name] = Fact(state, origin)
         elif flag.startswith("--") and (near := closest(flag, dict(UVICORN))) and flag not in _known():
             note_problem(deployment, f"uvicorn has no option {flag}; did you mean {near}?", origin, f"Write {near}.")
+
+
+def _protocols(http: Fact[Any], http2: Fact[Any], deployment: Deployment) -> dict[str, Fact[Any]]:
+    """Return which versions of HTTP it speaks, by gunicorn's names: with ``--http2`` HTTP/2 with and without TLS.
+
+    https://uvicorn.dev/concepts/http2/
+    """
+    if not http2.known:
+        return {"http_protocols": http2, "http2_cleartext": http2}
+    if http2.value and http.known and http.value in _WITHOUT_HTTP2:
+        message = f"--http2 needs --http zttp, and --http is {http.value}: uvicorn does not start"
+        note_problem(deployment, message, http2.origin, "Write --http zttp, or leave --http2 out.")
+    protocols, cleartext = ("h2,h1", "both") if http2.value else ("h1", "off")
+    return {"http_protocols": Fact(protocols, http2.origin), "http2_cleartext": Fact(cleartext, http2.origin)}
 
 
 def _bind(host: Fact[Any], port: Fact[Any], uds: Fact[Any], fd: Fact[Any]) -> Fact[Any]:

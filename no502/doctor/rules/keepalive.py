@@ -7,7 +7,18 @@ from collections.abc import Iterator
 
 from no502.doctor.edits import set_option, substitute
 from no502.doctor.faces import directly_behind
-from no502.doctor.facts import is_computed, kind_of, name_of, number, origin_of, seconds, shown, written
+from no502.doctor.facts import (
+    is_computed,
+    is_handover_worker,
+    kind_of,
+    name_of,
+    number,
+    origin_of,
+    seconds,
+    shown,
+    text,
+    written,
+)
 from no502.doctor.facts import value as value_of
 from no502.doctor.finding import Confidence, Finding, Severity
 from no502.doctor.links import Link, links
@@ -285,12 +296,18 @@ def _before_nginx(deployment: Deployment) -> Iterator[Finding]:
             )
 
 
+_UVICORN_MODULES = {"uvicorn.workers", "uvicorn_worker"}
+
+
 def _http2(server: AppServer, *, secure: bool) -> bool | None:
     """Whether a server speaks HTTP/2 to nginx; None where its settings are not known."""
-    if server.program == "uvicorn":
-        return False
-    if kind_of(server) in {None, "other"}:
+    kind = kind_of(server)
+    if kind in {None, "other"}:
         return None
+    if kind == "uvicorn" and server.program == "gunicorn":
+        # gunicorn's http_protocols is none of uvicorn's settings; a class of one's own may pass http2 to uvicorn.
+        module = (text(server.settings.worker_class) or "").rpartition(".")[0]
+        return False if module in _UVICORN_MODULES or is_handover_worker(server) else None
     names = ("http_protocols",) if secure else ("http_protocols", "http2_cleartext")
     for name in names:
         fact = server.settings.fact(name)

@@ -17,7 +17,11 @@ __all__ = ["read_python_start"]
 _OPTIONS = {flag.removeprefix("--").replace("-", "_"): flag for flag in UVICORN}
 _BASE = re.compile(r"^[ \t]*+(?:from|import)[ \t]++gunicorn\.app\b", re.MULTILINE)
 _FROM = re.compile(r"^[ \t]*+from[ \t]++uvicorn[ \t]++import[ \t]++([^\n]++)", re.MULTILINE)
-_FLAGS = {"proxy_headers": ("--proxy-headers", "--no-proxy-headers"), "reload": ("--reload", "")}
+_FLAGS = {
+    "proxy_headers": ("--proxy-headers", "--no-proxy-headers"),
+    "reload": ("--reload", ""),
+    "http2": ("--http2", ""),
+}
 
 
 def read_python_start(text: str, shown: str, environment: Mapping[str, str]) -> list[tuple[Command, Origin]]:
@@ -91,9 +95,13 @@ def _certificate(name: object, given: ast.expr, known: object) -> object:
 def _words(name: str, value: object) -> list[str]:
     if name in _FLAGS:
         on, off = _FLAGS[name]
+        if value is UNKNOWN:
+            return [f"{on}={OPEN}{name}"]
         flag = on if value is True else off if value is False else ""
         return [flag] if flag else []
     name = "ssl_certfile" if name == "ssl_context_factory" else name
+    if name == "http":
+        return ["--http", value if isinstance(value, str) else f"{OPEN}http"]
     if name not in _OPTIONS or value is None:
         return []
     return [_OPTIONS[name], f"{OPEN}{name}" if value is UNKNOWN else str(value)]
