@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from no502.doctor.coverage import compared
+from no502.doctor.coverage import compared, gaps_of_areas
 from no502.doctor.finding import Confidence, Finding, Severity
 from no502.doctor.links import unlinked
 from no502.doctor.model import Deployment, Gap, NotChecked, Origin
@@ -29,6 +29,8 @@ class Result:
     not_checked: list[NotChecked]
     compared: frozenset[str] = frozenset()
     """Letters of the areas in which something was compared."""
+    without: Mapping[str, str] = field(default_factory=dict)
+    """Why nothing was compared, by the letter of the area."""
     suppressed: int = 0
     known: int = 0
     """Findings that the baseline holds already."""
@@ -87,6 +89,7 @@ def merge(results: Sequence[Result]) -> Result:
         findings=_in_order(finding for result in results for finding in result.findings),
         not_checked=gaps,
         compared=frozenset(letter for result in results for letter in result.compared),
+        without={letter: why for result in reversed(results) for letter, why in result.without.items()},
         suppressed=sum(result.suppressed for result in results),
     )
 
@@ -130,6 +133,7 @@ def check(
         findings=[_clean(finding) for finding in left],
         not_checked=[_clean_gap(gap) for gap in _folded(gaps.values())],
         compared=compared(deployment),
+        without=gaps_of_areas(deployment),
         suppressed=covered,
     )
 

@@ -73,6 +73,8 @@ class Location:
     origin: Origin
     """The line of the location."""
     proxy_pass: Fact[str]
+    target: str = ""
+    """``proxy_pass`` with the values of its constant variables."""
     upstream: Upstream | None
     """None when ``proxy_pass`` has a variable that leads nowhere known."""
     settings: LocationFacts
@@ -83,7 +85,7 @@ class Location:
     ordinary_connection: Fact[str] | None = None
     """What a ``Connection`` header with a variable is for requests that are no upgrade, where a ``map`` tells."""
     rewrites: bool = False
-    """A ``rewrite ... break`` there makes the path."""
+    """There is a ``rewrite``, which makes the path unless ``proxy_pass`` has a URI."""
     config: NginxConfig = field(repr=False)
 
 

@@ -31,9 +31,7 @@ def _unit(command: str, environment: str = "") -> dict[str, str]:
         (GUNICORN + "-k uvicorn_worker.UvicornWorker --http-protocols h2,h1 --http2-cleartext both", "error"),
     ],
 )
-def test_an_upstream_with_http2(
-    command: str, severity: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_upstream_with_http2(command: str, severity: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server without HTTP/2 is an error, one with it a warning of GOAWAY."""
     assert judge(tmp_path, _unit(command), monkeypatch).severity("K207") == severity
 

@@ -147,7 +147,12 @@ COMPOSE = """services:
         ("http://$s:8000", "", False),
         ("http://$s:8000$request_uri", "", False),
         ("http://$s:8000/v1/$1", "", False),
-        ("http://$s:8000/v1/", "rewrite ^/api/(.*)$ /$1 break;", False),
+        ("http://$s:8000/v1/", "rewrite ^/api/(.*)$ /$1 break;", True),
+        ("http://$s:8000", "rewrite ^/api/(.*)$ /$1 break;", False),
+        ("$u", "set $u http://shop:8000/v1/;", True),
+        ("$u", "set $u http://shop:8000;", False),
+        ("$u", "set $u http://shop:8000$request_uri;", False),
+        ("http://$s:8000/index.html", "", False),
         ("http://shop:8000/v1/", "", False),
     ],
 )

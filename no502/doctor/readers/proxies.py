@@ -11,9 +11,10 @@ from no502.doctor.front import FRONTS
 from no502.doctor.model import Address, Fact, NotChecked, Origin, Proxy, Service, Source
 from no502.doctor.readers.compose.project import ComposeService
 from no502.doctor.readers.context import Context
-from no502.doctor.readers.durations import docker_seconds
 from no502.doctor.readers.kubernetes.manifests import Ingress, read_ingresses
 from no502.doctor.readers.nginx.values import parse_address
+from no502.doctor.readers.proxy_labels import labelled
+from no502.doctor.readers.proxy_times import judged_by, times_of_options, times_of_text, with_times
 from no502.doctor.readers.texts import read_text, shown_path
 
 __all__ = ["TITLES", "read_proxies"]
@@ -35,7 +36,6 @@ TITLES = {"caddy": "Caddy", "haproxy": "HAProxy", "traefik": "Traefik", "envoy":
 _CADDY_VARIABLE = re.compile(r"\{\$(\w+)(?::([^{}\n]*))?\}")
 _CADDY_IMPORT = re.compile(r"^[ \t]*+import[ \t]++([\w-]++)[ \t]++(\S[^\n]*+)", re.MULTILINE)
 _LONGEST = 400_000
-_LABEL_PORT = re.compile(r"traefik\.https?\.services\.[^.]+\.loadbalancer\.server\.port$")
 
 
 def read_proxies(containers: Sequence[ComposeService], context: Context) -> None:
@@ -50,7 +50,10 @@ def read_proxies(containers: Sequence[ComposeService], context: Context) -> None
         name = _by_image(one)
         if name:
             origin = one.service.settings.image.origin if one.service.settings.image is not None else one.service.origin
-            found.append(_proxy(name, origin, one.service, tuple(_from_labels(name, containers))))
+            others = [other for other in containers if other is not one]
+            proxy = _proxy(name, origin, one.service, tuple(labelled(name, others)))
+            found.append(with_times(proxy, times_of_options(name, one.argv, one.service.environment, one.origin)))
+    found += _elsewhere(found, containers)
     for path in context.project.proxies:
         found += _of_file(path, found, context)
     for ingress in read_ingresses(
@@ -75,14 +78,21 @@ def _proxy(name: str, origin: Origin, service: Service | None, targets: Sequence
     )
 
 
+def _elsewhere(found: Sequence[Proxy], containers: Sequence[ComposeService]) -> Iterator[Proxy]:
+    """Yield the proxies of other projects: services have labels for them, and none of their images is here."""
+    for name in ("traefik", "caddy", "nginx-proxy"):
+        targets = tuple(labelled(name, containers)) if all(one.name != name for one in found) else ()
+        if targets:
+            yield _proxy(name, targets[0].origin, None, targets)
+
+
 def _say(proxy: Proxy, context: Context) -> None:
     what = f"{TITLES.get(proxy.name, proxy.name)} is in front of the application"
     if proxy.origin.file.rsplit("/", 1)[-1].lower().startswith(("caddyfile", "haproxy", "traefik", "envoy")):
         what = f"{proxy.origin.file}: {what}"
-    if proxy.name in FRONTS:
-        why = "checked with its default timeouts; if yours differ, pass --front with the timeout in seconds"
-    else:
-        why = "its timeouts are unknown; pass --front with the timeout in seconds to compare them"
+    why = judged_by(proxy)
+    if not why:
+        return
     gap = NotChecked(what=what, why=why, origin=proxy.origin)
     context.deployment.leave_out(gap)
 
@@ -91,23 +101,6 @@ def _by_image(one: ComposeService) -> str:
     image = one.service.settings.image
     name = str(image.value or "") if image is not None else one.image.base if one.image is not None else ""
     return next((kind for kind, pattern in _IMAGES if pattern.search(name)), "")
-
-
-def _from_labels(name: str, containers: Sequence[ComposeService]) -> Iterator[Fact[Address]]:
-    """Yield what services say of themselves to a proxy that asks Docker."""
-    for one in containers:
-        for key, fact in one.labels.items():
-            port = None
-            if name == "traefik" and _LABEL_PORT.match(key):
-                port = fact.value
-            elif name == "caddy" and key.startswith("caddy") and key.endswith("reverse_proxy"):
-                upstream = re.search(r"upstreams\s+(\d+)", fact.value or "")
-                port = upstream[1] if upstream is not None else None
-            if port is not None and port.isdecimal():
-                yield Fact(Address(host=one.service.name.lower(), port=int(port)), fact.origin)
-        virtual = one.service.environment.get("VIRTUAL_PORT") if name == "nginx-proxy" else None
-        if virtual is not None and (virtual.value or "").isdecimal():
-            yield Fact(Address(host=one.service.name.lower(), port=int(virtual.value or 0)), virtual.origin)
 
 
 def _of_file(path: Path, known: list[Proxy], context: Context) -> list[Proxy]:
@@ -119,15 +112,22 @@ def _of_file(path: Path, known: list[Proxy], context: Context) -> list[Proxy]:
     name = _kind(path.name, text)
     text = _caddy(text, context.values) if name == "caddy" else text
     targets = tuple(_targets(name, text, shown))
-    read, idle = _times(name, text, shown)
+    times = times_of_text(name, text, shown)
     service = next((one.service for one in known if one.name == name), None)
-    proxy = _proxy(name, Origin(file=shown, line=1), service, targets)
-    proxy = replace(proxy, read=read or proxy.read, idle=idle or proxy.idle)
+    proxy = with_times(_proxy(name, Origin(file=shown, line=1), service, targets), times)
     for index, one in enumerate(known):
         if one.name == name and not one.targets:
-            known[index] = replace(proxy, service=one.service)
+            known[index] = replace(with_times(proxy, _written(one)), service=one.service)
+            return []
+        if one.name == name == "traefik":  # its static and dynamic configuration are files of one Traefik
+            known[index] = replace(with_times(one, times), targets=(*one.targets, *targets))
             return []
     return [proxy]
+
+
+def _written(proxy: Proxy) -> tuple[Fact[float] | None, Fact[float] | None]:
+    read, idle = (fact if fact.origin.source is not Source.DEFAULT else None for fact in (proxy.read, proxy.idle))
+    return read, idle
 
 
 def _caddy(text: str, values: Mapping[str, str]) -> str:
@@ -171,29 +171,6 @@ def _targets(name: str, text: str, shown: str) -> Iterator[Fact[Address]]:
                 yield Fact(address, origin)
 
 
-def _times(name: str, text: str, shown: str) -> tuple[Fact[float] | None, Fact[float] | None]:
-    """Return how long a proxy waits for an answer and how long it keeps idle connections, where its file says it."""
-    patterns = {
-        "caddy": (r"response_header_timeout[ \t]++(\S++)", r"^[ \t]*+keepalive[ \t]++(\S++)"),
-        "haproxy": (r"^[ \t]*+timeout[ \t]++server[ \t]++(\S++)", r"(?!)"),
-        "traefik": (
-            r"responseHeaderTimeout[ \t]*+[:=][ \t]*+[\"']?(\w++)",
-            r"idleConnTimeout[ \t]*+[:=][ \t]*+[\"']?(\w++)",
-        ),
-        "envoy": (r"(?!)", r"\bidle_timeout:[ \t]*+(\S++)"),
-    }
-    times: list[Fact[float] | None] = []
-    for pattern in patterns[name]:
-        found = re.search(pattern, text, re.MULTILINE)
-        seconds = docker_seconds(found[1]) if found is not None else None
-        if found is not None and name == "haproxy" and found[1].isdecimal():
-            seconds = int(found[1]) / 1000
-        origin = Origin(file=shown, line=text.count("\n", 0, found.start()) + 1) if found is not None else None
-        times.append(Fact(seconds, origin) if seconds is not None and origin is not None else None)
-    return times[0], times[1]
-
-
 def _of_ingress(ingress: Ingress) -> Proxy:
     name = _CLASSES.get(ingress.class_name, ingress.class_name or "an Ingress controller")
-    proxy = _proxy(name, ingress.origin, None, ingress.targets)
-    return replace(proxy, read=ingress.read or proxy.read)
+    return with_times(_proxy(name, ingress.origin, None, ingress.targets), (ingress.read, ingress.idle))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from no502.doctor.check import Result
+from no502.doctor.coverage import NOTHING
 from no502.doctor.facts import name_of, seconds, value
 from no502.doctor.finding import Confidence, Finding, Severity
 from no502.doctor.model import Deployment, Origin, Version
@@ -28,7 +29,7 @@ def text(result: Result, selected: list[Rule], *, unicode: bool = True) -> str:
             continue
         mark = min((f.severity for f in findings), key=lambda s: s.rank, default=None)
         if mark is None and letter not in result.compared:
-            lines.append(f"[-] {area}: nothing to compare")
+            lines += _wrap(f"[-] {area}: {result.without.get(letter, NOTHING)}", 0)
             continue
         lines.append(f"[{_MARKS[mark] if mark else '✓'}] {area}")
         for finding in findings:

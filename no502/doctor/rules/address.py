@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 
 from no502.doctor.edits import set_option, substitute
@@ -386,20 +387,28 @@ def _variable_pass(location: Location) -> str:
 )
 def _variable_replaces_path(location: Location, _: Deployment) -> Iterator[Finding]:
     origin = location.proxy_pass.origin
-    host, uri = _host_and_uri(str(location.proxy_pass.value or ""))
-    if "$" not in host or not uri or "$" in uri:
+    written = str(location.proxy_pass.value or "")
+    host, own = _host_and_uri(written)
+    uri = _host_and_uri(location.target or written)[1]
+    if "$" not in host or not uri or "$" in uri or "." in uri.rpartition("/")[2]:
+        return  # a file's name is what a fallback sends for every path on purpose
+    if location.path.startswith("= ") or _ONE_PATH.match(location.path):
         return
-    if location.path.startswith("= ") or location.rewrites:
-        return
-    path = location.path if location.path.startswith("/") else "/"
+    path = location.path.removeprefix("^~ ")
+    path = path if path.startswith("/") else "/"
+    where = f"`proxy_pass {written}`" if own else f"the value of the variable in `proxy_pass {written}`"
+    rewrite = f"Add `rewrite ^{path}(.*)$ {uri}$1 break;` and remove {uri} from {where}."
     yield _variable_replaces_path.finding(
         f"every request of location {location.path} becomes {uri}: with a variable in proxy_pass, nginx sends the "
         "URI of proxy_pass unchanged, whatever path was requested",
         origin,
         consequence=f"every path below {location.path} gets the wrong response (often 404); nginx logs no error",
-        fix=f"Add `rewrite ^{path}(.*)$ {uri}$1 break;` and remove {uri} from `proxy_pass "
-        f"{location.proxy_pass.value}`.",
+        fix=f"Remove {uri} from {where}: then the location's rewrite makes the path." if location.rewrites else rewrite,
     )
+
+
+_ONE_PATH = re.compile(r"~\*?[ \t]+\^[A-Za-z0-9_/.\\-]*\$$")
+"""A regular expression that matches one path only."""
 
 
 def _host_and_uri(target: str) -> tuple[str, str]:

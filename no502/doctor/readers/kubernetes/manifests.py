@@ -22,8 +22,9 @@ from no502.doctor.model import (
     Source,
 )
 from no502.doctor.reach import Reach
-from no502.doctor.readers.durations import memory_bytes
+from no502.doctor.readers.durations import docker_seconds, memory_bytes
 from no502.doctor.readers.inline import Inline
+from no502.doctor.readers.kubernetes.annotations import class_of, times_of
 from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
@@ -76,7 +77,9 @@ class Ingress:
     origin: Origin
     targets: Sequence[Fact[Address]]
     read: Fact[float] | None
-    """``proxy-read-timeout`` of ingress-nginx, where an annotation sets it."""
+    """Seconds that it waits for a response, where an annotation or the controller's ConfigMap sets it."""
+    idle: Fact[float] | None
+    """Seconds that it reuses an idle connection, where one of them sets it."""
 
 
 Documents = Sequence[tuple[Node, str]]
@@ -92,17 +95,29 @@ def read_ingresses(paths: Sequence[Path], *, base: Path, reach: Reach, rendered:
             continue
         notes = node.get("metadata", "annotations")
         annotations = dict(notes.items()) if notes is not None else {}
-        called = node.get("spec", "ingressClassName") or annotations.get("kubernetes.io/ingress.class")
-        wait = annotations.get("nginx.ingress.kubernetes.io/proxy-read-timeout")
-        seconds = (wait.text or "").rstrip("s") if wait is not None else ""
+        called = node.get("spec", "ingressClassName")
+        name = (called.text if called is not None else None) or class_of(annotations)
+        read, idle = times_of(annotations, shown)
         yield Ingress(
-            class_name=(called.text or "") if called is not None else "",
+            class_name=name,
             origin=Origin(file=shown, line=node.line),
             targets=tuple(_backends(node, services, shown)),
-            read=Fact(float(seconds), Origin(file=shown, line=wait.line))
-            if wait is not None and seconds.isdecimal()
-            else None,
+            read=read or (_of_controller(documents, "proxy-read-timeout") if name == "nginx" else None),
+            idle=idle or (_of_controller(documents, "upstream-keepalive-timeout") if name == "nginx" else None),
         )
+
+
+def _of_controller(documents: Documents, key: str) -> Fact[float] | None:
+    """Return what the ConfigMap of ingress-nginx sets for every Ingress.
+
+    https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/configmap/
+    """
+    for node, shown in documents:
+        found = node.get("data", key) if _kind(node) == "ConfigMap" else None
+        seconds = docker_seconds(found.text or "") if found is not None else None
+        if found is not None and seconds is not None:
+            return Fact(seconds, Origin(file=shown, line=found.line))
+    return None
 
 
 def _backends(node: Node, services: Mapping[str, Node], shown: str) -> Iterator[Fact[Address]]:

@@ -119,13 +119,15 @@ class _Walk:
             if len(self.found) >= _MOST_LOCATIONS:
                 return
             own = any(line.name == "proxy_set_header" for line in block)
+            upstream, target = self._upstream(one, level)
             self.found.append(
                 Location(
                     path=path,
                     server_names=self.names,
                     origin=Origin(file=place.file, line=place.line),
                     proxy_pass=_text(one),
-                    upstream=self._upstream(one, level),
+                    target=target,
+                    upstream=upstream,
                     settings=LocationFacts.of({**self._settings, **level.settings}),
                     headers={**self._headers, **level.headers},
                     dropped_headers={k: v for k, v in outer.headers.items() if k not in level.headers} if own else {},
@@ -142,11 +144,12 @@ class _Walk:
         """Return what a variable in a header is for requests without ``Upgrade``."""
         return self.ordinary.get((header.value or "").replace("{", "").replace("}", "")) if header else None
 
-    def _upstream(self, one: Directive, level: Level) -> Upstream | None:
+    def _upstream(self, one: Directive, level: Level) -> tuple[Upstream | None, str]:
+        """Return where ``proxy_pass`` goes, and its argument with the values of its constant variables."""
         text = one.args[0]
         if not is_template(text) and "$" in text.partition("://")[2].partition("/")[0] + text[:1]:
             return self._through_variable(one, level)
-        return self._named(one, text)
+        return self._named(one, text), text
 
     def _named(self, one: Directive, text: str, *, variable: bool = False) -> Upstream:
         secure = text.startswith("https:")
@@ -165,7 +168,7 @@ class _Walk:
             return block
         return explicit or _implicit(one, name, 443 if secure else 80, variable=variable)
 
-    def _through_variable(self, one: Directive, level: Level) -> Upstream | None:
+    def _through_variable(self, one: Directive, level: Level) -> tuple[Upstream | None, str]:
         """Follow a variable in scheme, host or port of ``proxy_pass`` to the only value that it can have."""
         text = one.args[0]
         for _ in range(_MOST_VARIABLES):
@@ -173,17 +176,17 @@ class _Walk:
             found = re.search(r"\$\{?(\w+)\}?", host)
             if found is None:
                 # A variable in the path or after the port is what is asked for, not where.
-                return self._named(one, f"{scheme}{host}{rest}", variable=True)
+                return self._named(one, f"{scheme}{host}{rest}", variable=True), text
             value = level.variables.get(f"${found[1]}", self.constant.get(f"${found[1]}"))
             if value is None:
                 if host[: found.start()].rpartition(":")[2].isdigit() and ":" in host[: found.start()]:
-                    return self._named(one, f"{scheme}{host[: found.start()]}", variable=True)
+                    return self._named(one, f"{scheme}{host[: found.start()]}", variable=True), text
                 break
             text = f"{scheme}{host[: found.start()]}{value}{host[found.end() :]}{rest}"
         origin = Origin(file=one.file, line=one.line)
         what, why = f"proxy_pass {one.args[0]}", "a variable determines the target"
         self.deployment.not_checked.append(NotChecked(what=what, why=why, origin=origin))
-        return None
+        return None, text
 
 
 def _parts(text: str) -> tuple[str, str, str]:
