@@ -19,8 +19,10 @@ __all__ = [
     "HTTP2_DIRECTIVE",
     "HTTP2_TO_UPSTREAM",
     "KEEPALIVE_MIN_TIMEOUT",
+    "LISTEN_QUIC",
     "OLDEST",
     "POOL_BY_DEFAULT",
+    "SSL_REMOVED",
     "THOUSAND_REQUESTS",
     "UPSTREAM_RESOLVER",
     "Directive",
@@ -99,6 +101,10 @@ OLDEST: Version = (1, 22, 0)
 """The oldest nginx that the files of ``nginx/`` are tested with: Debian 12's."""
 HTTP2_DIRECTIVE: Version = (1, 25, 1)
 """``http2 on``; before it is a parameter of ``listen``."""
+LISTEN_QUIC: Version = (1, 25, 0)
+"""``listen ... quic``. https://nginx.org/en/docs/http/ngx_http_core_module.html#listen"""
+SSL_REMOVED: Version = (1, 25, 1)
+"""The first version without ``ssl on``. https://nginx.org/en/CHANGES"""
 UPSTREAM_RESOLVER: Version = (1, 27, 3)
 """``resolver`` in ``upstream`` and ``server NAME resolve``."""
 KEEPALIVE_MIN_TIMEOUT: Version = (1, 27, 4)

@@ -177,9 +177,9 @@ def test_broken_syntax_is_a_problem(tmp_path: Path, text: str, line: int | None)
 
 
 def test_unusual_bytes(tmp_path: Path) -> None:
-    """A byte-order mark, CRLF and bytes that are no UTF-8 are read as nginx reads them."""
+    """CRLF and bytes that are no UTF-8 are read as nginx reads them."""
     path = tmp_path / "nginx.conf"
-    path.write_bytes(b"\xef\xbb\xbf# caf\xe9\r\nserver {\r\n location / { proxy_pass http://app:8000; }\r\n}\r\n")
+    path.write_bytes(b"# caf\xe9\r\nserver {\r\n location / { proxy_pass http://app:8000; }\r\n}\r\n")
     config, deployment = _read(path)
     assert config.locations[0].proxy_pass.origin.line == 3
     assert not deployment.problems

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from no502.doctor.model import Deployment, Problem
-from no502.doctor.readers.nginx.configuration import read_nginx
+from no502.doctor.model import Deployment, Problem, Version
+from no502.doctor.readers.nginx.configuration import BOTH_SIDES, read_nginx
 from no502.doctor.readers.nginx.refusals import ONCE
 from no502.doctor.readers.nginx.table import closest, forms
 from tests.nginx.conftest import PROGRAMS, program
@@ -39,22 +40,72 @@ def _conf(events: str = "", http: str = "", server: str = "", location: str = ""
     return _CONF.format(events=events, http=http, server=server, location=location)
 
 
-def _problems(folder: Path, text: str, name: str = "nginx.conf") -> list[Problem]:
-    (folder / name).write_text(text)
+def _problems(
+    folder: Path, text: str, name: str = "nginx.conf", versions: Sequence[Version] = BOTH_SIDES
+) -> list[Problem]:
+    (folder / name).write_text(text, encoding="utf-8")
     deployment = Deployment()
-    read_nginx(folder / name, base=folder, deployment=deployment)
+    read_nginx(folder / name, base=folder, deployment=deployment, versions=versions)
     return deployment.problems
 
 
 def _refusal(nginx: str, folder: Path, text: str) -> str:
     """Return what nginx says; nothing if it would load the file."""
-    (folder / "nginx.conf").write_text(text)
+    (folder / "nginx.conf").write_text(text, encoding="utf-8")
     command = [nginx, "-t", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     return "" if done.returncode == 0 else done.stderr
 
 
+_POOL = "upstream a {{ server 127.0.0.1:1; {} }}"
 _REFUSED = {
+    "no scheme": (_conf(location="proxy_pass 127.0.0.1:80;"), "no scheme", "invalid URL prefix"),
+    "a URI in a regular expression": (
+        _conf(server="location ~ ^/a { proxy_pass http://127.0.0.1:80/; }"),
+        "cannot have a URI",
+        "cannot have URI part",
+    ),
+    "a URI in a named location": (
+        _conf(server="location @a { proxy_pass http://127.0.0.1:80/b; }"),
+        "cannot have a URI",
+        "cannot have URI part",
+    ),
+    "a URI in an if": (
+        _conf(location="if ($arg_x) { proxy_pass http://unix:/run/x.sock:/; }"),
+        "cannot have a URI",
+        "cannot have URI part",
+    ),
+    "a URI in limit_except": (
+        _conf(location="limit_except GET { proxy_pass http://127.0.0.1:80?x; }"),
+        "cannot have a URI",
+        "cannot have URI part",
+    ),
+    "a unit of no time": (_conf(location="proxy_read_timeout 5min;"), 'invalid value "5min"', "invalid value"),
+    "a negative time": (_conf(http="send_timeout -1;"), 'invalid value "-1"', "invalid value"),
+    "a second time": (_conf(http="keepalive_timeout 65 60x;"), 'invalid value "60x"', "invalid value"),
+    "a unit of no size": (_conf(http="client_max_body_size 10MB;"), 'invalid value "10MB"', "invalid value"),
+    "a size that is off": (_conf(http="client_max_body_size off;"), 'invalid value "off"', "invalid value"),
+    "no flag": (_conf(location="proxy_buffering yes;"), "on or off", "invalid value"),
+    "no number": (_conf(location="proxy_next_upstream_tries x;"), "a whole number", "invalid number"),
+    "a pool of no number": (_conf(http=_POOL.format("keepalive ten;")), 'invalid value "ten"', "invalid value"),
+    "no version of HTTP": (_conf(location="proxy_http_version 1.2;"), 'no value "1.2"', "invalid value"),
+    "no failure": (_conf(location="proxy_next_upstream error timeouts;"), '"timeouts"', "invalid value"),
+    "no parameter of listen": (
+        _conf(server="listen 127.0.0.1:2\n server_name a;"),
+        'invalid parameter "server_name"',
+        'invalid parameter "server_name"',
+    ),
+    "no semicolon before a block": (
+        _conf(server="listen 127.0.0.1:2\n location /x { return 200; }"),
+        'listen has no ";" before location',
+        "is not terminated",
+    ),
+    "resolve without a zone": (
+        _conf(http="resolver 127.0.0.1; upstream a { server localhost:1 resolve; }"),
+        "zone a 64k;",
+        "resolv",
+    ),
+    "no block": (_conf(server="location /x;"), 'no opening "{"', 'no opening "{"'),
     "typo": (_conf(location="proxy_read_timout 60s;"), "proxy_read_timeout", "unknown directive"),
     "two locations": (_conf(server="location / { }"), "location / is duplicate", "duplicate location"),
     "two upstreams": (
@@ -93,7 +144,7 @@ def test_what_nginx_refuses(tmp_path: Path, case: str, which: str) -> None:
     assert problem.rule == "C001"
     assert problem.origin.file == "nginx.conf"
     assert problem.origin.line is not None
-    assert ours in problem.message
+    assert ours in f"{problem.message} {problem.fix}"
     assert theirs in _refusal(program(which).path, tmp_path, text)
 
 
@@ -117,6 +168,21 @@ def test_directives_that_may_stand_once(tmp_path: Path, which: str) -> None:
 
 
 _ACCEPTED = {
+    "a scheme in capitals": _conf(location="proxy_pass HTTP://127.0.0.1:80;"),
+    "no URI in a regular expression": _conf(server="location ~ ^/a { proxy_pass http://unix:/run/x.sock; }"),
+    "an empty URI of a socket": _conf(server="location ~ ^/a { proxy_pass http://unix:/run/x.sock:; }"),
+    "a variable in a URI": _conf(
+        http="resolver 127.0.0.1;", server="location ~ ^/a { set $x a; proxy_pass http://127.0.0.1:80/$x; }"
+    ),
+    "a prefix inside a regular expression": _conf(
+        server="location ~ ^/a { location ~ b { proxy_pass http://127.0.0.1:80; } }"
+    ),
+    "times and sizes": _conf(http='client_max_body_size 10G; send_timeout "1h 30m"; keepalive_timeout 65 60;'),
+    "flags in capitals": _conf(location="proxy_buffering ON;"),
+    "every failure": _conf(
+        location="proxy_next_upstream error timeout invalid_header non_idempotent http_429 http_404;"
+    ),
+    "parameters of listen": _conf(server="listen 127.0.0.1:3 default_server reuseport deferred so_keepalive=on bind;"),
     "quoted repeats": _conf(server='location ~ "^/[a-z]{2,8}$" { }'),
     "maps are free": _conf(http="map $host $a { proxy_read_timout 1; proxy_pass 2; default 3; }"),
     "regular expressions twice": _conf(server="location ~ a { } location ~ a { }"),
@@ -132,6 +198,49 @@ def test_what_nginx_accepts(tmp_path: Path, case: str, which: str) -> None:
     """Nothing is said about what nginx loads."""
     assert _refusal(program(which).path, tmp_path, _ACCEPTED[case]) == ""
     assert _problems(tmp_path, _ACCEPTED[case]) == []
+
+
+_VERSIONS = {
+    "http2": _conf(server="http2 on;"),
+    "resolve": _conf(http="resolver 127.0.0.1; upstream a { zone z 64k; server localhost:1 resolve; }"),
+    "HTTP/2 to upstreams": _conf(location="proxy_http_version 2;"),
+    "keepalive 0": _conf(http=_POOL.format("keepalive 0;")),
+    "ssl on": _conf(server="ssl off;"),
+    "a directive of 1.27.4": _conf(location="keepalive_min_timeout 1s;"),
+    "a directive of 1.19": _conf(location="proxy_cookie_flags a secure;"),
+}
+
+
+@pytest.mark.parametrize("which", list(PROGRAMS))
+@pytest.mark.parametrize("case", list(_VERSIONS))
+def test_what_a_version_lacks(tmp_path: Path, case: str, which: str) -> None:
+    """nginx of that version refuses the file if and only if there is a problem."""
+    nginx = program(which)
+    refused = _refusal(nginx.path, tmp_path, _VERSIONS[case]) != ""
+    found = _problems(tmp_path, _VERSIONS[case], versions=(nginx.version,))
+    assert bool(found) is refused
+
+
+@pytest.mark.parametrize("case", list(_VERSIONS))
+def test_what_one_of_two_versions_has(tmp_path: Path, case: str) -> None:
+    """Where the version is not known, only what both sides refuse is a problem."""
+    expected = case == "ssl on"
+    assert bool(_problems(tmp_path, _VERSIONS[case])) is expected
+
+
+def test_a_tag_of_two_numbers_may_have_what_came_with_a_third(tmp_path: Path) -> None:
+    """nginx:1.25 is the last 1.25, which has http2."""
+    assert not _problems(tmp_path, _VERSIONS["http2"], versions=((1, 25, 0),))
+    assert _problems(tmp_path, _VERSIONS["http2"], versions=((1, 24, 0),))
+
+
+@pytest.mark.parametrize("which", list(PROGRAMS))
+def test_a_byte_order_mark(tmp_path: Path, which: str) -> None:
+    """It is a part of the first name for nginx; the file is read nevertheless."""
+    text = "\ufeff" + _conf(location="proxy_pass http://127.0.0.1:1;")
+    assert "unknown directive" in _refusal(program(which).path, tmp_path, text)
+    [problem] = _problems(tmp_path, text)
+    assert "byte order mark" in problem.message
 
 
 def test_conditions_of_templates_are_not_duplicates(tmp_path: Path) -> None:

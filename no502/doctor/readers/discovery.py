@@ -183,4 +183,4 @@ def _kind(path: Path, base: Path, reach: Reach, project: Project, *, given: bool
         inside = path.relative_to(base)
     except ValueError:
         inside = Path(path.name)
-    return kind_of_file(inside, head.decode("utf-8", errors="replace"), given=given)
+    return kind_of_file(inside, head.decode("utf-8-sig", errors="replace"), given=given)

@@ -27,7 +27,7 @@ from no502.doctor.pooling import Pooling, pooling
 from no502.doctor.registry import rule
 from no502.doctor.scopes import line_of
 from no502.ladder.rungs import computed
-from no502.nginx.versions import POOL_BY_DEFAULT, default_seconds
+from no502.nginx.versions import HTTP2_TO_UPSTREAM, POOL_BY_DEFAULT, default_seconds
 
 __all__ = ["races"]
 
@@ -334,8 +334,10 @@ def _version_and_server(link: Link) -> tuple[object, int]:
 )
 def _http2_to_http1_application(link: Link, _: Deployment) -> Iterator[Finding]:
     version = link.location.settings.proxy_http_version
-    if version is None or not version.known or str(version.value) not in {"2", "2.0"}:
+    if version is None or not version.known or str(version.value) != "2":
         return
+    if all(one < HTTP2_TO_UPSTREAM for one in link.nginx.versions):
+        return  # it does not load (C001)
     speaks = _http2(link.server, secure=str(link.location.proxy_pass.value or "").startswith("https:"))
     if speaks is None:
         return

@@ -242,7 +242,7 @@ def read_nginx(
         known=known,
     )
     if len(deployment.problems) == before:
-        found = {(str(one.file), one.line, message, fix): None for one, message, fix in check_tree(tree)}
+        found = {(str(one.file), one.line, message, fix): None for one, message, fix in check_tree(tree, versions)}
         for file, line, message, fix in list(found)[:_MOST_PROBLEMS]:
             origin = Origin(file=file, line=line)
             deployment.problems.append(Problem(rule="C001", message=message, origin=origin, fix=fix))

@@ -36,10 +36,6 @@ def _buffers(args: Sequence[str]) -> tuple[int, int] | None:
     return None if count is None or size is None else (count, size)
 
 
-def _off_or(parse: Callable[[str], Any]) -> _Parser:
-    return lambda args: (0 if args[0] == "off" else parse(args[0])) if args else None
-
-
 SCALARS: Mapping[str, _Parser] = {
     "proxy_connect_timeout": _one(parse_time),
     "proxy_send_timeout": _one(parse_time),
@@ -56,7 +52,7 @@ SCALARS: Mapping[str, _Parser] = {
     "proxy_ignore_client_abort": _one(parse_flag),
     "proxy_intercept_errors": _one(parse_flag),
     "proxy_socket_keepalive": _one(parse_flag),
-    "client_max_body_size": _off_or(parse_size),
+    "client_max_body_size": _one(parse_size),
     "client_body_timeout": _one(parse_time),
     "client_header_timeout": _one(parse_time),
     "send_timeout": _one(parse_time),

@@ -272,7 +272,7 @@ def _roots(context: Context) -> list[Path]:
 
 
 def _text(path: Path, context: Context) -> str:
-    return (context.options.reach.head(path, _LARGEST) or b"").decode("utf-8", errors="replace")
+    return (context.options.reach.head(path, _LARGEST) or b"").decode("utf-8-sig", errors="replace")
 
 
 def _is_whole(path: Path, context: Context) -> bool:

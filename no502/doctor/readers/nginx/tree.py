@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import re
 from collections.abc import Mapping, Sequence
@@ -99,6 +100,8 @@ class _Reader:
             return None
         self.bytes += len(text)
         self.deployment.looked_at.append(shown)
+        if self.deployment.reach.head(path, 3) == codecs.BOM_UTF8:
+            self._problem(shown, 1, "the file starts with a byte order mark, which nginx takes for a part of a name")
         return _Text(text, shown, path.parent)
 
     def _read(self, key: str, found: _Text, chain: tuple[str, ...]) -> list[Directive]:
