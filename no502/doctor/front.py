@@ -7,7 +7,7 @@ takes a number of seconds instead.
 from __future__ import annotations
 
 from no502.doctor.model import Front, Origin
-from no502.ladder.fronts import FRONTS
+from no502.ladder.fronts import FRONTS, WITHOUT_DEFAULTS
 from no502.near import did_you_mean
 
 __all__ = ["FRONTS", "front_of"]
@@ -35,6 +35,7 @@ def front_of(word: str) -> Front:
         wait = -1
     if not 0 < wait <= 86400:
         allowed = f"give a number of seconds (1 to 86400) or one of {', '.join(FRONTS)}"
-        message = f"--front {word}: {allowed}{did_you_mean(word, FRONTS)}"
+        why = f"{WITHOUT_DEFAULTS[word.lower()]}; " if word.lower() in WITHOUT_DEFAULTS else ""
+        message = f"--front {word}: {why}{allowed}{did_you_mean(word, FRONTS)}"
         raise ValueError(message)
     return Front(name="the front proxy", read=wait, idle=wait, origin=Origin(file=f"--front {word}"), note="as given")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shutil
@@ -14,12 +13,12 @@ from dotenv import dotenv_values
 
 from no502.data import data_path
 from no502.errors import USAGE, UserError
-from no502.ladder.fronts import FRONTS
+from no502.ladder.fronts import FRONTS, WITHOUT_DEFAULTS, client_keepalive
 from no502.ladder.settings import load_settings
 from no502.near import did_you_mean
 from no502.nginx.binary import nginx_user
 from no502.nginx.binary import nginx_version as version_of
-from no502.nginx.render import CLIENT_IDLE, render
+from no502.nginx.render import render
 
 if TYPE_CHECKING:
     from gunicorn_conf import ServerSettings
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["collect_variables", "nginx_command", "render"]
 
 _STABLE = "1.30"
-_MARGIN = 20
 _ONLY_HERE = "localhost"
 
 
@@ -107,12 +105,12 @@ def collect_variables(settings: ServerSettings) -> dict[str, str]:
 def _client_keepalive(front: str) -> int:
     """Return how long nginx keeps an idle connection of a named front proxy: longer than that proxy does."""
     vendor = FRONTS.get(front.lower())
-    if vendor is None or vendor.idle is None:
+    if vendor is None:
         names = sorted(FRONTS)
         allowed = f"one of {', '.join(names)}, or set NGINX_KEEPALIVE_TIMEOUT"
-        message = f"--front {front}: unknown; {allowed}{did_you_mean(front, names)}"
-        raise UserError(message, USAGE)
-    return max(CLIENT_IDLE, math.ceil(vendor.idle) + _MARGIN)
+        message = f"--front {front}: {WITHOUT_DEFAULTS.get(front.lower(), 'unknown')}; {allowed}"
+        raise UserError(message + did_you_mean(front, names), USAGE)
+    return client_keepalive(vendor)
 
 
 def _user(stated: str | None) -> str | None:

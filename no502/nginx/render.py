@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from no502.data import data_path
 from no502.errors import FAILED, USAGE, UserError
+from no502.ladder.fronts import CLIENT_IDLE
 from no502.nginx.variables import (
     MAY_BE_EMPTY,
     TRUSTED_PROXIES,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLIENTS_SHARE",
-    "CLIENT_IDLE",
     "for_version",
     "render",
     "substitute",
@@ -36,9 +36,6 @@ CLIENTS_SHARE = 4
 """One client may have this part of the requests in flight."""
 CLIENT_NEEDS = 32
 """But not fewer: a browser has dozens of requests in flight over HTTP/2."""
-
-CLIENT_IDLE = 75
-"""Seconds that idle client connections are kept unless something says otherwise; nginx's own default, too."""
 
 _DEFAULTS = {
     "NGINX_KEEPALIVE_TIMEOUT": str(CLIENT_IDLE),

@@ -232,3 +232,14 @@ def test_the_front_must_outlast_nginx() -> None:
     assert not found(target, "T304", "K206")
     with pytest.raises(ValueError, match=r"seconds .* or one of alb"):
         front_of("nimbus")
+    with pytest.raises(ValueError, match=r"HAProxy has no default timeouts.*; give a number of seconds"):
+        front_of("haproxy")
+
+
+def test_a_front_that_pools_no_connections_asks_nothing_of_keepalive() -> None:
+    """An NLB and API Gateway have a limit for responses only."""
+    target = deployment(nginx(HERE, settings={"keepalive_timeout": default(75.0)}), app())
+    target.front = front_of("apigateway")
+    assert {f.rule for f in found(target, "T304", "K206")} == {"T304"}
+    target.front = front_of("nlb")
+    assert not found(target, "T304", "K206")
