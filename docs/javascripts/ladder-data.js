@@ -569,7 +569,8 @@ window.no502Ladder = {
  ],
  "rules": [
   {
-   "words": "S >= 1",
+   "text": "S >= 1",
+   "note": " (a larger PROXY_READ_TIMEOUT makes room)",
    "holds": [
     ">=",
     [
@@ -581,7 +582,8 @@ window.no502Ladder = {
    "only_if": true
   },
   {
-   "words": "S < D",
+   "text": "S < D",
+   "note": "",
    "holds": [
     "<",
     [
@@ -596,7 +598,8 @@ window.no502Ladder = {
    "only_if": true
   },
   {
-   "words": "D < T",
+   "text": "D < T",
+   "note": "",
    "holds": [
     "<",
     [
@@ -611,7 +614,8 @@ window.no502Ladder = {
    "only_if": true
   },
   {
-   "words": "T < P",
+   "text": "T < P",
+   "note": "",
    "holds": [
     "<",
     [
@@ -626,7 +630,8 @@ window.no502Ladder = {
    "only_if": true
   },
   {
-   "words": "D < drain",
+   "text": "D < drain",
+   "note": "",
    "holds": [
     "<",
     [
@@ -641,7 +646,8 @@ window.no502Ladder = {
    "only_if": true
   },
   {
-   "words": "drain < G",
+   "text": "drain < G",
+   "note": "",
    "holds": [
     "<",
     [
@@ -656,7 +662,8 @@ window.no502Ladder = {
    "only_if": true
   },
   {
-   "words": "stop_delay + G < stop_grace",
+   "text": "stop_delay + G < stop_grace",
+   "note": "",
    "holds": [
     "<",
     [
@@ -678,7 +685,8 @@ window.no502Ladder = {
    "only_if": true
   },
   {
-   "words": "U < B",
+   "text": "U < B",
+   "note": "",
    "holds": [
     "<",
     [
@@ -693,7 +701,8 @@ window.no502Ladder = {
    "only_if": true
   },
   {
-   "words": "U < drain",
+   "text": "U < drain",
+   "note": "",
    "holds": [
     "<",
     [
@@ -708,7 +717,8 @@ window.no502Ladder = {
    "only_if": true
   },
   {
-   "words": "2 * C + P < L",
+   "text": "2 * C + P < L",
+   "note": "",
    "holds": [
     "<",
     [
@@ -741,7 +751,8 @@ window.no502Ladder = {
    ]
   },
   {
-   "words": "2 * D + 5 <= T",
+   "text": "2 * D + 5 <= T",
+   "note": "",
    "holds": [
     "<=",
     [
@@ -774,10 +785,108 @@ window.no502Ladder = {
   "apache": "# A site of Apache httpd 2.4 (mod_proxy_http): the lines that agree with gunicorn's numbers.\n# https://httpd.apache.org/docs/2.4/mod/mod_proxy.html#proxypass\n# timeout: the longest wait for the next byte. ttl: an older idle connection is not used again; it is below the\n# worker's keepalive. retry=0: after a failed connection the next request tries again, instead of 503 for 60 s.\nProxyPreserveHost On\nProxyPass \"/\" \"http://$host:$port/\" connectiontimeout=$connect timeout=$read ttl=$idle retry=0 upgrade=websocket\nProxyPassReverse \"/\" \"http://$host:$port/\"\n# mod_proxy appends to this header: where Apache is the first proxy, a client must not choose its beginning.\nRequestHeader unset X-Forwarded-For early\nRequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}\n",
   "caddy": "# Caddyfile (Caddy 2): the lines that agree with gunicorn's numbers.\n# https://caddyserver.com/docs/caddyfile/directives/reverse_proxy\nhttp://:$listen {\n\tbind 127.0.0.1\n\treverse_proxy $host:$port {\n\t\ttransport http {\n\t\t\tdial_timeout ${connect}s\n\t\t\t# The response's head, then each gap between two reads. Both are unlimited by default.\n\t\t\tresponse_header_timeout ${read}s\n\t\t\tread_timeout ${read}s\n\t\t\t# Below the worker's keepalive. The default is 2 minutes.\n\t\t\tkeepalive ${idle}s\n\t\t}\n\t}\n}\n",
   "envoy": "# envoy.yaml (Envoy 1.40), static_resources: the lines that agree with gunicorn's numbers.\n# https://www.envoyproxy.io/docs/envoy/latest/faq/configuration/timeouts\nstatic_resources:\n  listeners:\n    - name: app\n      address: {socket_address: {address: 127.0.0.1, port_value: $listen}}\n      filter_chains:\n        - filters:\n            - name: envoy.filters.network.http_connection_manager\n              typed_config:\n                \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager\n                stat_prefix: app\n                use_remote_address: true\n                stream_idle_timeout: ${read}s\n                upgrade_configs: [{upgrade_type: websocket}]\n                route_config:\n                  virtual_hosts:\n                    - name: app\n                      domains: [\"*\"]\n                      routes:\n                        - match: {prefix: /}\n                          route:\n                            cluster: app\n                            timeout: 0s # the default, 15 s, is a total: it cuts streams and slow requests\n                            idle_timeout: ${read}s # the longest gap between two reads\n                            retry_policy: {retry_on: connect-failure, num_retries: 1} # never a request that was sent\n                http_filters:\n                  - name: envoy.filters.http.router\n                    typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}\n  clusters:\n    - name: app\n      type: STRICT_DNS\n      connect_timeout: ${connect}s\n      typed_extension_protocol_options:\n        envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n          \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions\n          common_http_protocol_options: {idle_timeout: ${idle}s} # below the worker's keepalive; the default is an hour\n          explicit_http_config: {http_protocol_options: {}}\n      load_assignment:\n        cluster_name: app\n        endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: $host, port_value: $port}}}}]}]\n",
-  "haproxy": "# haproxy.cfg: the lines that agree with gunicorn's numbers.\n# https://docs.haproxy.org/2.6/configuration.html#4.2-timeout%20server\ndefaults\n    mode http\n    timeout connect ${connect}s\n    timeout client ${read}s\n    timeout http-request 10s\n    timeout http-keep-alive 75s\n    # The longest gap between two reads. There is no default: without it HAProxy waits without end.\n    timeout server ${read}s\n    # WebSockets, after the upgrade.\n    timeout tunnel ${read}s\n    # A request that reached the worker is never sent again; a connection that was refused is tried once more.\n    retries 1\n    retry-on conn-failure\n    option forwardfor\n\nfrontend web\n    bind 127.0.0.1:$listen\n    # forwardfor appends: where HAProxy is the first proxy, a client must not choose the beginning.\n    http-request del-header X-Forwarded-For\n    http-request set-header X-Forwarded-Proto http if !{ ssl_fc }\n    http-request set-header X-Forwarded-Proto https if { ssl_fc }\n    default_backend app\n\nbackend app\n    # HAProxy has no idle timer towards a server: pool-purge-delay never closes the last connections (seen with 2.6), and\n    # then the worker closes them first, which is the race. Without reuse there is no idle connection.\n    option http-server-close\n    http-reuse never\n    server app $host:$port\n",
-  "nginx": "# A server of nginx 1.25.1 or later: the lines that agree with gunicorn's numbers.\n# https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive\nupstream app {\n    zone app 64k;\n    server $host:$port;\n    keepalive 32;\n    # Below the worker's keepalive. The default is 60 s.\n    keepalive_timeout ${idle}s;\n}\n\nserver {\n    listen 127.0.0.1:$listen;\n\n    location / {\n        proxy_pass http://app;\n        # Without these two nginx before 1.29.7 opens a connection for each request.\n        proxy_http_version 1.1;\n        proxy_set_header Connection \"\"; # WebSockets need a location of their own, with Upgrade headers\n        proxy_set_header Host $$host;\n        proxy_set_header X-Forwarded-For $$remote_addr;\n        proxy_set_header X-Forwarded-Proto $$scheme;\n        proxy_connect_timeout ${connect}s;\n        # The longest gap between two reads, not a total.\n        proxy_read_timeout ${read}s;\n        proxy_send_timeout ${read}s;\n        # Never a POST, and only as long as the client would wait anyway.\n        proxy_next_upstream error timeout;\n        proxy_next_upstream_timeout ${connect}s;\n        proxy_next_upstream_tries 2;\n    }\n}\n",
+  "haproxy": "# haproxy.cfg: the lines that agree with gunicorn's numbers.\n# https://docs.haproxy.org/2.6/configuration.html#4.2-timeout%20server\ndefaults\n    mode http\n    timeout connect ${connect}s\n    timeout client ${read}s\n    timeout http-request 10s\n    timeout http-keep-alive ${client_idle}s\n    # The longest gap between two reads. There is no default: without it HAProxy waits without end.\n    timeout server ${read}s\n    # WebSockets, after the upgrade.\n    timeout tunnel ${read}s\n    # A request that reached the worker is never sent again; a connection that was refused is tried once more.\n    retries 1\n    retry-on conn-failure\n    option forwardfor\n\nfrontend web\n    bind 127.0.0.1:$listen\n    # forwardfor appends: where HAProxy is the first proxy, a client must not choose the beginning.\n    http-request del-header X-Forwarded-For\n    http-request set-header X-Forwarded-Proto http if !{ ssl_fc }\n    http-request set-header X-Forwarded-Proto https if { ssl_fc }\n    default_backend app\n\nbackend app\n    # HAProxy has no idle timer towards a server: pool-purge-delay never closes the last connections (seen with 2.6), and\n    # then the worker closes them first, which is the race. Without reuse there is no idle connection.\n    option http-server-close\n    http-reuse never\n    server app $host:$port\n",
+  "nginx": "# A server of nginx 1.25.1 or later: the lines that agree with gunicorn's numbers.\n# https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive\nupstream app {\n    zone app 64k;\n    server $host:$port;\n    keepalive 32;\n    # Below the worker's keepalive. The default is 60 s.\n    keepalive_timeout ${idle}s;\n}\n\nserver {\n    listen 127.0.0.1:$listen;\n    # Of clients, or of the load balancer in front: longer than that one keeps idle connections.\n    keepalive_timeout ${client_idle}s;\n\n    location / {\n        proxy_pass http://app;\n        # Without these two nginx before 1.29.7 opens a connection for each request.\n        proxy_http_version 1.1;\n        proxy_set_header Connection \"\"; # WebSockets need a location of their own, with Upgrade headers\n        proxy_set_header Host $$host;\n        proxy_set_header X-Forwarded-For $$remote_addr;\n        proxy_set_header X-Forwarded-Proto $$scheme;\n        proxy_connect_timeout ${connect}s;\n        # The longest gap between two reads, not a total.\n        proxy_read_timeout ${read}s;\n        proxy_send_timeout ${read}s;\n        # Never a POST, and only as long as the client would wait anyway.\n        proxy_next_upstream error timeout;\n        proxy_next_upstream_timeout ${connect}s;\n        proxy_next_upstream_tries 2;\n    }\n}\n",
   "traefik": "# traefik.yml (static) and dynamic.yml (Traefik 3): the lines that agree with gunicorn's numbers.\n# https://doc.traefik.io/traefik/reference/routing-configuration/http/load-balancing/serverstransport/\n# traefik.yml\nentryPoints:\n  web:\n    address: \"127.0.0.1:$listen\"\n    transport:\n      respondingTimeouts:\n        readTimeout: 0s # the default, 60 s, is a total for the whole request: it cuts slow uploads\nproviders:\n  file:\n    filename: dynamic.yml\n---\n# dynamic.yml\nhttp:\n  routers:\n    app:\n      entryPoints: [web]\n      rule: PathPrefix(`/`)\n      service: app\n  services:\n    app:\n      loadBalancer:\n        serversTransport: ladder\n        servers:\n          - url: http://$host:$port\n  serversTransports:\n    ladder:\n      forwardingTimeouts:\n        dialTimeout: ${connect}s\n        responseHeaderTimeout: ${read}s # unlimited by default\n        idleConnTimeout: ${idle}s # below the worker's keepalive; the default is 90 s\n"
  },
+ "fronts": {
+  "alb": {
+   "read": 60,
+   "idle": 60,
+   "keepalive": 80
+  },
+  "apigateway": {
+   "read": 29,
+   "idle": null,
+   "keepalive": 75
+  },
+  "azure-front-door": {
+   "read": 30,
+   "idle": null,
+   "keepalive": 75
+  },
+  "azure-gateway": {
+   "read": 20,
+   "idle": null,
+   "keepalive": 75
+  },
+  "caddy": {
+   "read": null,
+   "idle": 120,
+   "keepalive": 140
+  },
+  "cloudflare": {
+   "read": 120,
+   "idle": 900,
+   "keepalive": 920
+  },
+  "cloudfront": {
+   "read": 30,
+   "idle": 5,
+   "keepalive": 75
+  },
+  "envoy": {
+   "read": 15,
+   "idle": 3600,
+   "keepalive": 3620
+  },
+  "gcp": {
+   "read": 30,
+   "idle": 600,
+   "keepalive": 620
+  },
+  "heroku": {
+   "read": 30,
+   "idle": 90,
+   "keepalive": 110
+  },
+  "ingress-nginx": {
+   "read": 60,
+   "idle": 60,
+   "keepalive": 80
+  },
+  "nlb": {
+   "read": 350,
+   "idle": null,
+   "keepalive": 75
+  },
+  "traefik": {
+   "read": null,
+   "idle": 90,
+   "keepalive": 110
+  }
+ },
+ "client_idle": 75,
+ "servers": {
+  "no502": {
+   "hands_over": true,
+   "service_type": "notify",
+   "reload": "# New workers first; the old ones drain.\nExecReload=/bin/kill -HUP $MAINPID",
+   "reads": null
+  },
+  "gunicorn": {
+   "hands_over": false,
+   "service_type": "notify",
+   "reload": "ExecReload=/bin/kill -HUP $MAINPID",
+   "reads": [
+    "WEB_CONCURRENCY"
+   ]
+  },
+  "uvicorn": {
+   "hands_over": true,
+   "service_type": "exec",
+   "reload": "",
+   "reads": [
+    "WEB_CONCURRENCY"
+   ]
+  }
+ },
+ "always": [
+  "proxy_read_timeout",
+  "proxy_keepalive_timeout",
+  "stop_delay",
+  "workers"
+ ],
  "uvicorn": {
   "--workers": "workers",
   "--timeout-keep-alive": "keepalive",
@@ -786,8 +895,8 @@ window.no502Ladder = {
   "--backlog": "backlog"
  },
  "deployments": {
-  "compose.yaml": "services:\n  backend:\n    environment:\n      PROXY_READ_TIMEOUT: \"$read\"\n      PROXY_KEEPALIVE_TIMEOUT: \"$idle\"\n    # SIGKILL comes this long after SIGTERM: stop delay, graceful timeout and 10 s. The default, 10 s, cuts requests.\n    stop_grace_period: ${stop_grace}s\n",
-  "kubernetes.yaml": "spec:\n  # preStop counts inside this time: 10 s of it, then stop delay, graceful timeout and 10 s.\n  terminationGracePeriodSeconds: $pod_grace\n  containers:\n    - name: backend\n      env:\n        - {name: PROXY_READ_TIMEOUT, value: \"$read\"}\n        - {name: PROXY_KEEPALIVE_TIMEOUT, value: \"$idle\"}\n      lifecycle:\n        preStop: {sleep: {seconds: 10}} # until every proxy has learnt that the pod ends\n      readinessProbe:\n        httpGet: {path: /health/ready, port: 8000}\n        periodSeconds: 5\n",
-  "systemd.service": "[Service]\nType=notify\nEnvironment=PROXY_READ_TIMEOUT=$read PROXY_KEEPALIVE_TIMEOUT=$idle\n# New workers first; the old ones drain.\nExecReload=/bin/kill -HUP $$MAINPID\nKillMode=mixed\n# SIGKILL comes this long after SIGTERM: stop delay, graceful timeout and 10 s.\nTimeoutStopSec=$stop_grace\n"
+  "compose.yaml": "services:\n  backend:\n    environment:\n      $name: \"$value\"\n    # SIGKILL comes this long after SIGTERM: stop delay, graceful timeout and 10 s. The default, 10 s, cuts requests.\n    stop_grace_period: ${stop_grace}s\n    # no502.asgi answers this path; in another application name your own. The image needs curl.\n    healthcheck:\n      test: [\"CMD\", \"curl\", \"-fsS\", \"-o\", \"/dev/null\", \"http://127.0.0.1:8000/health/ready\"]\n      interval: 5s\n      timeout: 3s\n      retries: 3\n      start_period: 30s\n",
+  "kubernetes.yaml": "spec:\n  # preStop counts inside this time: 10 s of it, then stop delay, graceful timeout and 10 s.\n  terminationGracePeriodSeconds: $pod_grace\n  containers:\n    - name: backend\n      env:\n        - {name: $name, value: \"$value\"}\n      lifecycle:\n        preStop: {sleep: {seconds: 10}} # until every proxy has learnt that the pod ends\n      readinessProbe:\n        httpGet: {path: /health/ready, port: 8000}\n        periodSeconds: 5\n",
+  "systemd.service": "[Service]\nType=$service_type\nEnvironment=$name=$value\n$reload\nKillMode=mixed\n# SIGKILL comes this long after SIGTERM: stop delay, graceful timeout and 10 s.\nTimeoutStopSec=$stop_grace\n"
  }
 };

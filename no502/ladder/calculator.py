@@ -12,10 +12,32 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn_conf import GROUPS, RULES, RUNGS
+from no502.ladder.fronts import CLIENT_IDLE, FRONTS, client_keepalive
 from no502.ladder.proxies import Proxy, template_of
 from no502.ladder.uvicorn_flags import FLAGS
 
-__all__ = ["javascript", "tree"]
+__all__ = ["SERVERS", "javascript", "tree"]
+
+SERVERS: dict[str, dict[str, Any]] = {
+    "no502": {
+        "hands_over": True,
+        "service_type": "notify",
+        "reload": "# New workers first; the old ones drain.\nExecReload=/bin/kill -HUP $MAINPID",
+        "reads": None,
+    },
+    "gunicorn": {
+        "hands_over": False,
+        "service_type": "notify",
+        "reload": "ExecReload=/bin/kill -HUP $MAINPID",
+        "reads": ["WEB_CONCURRENCY"],
+    },
+    "uvicorn": {"hands_over": True, "service_type": "exec", "reload": "", "reads": ["WEB_CONCURRENCY"]},
+}
+"""What runs the application: whether its heartbeat goes on while a worker drains (as `no502 explain` assumes for
+uvicorn, which has none of gunicorn's arbiter), what systemd can do with it, and the variables it reads (None: all)."""
+
+_ALWAYS = ("proxy_read_timeout", "proxy_keepalive_timeout", "stop_delay", "workers")
+"""Rungs whose variables a deployment states, also at their defaults."""
 
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "+",
@@ -82,13 +104,23 @@ def _data() -> dict[str, Any]:
         }
         for rung in RUNGS
     ]
-    rules = [{"words": rule.holds, "holds": tree(rule.holds), "only_if": tree(rule.only_if)} for rule in RULES]
+    rules = [
+        {"text": rule.holds, "note": rule.note, "holds": tree(rule.holds), "only_if": tree(rule.only_if)}
+        for rule in RULES
+    ]
     deployments = (Path(__file__).parent / "deployment_files").iterdir()
     return {
         "groups": dict(GROUPS),
         "rungs": rungs,
         "rules": rules,
         "proxies": {str(proxy): template_of(proxy) for proxy in Proxy},
+        "fronts": {
+            name: {"read": vendor.read, "idle": vendor.idle, "keepalive": client_keepalive(vendor)}
+            for name, vendor in sorted(FRONTS.items())
+        },
+        "client_idle": CLIENT_IDLE,
+        "servers": SERVERS,
+        "always": _ALWAYS,
         "uvicorn": dict(FLAGS),
         "deployments": {file.name: file.read_text(encoding="utf-8") for file in sorted(deployments)},
     }

@@ -14,6 +14,8 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from no502.ladder.fronts import CLIENT_IDLE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -49,6 +51,8 @@ class Numbers:
     """Where gunicorn listens."""
     listen: int = 8080
     """Where the proxy listens, on 127.0.0.1."""
+    client_idle: int = CLIENT_IDLE
+    """How long it keeps an idle connection of its own clients; nginx and HAProxy only."""
 
 
 _FILES: Mapping[Proxy, str] = {
@@ -59,7 +63,7 @@ _FILES: Mapping[Proxy, str] = {
     Proxy.NGINX: "nginx.conf",
     Proxy.TRAEFIK: "traefik.yml",
 }
-"""In ``proxy_files/``, with $read, $idle, $connect, $host, $port and $listen."""
+"""In ``proxy_files/``, with $read, $idle, $connect, $client_idle, $host, $port and $listen."""
 
 
 def numbers_of(current: ServerSettings) -> Numbers:
@@ -76,5 +80,7 @@ def template_of(proxy: Proxy) -> str:
 
 def to_text(proxy: Proxy, numbers: Numbers) -> str:
     """Return the configuration with the numbers written in."""
-    values = {name: getattr(numbers, name) for name in ("read", "idle", "connect", "host", "port", "listen")}
+    values = {
+        name: getattr(numbers, name) for name in ("read", "idle", "connect", "host", "port", "listen", "client_idle")
+    }
     return Template(template_of(proxy)).substitute(values)
