@@ -31,7 +31,7 @@ What is touched beyond documented interfaces, and why; tests prove each on the l
   ``conn.trailing_data``: whether another request waits behind it, which would be lost.
 * ``Config.loaded_app``: wrapped, to tell what a request has started from what the lifespan has.
 * ``Config.ws_protocol_class``: tells a WebSocket from everything else; its ``handshake_complete``,
-  ``handshake_completed_event`` (legacy class) or ``response_started`` (wsproto) tell whether 1012 can be sent.
+  ``handshake_completed_event`` (legacy class) or ``response_started`` (wsproto) say whether 1012 can be sent.
 * ``connection.transport``, ``.writable``: to abort a WebSocket whose client does not read, and to refuse one that was
   never accepted.
 """

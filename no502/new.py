@@ -185,7 +185,7 @@ def _check(template: Path, answers: Mapping[str, str], questions: Mapping[str, A
 
 
 def _make(destination: Path) -> bool:
-    """Create the destination where it is missing; tell whether that was necessary."""
+    """Create the destination where it is missing; return whether that was necessary."""
     if destination.is_dir():
         if not os.access(destination, os.W_OK | os.X_OK):
             message = f"cannot write to the directory {destination}: {os.strerror(errno.EACCES)}"

@@ -45,6 +45,9 @@ PHRASES = {
     r"event loop (?:that )?(?:stands|stood) still": "blocked event loop",
     r"takes? (?:it|them|both|all)(?: of them)? out for": "marks as unavailable for",
     r"leaves (?:it|them|both|all)(?: of them)? out": "marks as unavailable",
+    r"entitled to": "should get",
+    r"(?:;|and) tells? whether": "return whether",
+    r"slips? of the pen": "misspelling",
     r"(?:a|the) mistake of the (?:doctor|program|tool) itself": "an internal error (please report)",
 }
 

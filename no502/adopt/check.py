@@ -167,7 +167,7 @@ def _reloads(pair: Pair, stop: StopRequest) -> None:
 
 
 def _wait(pair: Pair, stop: StopRequest, seconds: float, done: Callable[[], bool]) -> bool:
-    """Wait until something is so, at most this long; tell whether it is.
+    """Wait until a condition holds, at most this long; return whether it does.
 
     Raises:
         UserError: A server ended, or the user asked to stop.

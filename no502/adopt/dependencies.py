@@ -227,7 +227,7 @@ def _pep(version: str) -> str:
 
 
 def _installed(space: Workspace, file: str) -> bool:
-    """Add what is missing to a Dockerfile's ``pip install``; tell whether it names the server or a framework."""
+    """Add what is missing to a Dockerfile's ``pip install``; return whether it names the server or a framework."""
     text = space.text(file)
     pattern = re.compile(
         r"^[ \t]*RUN\b(?:.*\\\n)*.*\b(?:pip3?|uv pip)\s+install\b(?:.*\\\n)*.*$", re.MULTILINE | re.IGNORECASE

@@ -157,7 +157,7 @@ def grace_in_compose(space: Workspace, seen: Diagnosis) -> bool:
 def waits_for(  # noqa: PLR0911  one line for each form of depends_on
     space: Workspace, file: str, nginx: str, application: str
 ) -> bool:
-    """Have the service of nginx wait until the application is healthy; tell whether that could be written."""
+    """Have the service of nginx wait until the application is healthy; return whether that could be written."""
     text = space.text(file)
     service = services_of(text, nginx)
     if service is None:

@@ -100,7 +100,7 @@ class Written:
         self._edits.append((word.end, word.end, "".join(between + one for one in quoted)))
 
     def execute(self) -> bool:
-        """Put ``exec`` before the command where a shell's text ends with it; tell whether it did."""
+        """Put ``exec`` before the command where a shell's text ends with it; return whether it did."""
         if self.style != "shell":
             return False
         start, end = self.words[0].start, self.words[-1].end

@@ -1,4 +1,4 @@
-"""Small questions to facts, so that no rule guesses: everything here answers None where a value is not known."""
+"""Accessors for facts: each returns None where the value is not known, so that a rule never guesses."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ __all__ = ["Confidence", "Edit", "Finding", "Severity"]
 
 
 class Severity(StrEnum):
-    """By outcome."""
+    """What users see if the finding is right."""
 
     ERROR = "error"
     """Requests fail with 502 or 504 in normal operation, or the deployment does not start."""
     WARNING = "warning"
-    """They fail under load, while idle or during a deployment, or the application is told wrong things."""
+    """They fail under load, while idle or during a deployment, or the application gets a wrong scheme or address."""
     INFO = "info"
     """A risk that files alone cannot decide."""
 

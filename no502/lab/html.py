@@ -44,7 +44,7 @@ def to_html(results: Sequence[Result], versions: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>no502 lab</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>no502 lab</h1>\n<p>{escape(verdict(results))}.</p>\n"
-        f'<p class="soft">{escape(versions)}. Green is what the client is entitled to, red is anything else.</p>\n'
+        f'<p class="soft">{escape(versions)}. Green: the response that the client should get; red: anything else.</p>\n'
         f"{body}\n</body>\n</html>\n"
     )
 

@@ -18,7 +18,7 @@ class Event:
     outcome: str
     """``200``, ``502`` ..., or what went wrong in words."""
     ok: bool
-    """Whether the client got what it is entitled to."""
+    """Whether the client got the response that it should get."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Side:
 
     @property
     def failures(self) -> int:
-        """Requests that did not get what they are entitled to."""
+        """Requests that did not get the response that they should get."""
         return sum(not event.ok for event in self.events)
 
     @property

@@ -1,4 +1,4 @@
-"""Where a scenario plays: real nginx and real gunicorn on loopback, in a directory that goes with it."""
+"""The setting of a scenario: real nginx and gunicorn on loopback, in a directory that is deleted with it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ __all__ = ["StopRequest"]
 
 
 class StopRequest:
-    """Ctrl-C, SIGTERM or a closed terminal, remembered instead of raised; a second one says that it is urgent."""
+    """Ctrl-C, SIGTERM or a closed terminal, recorded instead of raised; a second one asks to stop at once."""
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -33,7 +33,7 @@ class StopRequest:
         return self._count > 1
 
     def within(self, seconds: float) -> bool:
-        """Wait for a request at most this long; tell whether there is or was one."""
+        """Wait for a stop request at most this long; return whether there is or was one."""
         return self._event.wait(seconds)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -97,7 +97,7 @@ class AccessLog:
     _count: int = 0
 
     def read(self, raw_lines: Iterable[bytes]) -> None:
-        """Take in lines."""
+        """Read lines and count their outcomes."""
         for raw in raw_lines:
             if raw:
                 self.lines += 1

@@ -56,7 +56,7 @@ def to_text(findings: Findings) -> str:
     if findings.strange and not (findings.recognised or findings.heard or findings.statuses.lines):
         lines.append(
             "no line recognised: none is a message of nginx, gunicorn, uvicorn or of what runs them or stands in front "
-            "of them; is it another log?"
+            "of them; check that this is the log of one of these programs"
         )
     return "\n".join(lines) + "\n"
 

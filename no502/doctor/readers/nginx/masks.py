@@ -1,4 +1,4 @@
-"""What stands in nginx files and is not nginx's syntax: Jinja, Go and ERB templates, Lua blocks. Line numbers stay."""
+"""Masks for text in nginx files that is not nginx's syntax: Jinja, Go and ERB templates, Lua. Line numbers are kept."""
 
 from __future__ import annotations
 

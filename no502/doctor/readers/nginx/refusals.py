@@ -22,7 +22,7 @@ ONCE = (SCALARS.keys() - {"proxy_next_upstream"}) | {"proxy_pass", "root", "alia
 """Directives that nginx accepts once in a block."""
 
 _FREE = {"map", "geo", "types", "split_clients", "charset_map", "match", "stream", "mail", "rtmp"}
-"""Blocks whose content is none of nginx's HTTP directives."""
+"""Blocks that contain something else than nginx's HTTP directives."""
 _HTTP = {"http", "server", "location", "upstream", "limit_except", "server-if", "location-if"}
 _LONGEST = 80
 

@@ -18,7 +18,7 @@ _THIRD_PARTY = (
     *("set_", "srcache_", "ssl_ct", "sub", "upload_", "upstream_", "vhost_traffic", "zstd", "xslt_", "perl", "image_"),
     *("status", "sticky", "dav_", "limit_upload", "req_", "session_", "sysguard", "init_", "access_by", "content_by"),
 )
-"""Beginnings of the names of modules that nginx itself does not bring: never taken for a slip of the pen."""
+"""Beginnings of the names of modules that nginx itself does not bring: never taken for a misspelling."""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class _Clock:
             self._timer = self._set()
 
     def stop(self) -> bool:
-        """Stop for good and tell whether that was in time. Never true once it rang; never rings once it was true."""
+        """Stop for good and return whether that was in time. Never true once it rang; never rings once it was true."""
         if self.rang.done():
             return False
         self._stopped = True
