@@ -1,19 +1,25 @@
-"""Write the README's table of results from benchmarks/results.
+"""Write the README's tables: the results from benchmarks/results, the ladder from its declarations.
 
-``--check`` writes nothing and leaves with 1 when the table is not what the results give.
+``--check`` writes nothing and leaves with 1 when a table is not what they give.
 """
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from gunicorn_conf import ServerSettings
+from no502.ladder.rungs import RUNGS, value_of
+from no502.ladder.settings import is_ours
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- results: written by make docs -->\n", "<!-- end of results -->\n"
+LADDER_BEGIN, LADDER_END = "<!-- ladder: written by make docs -->\n", "<!-- end of ladder -->\n"
 HEAD = """\
 POST through nginx {versions[nginx]}, every worker to be replaced after 1,000 requests (at full speed a no502 worker
 serves about 5,000 before its replacement is ready); gunicorn {versions[gunicorn]}, uvicorn {versions[uvicorn]},
@@ -71,6 +77,25 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def ladder() -> str:
+    """Return the ladder's table with the values of one worker on a machine without a memory limit."""
+    settings = ServerSettings(_env_file=None, _facts={"cpus": 1, "M": 0})
+    lines = ["| rung | formula | at 180 / 15 | enforced by |", "|---|---|---|---|"]
+    for rung in RUNGS:
+        if rung.name == "workers":
+            continue
+        value = rung.show(value_of(rung, settings)).removesuffix(" s")
+        name = rung.name if rung.symbol == rung.name else f"{rung.name} {rung.symbol}"
+        formula = f"`{rung.formula}`" if rung.formula else f"input `{rung.variable}`"
+        lines.append(f"| {name} | {formula} | {value} | {rung.enforced_by} |")
+    return "\n".join(lines) + "\n"
+
+
+def _replaced(text: str, begin: str, end: str, new: str) -> str:
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{new}\n{end}{rest.partition(end)[2]}"
+
+
 def _lost(ratio: dict[str, Any]) -> str:
     lost = f"**{ratio['lost']:,}**" if ratio["lost"] == 0 else f"{ratio['lost']:,}"
     return f"{lost} of {ratio['requests']:,}"
@@ -82,17 +107,21 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Write or compare the table."""
+    """Write or compare the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only")
+    for name in [name for name in os.environ if is_ours(name)]:
+        del os.environ[name]
     text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    wanted = f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    wanted = _replaced(text, BEGIN, END, table())
+    wanted = _replaced(wanted, LADDER_BEGIN, LADDER_END, ladder())
     if not parser.parse_args().check:
         README.write_text(wanted, encoding="utf-8")
     elif text != wanted:
-        print("README.md: its results are not those of benchmarks/results; run make docs", file=sys.stderr)
+        print(
+            "README.md: a table is not what benchmarks/results and the ladder give; run make docs",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
