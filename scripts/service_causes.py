@@ -29,6 +29,16 @@ _NAME = re.compile(r"`([a-z]+(?:-[a-z]+)*)`")
 _TEXTS = 2
 """Forms of one message that a section of the runbook shows."""
 _WIDTH = 120
+_UNDER_SYSTEMD = {
+    "`docker compose exec nginx nginx -t`": "`nginx -t`",
+    "`nginx -s reload`": "`systemctl reload nginx`",
+    "`docker system df`": "`journalctl --disk-usage`",
+    "`compose.yaml`": "the units",
+    "`stop_grace_period`": "`TimeoutStopSec`",
+    "`nginx/nginx.conf`": "`/etc/nginx/nginx.conf`",
+    "`.env`": "`/etc/{{ cookiecutter.__project_slug }}/environment`",
+}
+"""What a service has instead that runs under systemd: its runbook is rendered with the answers of the template."""
 _LEFT = "# More log lines\n\n"
 """Heading for the sections of causes that the runbook has put nowhere else."""
 
@@ -177,7 +187,15 @@ def _section(cause: Cause, links: set[str]) -> str:
     written = "\n".join(
         _wrapped(f"- **{name}:** {text if name == 'Line' else _linked(text, links)}") for name, text in items.items()
     )
-    return f"## {cause.name}\n\n{written}\n\n"
+    return _for_each_target(f"## {cause.name}\n\n{written}\n\n")
+
+
+def _for_each_target(text: str) -> str:
+    """Return the section with both forms of what differs under systemd, for cookiecutter to choose from."""
+    for elsewhere, here in _UNDER_SYSTEMD.items():
+        both = f"{{% if cookiecutter.deploy == 'systemd' %}}{here}{{% else %}}{elsewhere}{{% endif %}}"
+        text = text.replace(elsewhere, both)
+    return text
 
 
 def _linked(text: str, links: set[str]) -> str:

@@ -5,6 +5,7 @@ Nothing here is collected by a plain ``pytest``: scripts/systemd-test sees to ro
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,25 +18,8 @@ from tests.systemd.host import Host, copy_of_debian
 
 NAME = "my-service"
 
-# A POST that takes as long as the caller wants and says in the log that it has arrived, and one that keeps memory.
-_ROUTES = '''
-
-@router.post("/slow", status_code=201)
-async def slow(seconds: float) -> dict[str, float]:
-    """Answer late."""
-    print("slow request", flush=True)
-    await asyncio.sleep(seconds)
-    return {"seconds": seconds}
-
-
-@router.post("/leak", status_code=201)
-async def leak() -> None:
-    """Take a mebibyte and keep it."""
-    _kept.append(bytearray(2**20))
-
-
-_kept: list[bytearray] = []
-'''
+_PROBE = Path(__file__).with_name("probe.py")
+_ADDED = "\nfrom app import probe\n\nrouter.include_router(probe.router)\n"
 
 collect_ignore_glob = [] if os.environ.get("NO502_SYSTEMD_TESTS") else ["test_*.py"]
 
@@ -56,10 +40,14 @@ def _host() -> Iterator[Host]:
     with public_directory() as directory:
         service = bake(directory / "bake", deploy="systemd")
         example = service / "app" / "example.py"
-        example.write_text(example.read_text(encoding="utf-8") + _ROUTES, encoding="utf-8")
+        example.write_text(example.read_text(encoding="utf-8") + _ADDED, encoding="utf-8")
+        shutil.copy(_PROBE, service / "app" / "probe.py")
         root = copy_of_debian(directory / "host", suite=os.environ.get("NO502_SYSTEMD_SUITE", "bookworm"))
         with (root / "etc" / "hosts").open("a", encoding="utf-8") as hosts:
             hosts.write("127.0.0.1 example.com\n")
+        for directory_of_others, mode in (("srv/open", 0o777), ("home/someone", 0o755)):
+            (root / directory_of_others).mkdir(parents=True)
+            (root / directory_of_others).chmod(mode)
         (root / "opt" / NAME).mkdir()
         subprocess.run(["cp", "-a", f"{service}/.", str(root / "opt" / NAME)], check=True)
         commands = [line for line in commands_of((service / "README.md").read_text()) if "git archive" not in line]

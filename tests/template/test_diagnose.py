@@ -111,9 +111,9 @@ def _likely(output: str) -> str | None:
     return found[1] if found else None
 
 
-def _documented() -> dict[str, str]:
-    """Return the runbook's cause sections."""
-    parts = re.split(r"^#{1,2} ", RUNBOOK.read_text(encoding="utf-8"), flags=re.MULTILINE)
+def _documented(text: str | None = None) -> dict[str, str]:
+    """Return the cause sections of a runbook, by default the template's."""
+    parts = re.split(r"^#{1,2} ", text or RUNBOOK.read_text(encoding="utf-8"), flags=re.MULTILINE)
     sections = dict(part.split("\n", 1) for part in parts if "\n" in part)
     return {name: text for name, text in sections.items() if re.fullmatch(r"[a-z]+(-[a-z]+)*", name)}
 
@@ -310,6 +310,26 @@ def test_one_of_several_services_has_to_be_named(diagnose: Diagnose, tools: Path
     assert "several services are here (orders payments): --unit NAME says which" in done.stderr
     named = diagnose("--unit", "payments", stdin=True, **_NOTHING_SAID, **sockets)
     assert "inside   unix:/run/payments/gunicorn.sock: " in named.stdout
+
+
+def test_the_runbook_has_the_commands_of_the_host(tmp_path: Path) -> None:
+    """Under systemd it names the unit and its socket; elsewhere it has Compose's commands and nothing of systemd's."""
+    commands = {
+        "sudo curl --unix-socket /run/my-service/gunicorn.sock http://localhost/health/checks",
+        "journalctl -u my-service -o cat -n 100",
+        "systemctl is-active my-service",
+        "systemctl reload nginx",
+    }
+    under_systemd, elsewhere = (
+        (bake(tmp_path / target, deploy=target) / "ops" / "runbook.md").read_text(encoding="utf-8")
+        for target in ("systemd", "compose")
+    )
+    assert {command for command in commands if f"`{command}`" in under_systemd} == commands
+    assert {command for command in commands if f"`{command}`" in elsewhere} == set()
+    about_containers = _documented(under_systemd)["container-down"]
+    assert "docker" not in under_systemd.replace(about_containers, "")
+    assert "`docker compose exec nginx nginx -t`, then `nginx -s reload`" in elsewhere
+    assert "cookiecutter" not in under_systemd + elsewhere
 
 
 # ------------------------------------------------------------------------------------------------------ real servers
