@@ -155,12 +155,12 @@ def _write(project: Path, *arguments: str | Path, units: Path | None = None) -> 
 
 
 @contextmanager
-def _serving(path: Path, *, extra: str = "") -> Iterator[None]:
+def _serving(path: Path, *, extra: str = "", group: str = "www-data") -> Iterator[None]:
     """Serve on a unit's socket, which only root and nginx's group may use."""
     answer = type("_Named", (_Answer,), {"extra": extra})
     with socketserver.ThreadingUnixStreamServer(str(path), answer) as server:
         if os.geteuid() == 0:
-            shutil.chown(path, "root", "www-data")
+            shutil.chown(path, "root", group)
         path.chmod(0o660)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield
@@ -348,6 +348,35 @@ def test_two_services_on_one_nginx(
         assert host.ask("unknown.example") == (200, "other")
         assert host.ask("example.com", "/health/none")[0] == 404
         assert "[warn]" not in nginx.output()
+
+
+def test_two_services_over_tls(tmp_path: Path, host: _Host) -> None:
+    """nginx takes both on one address without a warning, and only the first one answers names that no site has."""
+    tls_port = free_port()
+    for name, environment in (("First", host.environment), ("Second", host.root / "other-environment")):
+        project = bake(tmp_path / name, deploy="systemd", tls="files", project_name=name)
+        certificate = ["sh", str(project / "ops" / "certificate"), str(host.root / name), f"{name}.example"]
+        subprocess.run(certificate, check=True, capture_output=True, timeout=60)
+        changes = {
+            "NGINX_SERVER_NAME": f"{name}.example",
+            "NGINX_TLS_LISTEN": f"127.0.0.1:{tls_port}",
+            "NGINX_TLS_CERTIFICATE": f"{host.root}/{name}/fullchain.pem",
+            "NGINX_TLS_CERTIFICATE_KEY": f"{host.root}/{name}/privkey.pem",
+        }
+        if environment == host.environment:
+            host.settings(**changes)
+        else:
+            host.other_settings(**changes)
+        done = _write(project, host.etc, environment)
+        assert done.returncode == 0, done.stderr
+    test = subprocess.run([_NGINX, "-t", "-c", host.etc / "nginx.conf"], capture_output=True, text=True, check=False)
+    assert "[warn]" not in test.stderr
+    defaults = [
+        file.relative_to(host.etc).parts[0]
+        for file in host.etc.glob("*/conf.d/default.conf")
+        if re.search(rf"^ *listen 127\.0\.0\.1:{tls_port} .*default_server", file.read_text(), re.MULTILINE)
+    ]
+    assert defaults == ["first"]
 
 
 def test_another_site_may_use_every_name_that_ours_have(project: Path, host: _Host, application: None) -> None:
@@ -615,6 +644,22 @@ def test_a_socket_for_another_group_gets_a_drop_in(project: Path, host: _Host) -
     assert f"systemctl restart {_NAME}.socket {_NAME}.service" in done.stdout
     assert _write(project, "--undo", host.etc, units=units).returncode == 0
     assert [path.name for path in units.iterdir()] == [f"{_NAME}.socket"]
+
+
+def test_nginx_as_another_user_reaches_the_socket(project: Path, host: _Host) -> None:
+    """With the group of the drop-in requests are answered; with the one in the unit every one would be 502."""
+    units = _units_of(project, host)
+    main = host.etc / "nginx.conf"
+    main.write_text(main.read_text().replace("user www-data;", "user games;"))
+    _write(project, host.etc, host.environment, units=units)
+    text = (units / f"{_NAME}.socket.d" / "nginx-group.conf").read_text()
+    statuses = {}
+    for group in (text.strip().rpartition("SocketGroup=")[2], "www-data"):
+        host.socket.unlink(missing_ok=True)
+        with _serving(host.socket, group=group), _running(main) as nginx:
+            wait_until(lambda: _answers(host), seconds=10, what=f"nginx\n{nginx.output()}")
+            statuses[group] = host.ask("example.com")[0]
+    assert statuses == ({"games": 200, "www-data": 502} if os.geteuid() == 0 else {"games": 200, "www-data": 200})
 
 
 def test_a_group_that_the_administrator_has_set_counts(project: Path, host: _Host) -> None:

@@ -45,7 +45,7 @@ def _host() -> Iterator[Host]:
         root = copy_of_debian(directory / "host", suite=os.environ.get("NO502_SYSTEMD_SUITE", "bookworm"))
         with (root / "etc" / "hosts").open("a", encoding="utf-8") as hosts:
             hosts.write("127.0.0.1 example.com\n")
-        for directory_of_others, mode in (("srv/open", 0o777), ("home/someone", 0o755)):
+        for directory_of_others, mode in (("srv/open", 0o777), ("home/resident", 0o755)):
             (root / directory_of_others).mkdir(parents=True)
             (root / directory_of_others).chmod(mode)
         (root / "opt" / NAME).mkdir()
