@@ -110,7 +110,7 @@ def _of_file(path: Path, known: list[Proxy], context: Context) -> list[Proxy]:
     if text is None:
         return []
     name = _kind(path.name, text)
-    text = _caddy(text, context.values) if name == "caddy" else text
+    text = _caddy(text, context.values) if name == "caddy" else _clusters(text) if name == "envoy" else text
     targets = tuple(_targets(name, text, shown))
     times = times_of_text(name, text, shown)
     service = next((one.service for one in known if one.name == name), None)
@@ -144,6 +144,15 @@ def _caddy(text: str, values: Mapping[str, str]) -> str:
                 "{args.0}", words[0]
             )
     return text
+
+
+def _clusters(text: str) -> str:
+    """Return Envoy's file with its clusters only, at their lines: listeners have addresses and idle times, too."""
+    head = re.search(r"^([ \t]*+)clusters:", text, re.MULTILINE)
+    if head is None:
+        return text
+    after = re.compile(rf"^{head[1]}(?![ \t#-])\S", re.MULTILINE).search(text, head.end())
+    return "\n" * text.count("\n", 0, head.start()) + text[head.start() : after.start() if after else None]
 
 
 def _kind(name: str, text: str) -> str:

@@ -21,7 +21,7 @@ _PATTERNS = {
         r"responseHeaderTimeout[\"']?[ \t]*+[:=][ \t]*+[\"']?(\w++)",
         r"idleConnTimeout[\"']?[ \t]*+[:=][ \t]*+[\"']?(\w++)",
     ),
-    "envoy": (r"(?!)", r"\bidle_timeout:[ \t]*+(\S++)"),
+    "envoy": (r"(?!)", r"\bidle_timeout:[ \t]*+[\"']?([^\s,}\"']++)"),
 }
 _TRANSPORT = "serverstransport.forwardingtimeouts."
 _FIELDS = ("responseheadertimeout", "idleconntimeout")
