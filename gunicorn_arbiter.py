@@ -184,10 +184,10 @@ class HandoverArbiter(Arbiter):  # type: ignore[misc]  # published without types
 
     # ----------------------------------------------------------------------------------------------------- processes
     def _dismiss(self, worker: HandoverWorker, reason: Reason) -> None:
-        self._leaving[worker.pid] = (reason, time.monotonic())
         worker.board.order = reason
         self.log.info("handover: worker %d may leave (%s)", worker.pid, reason.name)
         self.kill_worker(worker.pid, signal.SIGTERM)
+        self._leaving[worker.pid] = (reason, time.monotonic())  # not before it has been told: the next look would not
 
     def kill_worker(self, pid: int, sig: int) -> None:
         """Send a signal; one that ends a worker is written down first, for a worker that has no handlers yet."""

@@ -123,6 +123,79 @@ def test_reload_that_cannot_create_its_first_worker(tmp_path: Path, kind: str) -
         assert server.stop() == 0
 
 
+@pytest.mark.parametrize("kind", ["fork", "pre_fork", "worker_tmp_dir"])
+def test_replacement_that_cannot_be_created_twin(tmp_path: Path, kind: str) -> None:
+    """gunicorn's own arbiter ends when it cannot create the next worker, and nothing listens any more."""
+    server = Gunicorn(tmp_path, worker_class=UVICORN, hooks=False, max_requests=2)
+    _Fault.prepare(kind, server)
+    with server:
+        _Fault(kind, server).begin()
+        server.ask()
+        server.ask()
+        server.wait_for_log("Unhandled exception in main loop")
+        assert server.wait() != 0
+        with pytest.raises(ConnectionRefusedError):
+            server.connect()
+
+
+_KILL = """
+import os
+_kill = getattr(os, "real_kill", os.kill)
+os.real_kill = _kill
+def _limited(pid, number):
+    if os.path.exists("no_kill") and number == 15:
+        raise PermissionError(1, "Operation not permitted")
+    return _kill(pid, number)
+os.kill = _limited
+"""
+
+
+def test_worker_that_cannot_be_told_to_drain(tmp_path: Path) -> None:
+    """What fails while the master manages its workers is logged and tried again; the due worker keeps serving."""
+    server = Gunicorn(tmp_path, max_requests=2)
+    server.configure(_KILL)
+    with server:
+        [old] = server.wait_for_workers(1)
+        (tmp_path / "no_kill").touch()
+        server.ask()
+        server.ask()
+        server.wait_for_log("the arbiter failed to manage its workers, and tries again", count=3)
+        assert not server.found("drains")
+        (tmp_path / "no_kill").unlink()
+        server.wait_for_log(rf"worker {old} drains \(max_requests\)")
+        server.wait_for_log(rf"worker {old} gone \(max_requests\)")
+        assert not server.found("SIGKILL|is killed|Unhandled exception")
+
+
+def test_worker_that_cannot_be_told_to_drain_twin(tmp_path: Path) -> None:
+    """gunicorn's own arbiter ends."""
+    server = Gunicorn(tmp_path, worker_class=UVICORN, hooks=False, workers=2, graceful_timeout=3)
+    server.configure(_KILL)
+    with server:
+        (tmp_path / "no_kill").touch()
+        server.send_signal(signal.SIGTTOU)
+        server.wait_for_log("Unhandled exception in main loop")
+        (tmp_path / "no_kill").unlink()
+        assert server.wait() != 0
+
+
+def test_drain_that_fails(tmp_path: Path) -> None:
+    """A drain that raises is said with its traceback; the lifespan shutdown runs, and the replacement serves."""
+    name = "tests.e2e.apps.classes.Unable"
+    with Gunicorn(tmp_path, worker_class=name) as server, server.connect() as idle:
+        old = idle.post().pid
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log(rf"worker {old} drains \(reload\)")
+        (tmp_path / "name").write_text(str(old), encoding="ascii")
+        (tmp_path / "name").rename(tmp_path / "no_tick")
+        server.wait_for_log(rf"worker {old} could not drain")
+        server.wait_for_log(rf"worker {old} gone \(reload\)")
+        assert len(server.found("RuntimeError: no tick")) == 1
+        assert server.lifespan("shutdown") == [old]
+        assert not server.found("exited with code|Exception in worker process")
+        assert server.ask() != old
+
+
 def test_reload_with_a_directory_that_does_not_exist(tmp_path: Path) -> None:
     """SIGHUP with a ``worker_tmp_dir`` that does not exist changes nothing: neither workers, listener nor umask."""
     with Gunicorn(tmp_path) as server, server.connect() as busy:
@@ -206,6 +279,18 @@ def test_two_workers_that_fail_their_first_boot_together(tmp_path: Path, app: st
         assert "Reason: " in last
         assert ("the database is away" if status == 3 else "nothing") in last
         assert not server.found("HaltServer|Unhandled exception")
+
+
+def test_two_workers_that_fail_their_first_boot_together_twin(tmp_path: Path) -> None:
+    """With uvicorn-worker the last line of the log is not the cause."""
+    (tmp_path / "broken").touch()
+    (tmp_path / "hold").touch()
+    with Gunicorn(tmp_path, worker_class=UVICORN, hooks=False, workers=2, boots=False) as server:
+        server.wait_for_lifespan("enters", count=2)
+        (tmp_path / "hold").unlink()
+        assert server.wait() != 0
+        assert "the database is away" in server.output()
+        assert "the database is away" not in server.output().splitlines()[-1]
 
 
 def test_boot_that_fails_while_another_worker_serves(tmp_path: Path) -> None:

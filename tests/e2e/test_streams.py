@@ -123,7 +123,7 @@ def _body(connection: Connection) -> bytes:
 
 
 @pytest.mark.parametrize("way", _WAYS)
-@pytest.mark.parametrize("path", ["/endless", "/silent", "/halves", "/sse-starlette"])
+@pytest.mark.parametrize("path", ["/endless", "/silent", "/halves", "/sse-starlette", "/fastapi", "/fastapi-silent"])
 def test_endless_stream_ends_with_its_worker(tmp_path: Path, path: str, way: str) -> None:
     """An event stream ends between two events, with a last chunk, within seconds of the drain; nothing is cancelled."""
     with Gunicorn(tmp_path, app=_STREAMING, max_requests=1) as server, server.connect() as stream:
@@ -152,6 +152,20 @@ def test_endless_stream_twin(tmp_path: Path) -> None:
         assert stream.head().status == 200
         server.ask()
         server.wait_for_log("WORKER TIMEOUT")
+        with pytest.raises(LostError):
+            _body(stream)
+
+
+@pytest.mark.parametrize("path", ["/endless", "/fastapi"])
+def test_endless_stream_at_a_reload_twin(tmp_path: Path, path: str) -> None:
+    """uvicorn-worker waits for a stream that polls nothing, and is killed: its client gets no last chunk."""
+    with (
+        Gunicorn(tmp_path, app=_STREAMING, worker_class=UVICORN, hooks=False, graceful_timeout=4) as server,
+        server.connect() as stream,
+    ):
+        _get(stream, path)
+        assert stream.head().status == 200
+        server.terminate()
         with pytest.raises(LostError):
             _body(stream)
 

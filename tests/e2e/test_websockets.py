@@ -65,6 +65,23 @@ def test_stalled_client_does_not_disturb_the_drain(tmp_path: Path, way: str, pro
         assert not server.found("Exception in worker process|could not be closed")
 
 
+def test_stalled_client_twin(tmp_path: Path) -> None:
+    """uvicorn-worker waits for such a client until the arbiter kills it: its lifespan shutdown never runs."""
+    with (
+        Gunicorn(tmp_path, worker_class=UVICORN, hooks=False, graceful_timeout=4) as server,
+        _stalled(server),
+        server.connect() as busy,
+    ):
+        [old] = server.worker_pids()
+        busy.send(request("/sleep?file=go&seconds=1"))
+        server.wait_for_lifespan("waits", count=1)
+        server.terminate()
+        (tmp_path / "go").touch()
+        assert busy.response().status == 200
+        assert server.wait(60) == 0
+        assert old not in server.lifespan("shutdown")
+
+
 @pytest.mark.parametrize("protocol", ["Sansio", "Wsproto", "Legacy", "Stubborn"])
 def test_websocket_that_does_not_close_is_aborted(tmp_path: Path, protocol: str) -> None:
     """After 10 s a WebSocket that has not closed, or whose protocol raises, is aborted, and the worker leaves."""

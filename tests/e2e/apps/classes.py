@@ -1,5 +1,7 @@
 """The worker under test with each HTTP parser and each event loop."""
 
+import os
+from pathlib import Path
 from typing import Any, ClassVar
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -15,6 +17,7 @@ __all__ = [
     "Legacy",
     "Sansio",
     "Stubborn",
+    "Unable",
     "Wsproto",
 ]
 
@@ -72,6 +75,23 @@ class Stubborn(HandoverWorker):
     """WebSockets that cannot be closed."""
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"ws": _Stubborn}
+
+
+async def _notify() -> None:
+    _tick()
+
+
+def _tick() -> None:
+    file = Path("no_tick")  # names the worker
+    if file.exists() and file.read_text(encoding="ascii") == str(os.getpid()):
+        message = "no tick"
+        raise RuntimeError(message)
+
+
+class Unable(HandoverWorker):
+    """uvicorn's own callback, which it runs every second, can be made to raise."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"callback_notify": _notify, "timeout_notify": 0}
 
 
 class Http2(HandoverWorker):

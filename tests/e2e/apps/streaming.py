@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, sse
 from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse
 from starlette.background import BackgroundTask
@@ -79,6 +79,21 @@ def sse_starlette() -> EventSourceResponse:
             await asyncio.sleep(0.1)
 
     return EventSourceResponse(stream())
+
+
+@app.get("/fastapi", response_class=sse.EventSourceResponse)
+async def fastapi_sse() -> AsyncIterator[sse.ServerSentEvent]:
+    """Stream as FastAPI does by itself."""
+    for number in range(36000):
+        yield sse.ServerSentEvent(data=number, id=str(number))
+        await asyncio.sleep(0.1)
+
+
+@app.get("/fastapi-silent", response_class=sse.EventSourceResponse)
+async def fastapi_sse_silent() -> AsyncIterator[sse.ServerSentEvent]:
+    """Send one event, then only FastAPI's own comments."""
+    yield sse.ServerSentEvent(data="begins")
+    await asyncio.sleep(3600)
 
 
 @app.get("/ticks")
