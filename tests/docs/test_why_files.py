@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ _GIVEN = """
     const given = (files) => files.map(([path, text]) => [path, bytes(text)]);
 """
 _SECONDS = 10
-"""Of CPU time from the drop to the first finding: what the page promises on two ordinary cores."""
+"""From the drop to the first finding: what the page promises on two ordinary cores, as CPU time and on a clock."""
 
 
 @pytest.fixture(name="python_site", scope="session")
@@ -76,13 +77,15 @@ def _without_values(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_dropped_folder_is_checked(python_site: Path, tmp_path: Path) -> None:
-    """The first finding stands in the page after less than ten seconds of CPU time, with its place, effect and fix.
+    """The first finding stands in the page after less than ten seconds, with its place, effect and fix.
+
+    By the clock it may take longer in proportion to the processes that wait for a CPU, as other tests do meanwhile.
 
     Before the drop nothing of Python is loaded, and nothing at any time from another address than the site's folder.
     """
     with Tab(python_site / "why-502.html", profile=tmp_path / "chromium") as tab:
         assert [one for one in tab.requested if "pyodide" in one or "doctor-packages" in one] == []
-        before = tab.cpu_seconds()
+        before, began = tab.cpu_seconds(), time.monotonic()
         tab.drop([CORPUS / "compose-localhost"], "why-drop")
         shown = tab.run(
             """
@@ -96,7 +99,8 @@ def test_dropped_folder_is_checked(python_site: Path, tmp_path: Path) -> None:
             return {text: found.innerText, status: status.textContent, links};
             """
         )
-        used = tab.cpu_seconds() - before
+        elapsed, used = time.monotonic() - began, tab.cpu_seconds() - before
+        crowd = max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
         requested = list(tab.requested)
     says = expected("compose-localhost")["finding"][0]
     assert shown["links"] == [f"doctor/{says['rule']}.html"], shown
@@ -104,6 +108,7 @@ def test_dropped_folder_is_checked(python_site: Path, tmp_path: Path) -> None:
     assert "Users see: " in shown["text"]
     assert "Fix: " in shown["text"]
     assert used < _SECONDS
+    assert elapsed < _SECONDS * crowd
     assert any("pyodide.js" in one for one in requested)
     assert [one for one in requested if not one.startswith((python_site.as_uri(), "data:", "blob:"))] == []
 
