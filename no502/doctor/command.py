@@ -11,11 +11,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from no502.addresses import page_address, shown_page
 from no502.doctor.logs.cli import command as logs
 from no502.doctor.logs.explain import find_messages
 from no502.doctor.logs.report import describe
 from no502.doctor.options import Options, takes_options
 from no502.doctor.pages import page
+from no502.doctor.plain import to_plain
 from no502.doctor.registry import AREAS, find_rules, rules
 from no502.doctor.run import run_doctor
 from no502.errors import USAGE, UserError
@@ -89,7 +91,9 @@ def explain(
     text = " ".join(wanted)
     try:
         for rule in find_rules([text]):
-            typer.echo(page(rule), nl=False)
+            typer.echo(to_plain(page(rule), "doctor"), nl=False)
+            if (address := page_address(f"doctor/{rule.id}.md")) is not None:
+                typer.echo(f"\nPage: {address}")
     except ValueError as error:
         _explain_message(text, str(error))
 
@@ -99,7 +103,7 @@ def _explain_message(text: str, problem: str) -> None:
     found = find_messages(text)
     meant = phrase_of(text)
     if meant is not None:
-        typer.echo(f"read first: {meant.page}\n" if found else f"read: {meant.page}")
+        typer.echo(f"read first: {shown_page(meant.page)}\n" if found else f"read: {shown_page(meant.page)}")
     if not found and meant is not None:
         return
     if not found:

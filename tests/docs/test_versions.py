@@ -44,3 +44,14 @@ def test_pages_have_the_tables_of_the_results() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "result_tables.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_actions_in_the_docs_are_those_of_the_own_workflows() -> None:
+    """An action that the own workflows use has the same major version in what a reader copies."""
+    own: dict[str, set[str]] = {}
+    for file in [*(ROOT / ".github" / "workflows").glob("*.yml"), ROOT / "action.yml"]:
+        for name, major in re.findall(r"uses: ([\w./-]+)@[0-9a-f]{40} # (v\d+)", file.read_text(encoding="utf-8")):
+            own.setdefault(name, set()).add(major)
+    copied = re.findall(r"uses: ([\w./-]+)@(v\d+)$", (ROOT / "docs/how-to/doctor.md").read_text("utf-8"), re.MULTILINE)
+    assert {name for name, _ in copied} >= {"actions/checkout", "actions/setup-python"}
+    assert [(name, major) for name, major in copied if {major} != own.get(name, {major})] == []

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from no502.addresses import page_address, shown_page
 from no502.doctor.logs.access import AccessLog, Statuses
 from no502.doctor.logs.findings import Findings, Seen
 from no502.doctor.logs.parse import printable
@@ -192,7 +193,7 @@ def describe(message: Message) -> str:
     lines += _wrap("lab", ", ".join(f"no502 lab {name}" for name in message.scenarios)) if message.scenarios else []
     lines += _wrap("runbook", f"ops/runbook.md#{message.service.cause}") if message.service else []
     lines += _wrap("source", message.source)
-    lines.append(f"    page     {message.file.as_uri()}")
+    lines.append(f"    page     {page_address(message.page) or message.file.as_uri()}")
     return "\n".join(lines) + "\n"
 
 
@@ -225,7 +226,7 @@ def status_lines(statuses: Statuses) -> Iterator[str]:
         most = waits.top(1)[0] if waits else ("", 0)
         took = f"; most often after {most[0]} s ({most[1]:,} of {count:,})" if waits else ""
         limit = _limits(status, int(most[0])) if waits and most[1] >= _MOST_LIKELY * count else ""
-        page = f"no502 doctor explain {where}" if where.startswith("L") else where
+        page = f"no502 doctor explain {where}" if where.startswith("L") else shown_page(where)
         yield f"{status} x {count:,}{took}{limit}: {page}"
 
 
@@ -331,5 +332,5 @@ def _object(seen: Seen) -> dict[str, Any]:
         "get": message.get,
         "post": message.post,
         "rules": list(message.rules),
-        "page": message.file.as_uri(),
+        "page": page_address(message.page) or message.file.as_uri(),
     }

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from no502 import __version__
+from no502.addresses import page_address
 from no502.doctor.check import Result
 from no502.doctor.finding import Finding, Severity
 from no502.doctor.model import Origin
@@ -47,7 +48,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "shortDescription": {"text": rule.summary},
         "fullDescription": {"text": rule.summary},
         "help": {"text": f"no502 doctor explain {rule.id}", "markdown": page(rule)},
-        "helpUri": rule.source,
+        "helpUri": page_address(f"doctor/{rule.id}.md") or rule.source,
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
     }
 
