@@ -156,7 +156,10 @@ def test_durations_that_scatter_are_no_limit() -> None:
 def test_json_access_lines_have_durations() -> None:
     """The shipped JSON format says how long each request took."""
     line = '{"method":"GET","uri":"/a","status":"499","request_time":"30.001","upstream_status":"-"}'
-    assert "499 x 1; most often after 30 s (1 of 1), the limit of cloudfront or gcp or heroku" in said(line)
+    assert (
+        "499 x 1; most often after 30 s (1 of 1), the limit of azure-front-door or cloudfront or gcp or heroku"
+        in said(line)
+    )
 
 
 def test_too_large_bodies_are_counted() -> None:
@@ -269,7 +272,7 @@ def test_explain_of_what_no_log_has_names_the_page(phrase: str, page: str) -> No
 
 def test_explain_still_prints_rules() -> None:
     """An id of a rule is a rule."""
-    assert "# K201" in explain("K201")
+    assert explain("K201").startswith("K201: ")
 
 
 def test_explain_of_nonsense_says_so() -> None:
