@@ -1,10 +1,15 @@
 # Works with plain python3 and its venv module; uses uv where it is installed.
-# PYTHON=python3.12 make test    another interpreter (remove .venv first)
+# PYTHON=python3.12 make test    another interpreter
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# An environment whose Python is gone, or is not the one that PYTHON= names, is made anew.
+VERSION := import sys; print(sys.version_info[:2])
+STALE := $(shell [ ! -e $(INSTALLED) ] || \
+    [ "$$($(BIN)/python -c '$(VERSION)' 2>&1)" = "$$($(if $(filter file,$(origin PYTHON)),$(BIN)/python,$(PYTHON)) -c '$(VERSION)' 2>/dev/null)" ] || \
+    rm -f $(INSTALLED))
 # Most tests wait for servers, so there are more processes than CPUs. JOBS=0 runs the tests in one process.
 JOBS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup

@@ -6,6 +6,16 @@ set -eu
 venv=$1
 python=${PYTHON:-python3}
 
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
+    found=$("$python" -V 2>&1) || found="not there"
+    echo "$python is $found; Python 3.11 or newer is needed: make install PYTHON=python3.13" >&2
+    exit 1
+}
+version='import sys; print(sys.version_info[:2])'
+if [ -f "$venv/pyvenv.cfg" ] && [ "$("$venv/bin/python" -c "$version" 2>/dev/null)" != "$("$python" -c "$version")" ]; then
+    rm -rf "$venv"
+fi
+
 if command -v uv >/dev/null 2>&1; then
     echo "installing into $venv with uv"
     uv venv --quiet --allow-existing --python "$python" "$venv"

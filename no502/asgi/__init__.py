@@ -1,3 +1,4 @@
+# Part of no502.asgi. In app/asgi of a generated service it is a copy: do not edit it, replace the folder as a whole.
 """The middleware around the routes of an ASGI application: deadline, overload bound, errors, logs, health, metrics.
 
 Importing this package needs starlette and the standard library. ``within`` needs fastapi when it is called, ``Metrics``

@@ -1,3 +1,4 @@
+# Part of no502.asgi. In app/asgi of a generated service it is a copy: do not edit it, replace the folder as a whole.
 """``/health/live``: the process answers. ``/health/startup``: it has started. ``/health/ready``: send it requests.
 
 A failing dependency is a matter of readiness only: restarting this process would not repair it. The log and

@@ -1,3 +1,4 @@
+# Part of no502.asgi. In app/asgi of a generated service it is a copy: do not edit it, replace the folder as a whole.
 """The bound on requests in flight: what a worker could only keep waiting is refused at once, with 503.
 
 Without it a worker takes every request, each one gets slower than the one before, and in the end all miss their

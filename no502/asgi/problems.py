@@ -1,3 +1,4 @@
+# Part of no502.asgi. In app/asgi of a generated service it is a copy: do not edit it, replace the folder as a whole.
 """Errors as ``application/problem+json`` (RFC 9457), each with the request id, none with an exception's text.
 
 Where OpenTelemetry traces the request they have its trace id, too.

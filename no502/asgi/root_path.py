@@ -1,3 +1,4 @@
+# Part of no502.asgi. In app/asgi of a generated service it is a copy: do not edit it, replace the folder as a whole.
 """The service below a path of its host, such as ``https://example.com/billing/``, behind a proxy that strips the path.
 
 What the proxy has taken away has to be known here: for redirects, for ``request.url_for`` and for the addresses in

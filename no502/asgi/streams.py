@@ -1,3 +1,4 @@
+# Part of no502.asgi. In app/asgi of a generated service it is a copy: do not edit it, replace the folder as a whole.
 """Event streams that end when their worker drains, so that they do not hold it until ``drain_timeout``.
 
 A stream ends between two events with a proper last chunk, which clients take for an ordinary end: an ``EventSource``

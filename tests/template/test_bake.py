@@ -6,6 +6,7 @@ import re
 import subprocess
 import sysconfig
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,55 @@ def test_the_files_are_complete(tmp_path: Path, answers: dict[str, str]) -> None
     assert set(_own(files_in(bake(tmp_path, **answers)))) == YOURS | OURS | (
         EXTRAS if answers.get("extras") == "yes" else set()
     )
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {},
+        {"extras": "yes", "database": "postgresql", "worker": "yes", "tls": "acme", "deploy": "systemd"},
+        {"deploy": "swarm", "tls": "files"},
+        {"deploy": "kubernetes"},
+    ],
+    ids=["defaults", "everything", "swarm", "kubernetes"],
+)
+def test_every_file_is_in_a_table_of_the_readme(tmp_path: Path, answers: dict[str, str]) -> None:
+    """The first cell of a row names each file of the service, or a folder that it is in."""
+    project = bake(tmp_path, **answers)
+    rows = re.findall(r"^\| (`[^|]+) \|", (project / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`([^` ]+)`", row)]
+    missing = [
+        file
+        for file in files_in(project)
+        if file not in {".env", "README.md"}
+        and not any(file.startswith(name) if name.endswith("/") else fnmatch(file, name) for name in named)
+    ]
+    assert missing == []
+
+
+def test_the_copies_say_so(tmp_path: Path) -> None:
+    """Each file of app/asgi says in its first line that it is not to be edited."""
+    files = {name: text for name, text in files_in(bake(tmp_path)).items() if name.startswith("app/asgi/")}
+    assert len(files) > 10
+    assert [name for name, text in files.items() if b"do not edit" not in text.splitlines()[0]] == []
+
+
+def test_the_page_about_updates_names_the_copies(tmp_path: Path) -> None:
+    """docs/how-to/update.md has every name in the README's table of copies, or the folder that it is in."""
+    readme = (bake(tmp_path) / "README.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"\*\*Ours\*\*.*?\n\n(.*?)\n\n", readme, re.DOTALL)
+    copies = re.findall(r"`((?:ops|app|nginx)/|gunicorn_)", table)
+    page = (ROOT / "docs" / "how-to" / "update.md").read_text(encoding="utf-8")
+    assert {"gunicorn_", "app/", "nginx/", "ops/"} == set(copies)
+    for name in ("gunicorn_conf.py", "gunicorn_handover.py", "gunicorn_arbiter.py", "app/asgi/", "nginx/", "ops/"):
+        assert f"`{name}`" in page
+
+
+def test_ci_looks_at_its_own_workflows(tmp_path: Path) -> None:
+    """The generated CI runs zizmor."""
+    text = (bake(tmp_path) / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    steps = yaml.safe_load(text)["jobs"]["check"]["steps"]
+    assert any("zizmor --offline" in step.get("run", "") for step in steps)
 
 
 @ANSWERS

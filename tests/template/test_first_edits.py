@@ -160,3 +160,14 @@ def test_with_a_table_that_refers_to_the_sample(tmp_path: Path) -> None:
     assert found
     (versions / "0002_orders.py").write_text(_MIGRATION.format(before=found[1]), encoding="utf-8")
     _make(project, "check", "test")
+
+
+@pytest.mark.slow
+def test_without_the_sample_of_the_database(tmp_path: Path) -> None:
+    """The sample routes on a table go with their test; the tests of the database and its migrations stay green."""
+    project = bake(tmp_path, database="postgresql")
+    _edit(project)
+    (project / "app" / "items.py").unlink()
+    (project / "tests" / "test_items.py").unlink()
+    _change(project / "app" / "main.py", (", items, ", ", "), ("    app.include_router(items.router)\n", ""))
+    _make(project, "check", "test")

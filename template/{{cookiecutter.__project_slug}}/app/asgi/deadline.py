@@ -1,3 +1,4 @@
+# Part of no502.asgi. In app/asgi of a generated service it is a copy: do not edit it, replace the folder as a whole.
 """The request deadline: a response starts in time, or the client gets 504 from here and not from nginx.
 
 nginx's ``proxy_read_timeout`` is longer (see ``gunicorn_conf``), so the client learns which service was late, the log

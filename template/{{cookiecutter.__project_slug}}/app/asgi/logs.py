@@ -1,3 +1,4 @@
+# Part of no502.asgi. In app/asgi of a generated service it is a copy: do not edit it, replace the folder as a whole.
 """Log lines on standard output: JSON for machines, text for people, the request id in both.
 
 One configuration for all loggers: the application's, uvicorn's, and gunicorn's, in the workers and in the master, whose

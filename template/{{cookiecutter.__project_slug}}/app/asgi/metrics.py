@@ -1,3 +1,4 @@
+# Part of no502.asgi. In app/asgi of a generated service it is a copy: do not edit it, replace the folder as a whole.
 """Numbers for Prometheus at ``/metrics``, added up over all worker processes.
 
 Each worker writes its own numbers into files of one directory, and the worker that is asked adds them up. The directory

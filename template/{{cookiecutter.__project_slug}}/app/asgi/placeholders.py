@@ -1,3 +1,4 @@
+# Part of no502.asgi. In app/asgi of a generated service it is a copy: do not edit it, replace the folder as a whole.
 """Placeholders for secrets: in production a service does not start with one.
 
 ``.env.example`` has them, tutorials have them, and attackers try them first.

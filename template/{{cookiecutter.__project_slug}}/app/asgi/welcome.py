@@ -1,3 +1,4 @@
+# Part of no502.asgi. In app/asgi of a generated service it is a copy: do not edit it, replace the folder as a whole.
 """The page at ``/`` in development and in the demo: the ladder, links, and a reload of the workers under load.
 
 In production ``/`` is the application's.
