@@ -1,7 +1,7 @@
 """The arbiter's half of the handover: a replacement is ready before a worker drains.
 
 ``gunicorn_handover.install`` puts it into a running gunicorn master. ``manage_workers`` is the whole protocol; it runs
-every second and whenever a worker wakes the master, and decides from the processes that there are and the byte that
+every second and whenever a worker wakes the master, and decides from the processes that there are and the memory that
 each of them shares. Nothing that fails here ends the master while a worker serves: a fork, a temporary file, a hook, a
 configuration. It is logged and tried again.
 

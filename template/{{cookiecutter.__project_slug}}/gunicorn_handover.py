@@ -11,7 +11,8 @@ soon as it stops, so nginx's next POST on one of them is reset. Here the order i
    heartbeats, and cancels what still runs at ``drain_timeout``.
 4. It runs the lifespan shutdown and exits 0. ``graceful_timeout`` after SIGTERM the arbiter would kill it.
 
-Only the arbiter decides, every second or when a worker wakes it. The state is one shared byte per worker; there are no
+Only the arbiter decides, every second or when a worker wakes it. What each worker and the arbiter tell each other is in
+shared memory (``Board``): single bytes with one writer each, and the text why a worker could not boot. There are no
 locks, so a process may die at any point and the arbiter's next pass converges.
 
 Use: ``gunicorn -c python:gunicorn_conf``, or in a gunicorn configuration of your own::

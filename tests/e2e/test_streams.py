@@ -156,16 +156,17 @@ def test_endless_stream_twin(tmp_path: Path) -> None:
             _body(stream)
 
 
+@pytest.mark.parametrize("way", ["reload", "stop"])
 @pytest.mark.parametrize("path", ["/endless", "/fastapi"])
-def test_endless_stream_at_a_reload_twin(tmp_path: Path, path: str) -> None:
-    """uvicorn-worker waits for a stream that polls nothing, and is killed: its client gets no last chunk."""
+def test_endless_stream_that_polls_nothing_twin(tmp_path: Path, path: str, way: str) -> None:
+    """uvicorn-worker waits for such a stream until it is killed: its client gets no last chunk."""
     with (
-        Gunicorn(tmp_path, app=_STREAMING, worker_class=UVICORN, hooks=False, graceful_timeout=4) as server,
+        Gunicorn(tmp_path, app=_STREAMING, worker_class=UVICORN, hooks=False, timeout=4, graceful_timeout=4) as server,
         server.connect() as stream,
     ):
         _get(stream, path)
         assert stream.head().status == 200
-        server.terminate()
+        _leave(server, way)
         with pytest.raises(LostError):
             _body(stream)
 
