@@ -330,7 +330,7 @@ def test_a_leak_is_replaced_below_the_limit(host: Host) -> None:
         host.run("systemctl", "restart", NAME)
         wait_until(lambda: _ready(host), seconds=60, what="the service")
         restarts = _property(host, "NRestarts")
-        with _load(host, 20, "workers leak under MemoryMax=, 30 a second", path="/api/leak", rate=30) as load:
+        with _load(host, 20, "workers leak under MemoryMax=, 10 a second", path="/api/leak", rate=10) as load:
             wait_until(
                 lambda: "drains (max_memory)" in _journal(host, "--output", "cat", "--lines", "2000"),
                 seconds=60,
