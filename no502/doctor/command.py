@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from dataclasses import replace
@@ -26,6 +27,8 @@ from no502.messages.phrases import phrase_of
 __all__ = ["doctor"]
 
 _INTERNAL = 3
+_ID = re.compile(r"[A-Z]\d{3}")
+"""A rule or a message, which is explained where no file has that name."""
 
 
 class _Group(TyperGroup):
@@ -35,7 +38,10 @@ class _Group(TyperGroup):
         """Put the default command in front where none is named; a shell that completes asks for either."""
         if ctx.resilient_parsing and not args:
             return super().parse_args(ctx, args)
-        return super().parse_args(ctx, args if args and args[0] in self.commands else ["check", *args])
+        if args and args[0] in self.commands:
+            return super().parse_args(ctx, args)
+        named = len(args) == 1 and _ID.fullmatch(args[0]) and not Path(args[0]).exists()
+        return super().parse_args(ctx, ["explain" if named else "check", *args])
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Return the commands that begin like that, and what the default command takes there."""

@@ -61,6 +61,8 @@ class Upstream:
     servers: Sequence[UpstreamServer]
     settings: UpstreamFacts = field(default_factory=UpstreamFacts)
     explicit: bool = True
+    alternatives: bool = False
+    """A template decides which of the servers there are, and how many."""
 
 
 @dataclass(frozen=True, kw_only=True)

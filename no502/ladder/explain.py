@@ -40,6 +40,7 @@ class Server(StrEnum):
 
 
 def explain(
+    wanted: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="")] = None,
     output_format: Annotated[
         Format, typer.Option("--format", help="For reading, as JSON, as lines of a .env file, as a picture.")
     ] = Format.TEXT,
@@ -55,6 +56,10 @@ def explain(
     ] = None,
 ) -> None:
     """Print the ladder that the environment and .env give here: formula, value, who enforces it, why."""
+    if wanted:
+        text = " ".join(wanted)
+        message = f"no502 explain prints the ladder and takes no text; what {text} means: no502 doctor explain {text}"
+        raise UserError(message, USAGE)
     if proxy is not None or platform is not None:
         option, kind = (f"--proxy {proxy}", "proxy") if proxy is not None else (f"--platform {platform}", "platform")
         if output_format is not Format.TEXT or server is not Server.GUNICORN:

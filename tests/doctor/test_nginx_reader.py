@@ -228,8 +228,10 @@ def test_versions_of_tags() -> None:
     assert find_versions("1.27.3-alpine")[0] == ((1, 27, 3),)
     assert find_versions("1.22")[0] == ((1, 22, 0),)
     assert find_versions("1.29")[0] == ((1, 29, 0), (1, 29, 7))
-    for tag in ("stable", "latest", "alpine", "1", "stable-alpine", "mainline-alpine-slim"):
+    for tag in ("latest", "alpine", "1", "mainline-alpine-slim"):
         assert find_versions(tag)[0] == (CURRENT,)
+    for tag in ("stable", "stable-alpine"):
+        assert find_versions(tag)[0] == ((1, 30, 0),)
     for unknown in (None, "acme-7f3e"):
         assert find_versions(unknown)[0] == BOTH_SIDES
 

@@ -258,6 +258,36 @@ def test_explain_of_a_status_names_the_runbook_first() -> None:
     assert text.startswith("read first: docs/runbooks/504.md\n\nL913 ")
 
 
+def test_an_id_alone_is_explained() -> None:
+    """``no502 doctor L911`` is ``no502 doctor explain L911``; ``no502 explain L911`` says so."""
+    assert CliRunner().invoke(app, ["doctor", "L911"]).stdout.startswith("L911 ")
+    wrong = CliRunner().invoke(app, ["explain", "L911"])
+    assert "no502 doctor explain L911" in str(wrong.exception)
+
+
+def test_a_phrase_that_is_no_log_leads_to_explain() -> None:
+    """Words of a message on standard input are no line of a log: the command for them is named."""
+    command = [sys.executable, "-m", "no502", "doctor", "logs", "-"]
+    done = subprocess.run(
+        command, input="prematurely closed\n", capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert "no502 doctor explain WORDS" in done.stderr
+
+
+def test_a_span_without_a_line(tmp_path: Path) -> None:
+    """Where all lines are outside of --since and --until, that is said, and the exit code is 2."""
+    log = tmp_path / "error.log"
+    log.write_text(
+        "2026/11/30 22:14:02 [error] 29#29: *51 connect() failed (111: Connection refused) while connecting\n"
+    )
+    outside = CliRunner().invoke(app, ["doctor", "logs", str(log), "--since", "2026-11-30 23:00"])
+    assert (outside.exit_code, "all lines are outside the span" in outside.output) == (2, True)
+    assert "2026-11-30 22:14:02 to 2026-11-30 22:14:02" in outside.output
+    inside = CliRunner().invoke(app, ["doctor", "logs", str(log), "--since", "2026-11-30 22:00"])
+    assert "all lines are outside" not in inside.output
+
+
 @pytest.mark.parametrize(
     ("phrase", "page"),
     [

@@ -322,7 +322,10 @@ def test_window_leaves_out_what_is_outside() -> None:
         ("2026-11-30 22:14", False, "2026-11-30 22:14:00"),
         ("2026-11-30T22:14", True, "2026-11-30 22:14:59"),
         ("2026-11-30 22:14:03", True, "2026-11-30 22:14:03"),
-        ("22:14", False, "2026-12-01 22:14:00"),
+        ("22:14", False, "2026-11-30 22:14:00"),
+        ("11:14", False, "2026-12-01 11:14:00"),
+        ("12:00", False, "2026-12-01 12:00:00"),
+        ("12:01:01", False, "2026-11-30 12:01:01"),
         ("90s", False, "2026-12-01 11:58:30"),
         ("2h", False, "2026-12-01 10:00:00"),
         ("1d", True, "2026-11-30 12:00:00"),
@@ -332,6 +335,23 @@ def test_moments(text: str, *, end: bool, expected: str) -> None:
     """Each documented form of --since and --until."""
     now = datetime(2026, 12, 1, 12, tzinfo=UTC)
     assert moment("--since", text, end=end, now=now) == expected
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [
+        ("22:15", "22:30", "2026-11-30 22:30:59"),
+        ("22:15", "00:10", "2026-12-01 00:10:59"),
+        ("00:01", "00:10", "2026-12-01 00:10:59"),
+        ("00:01", "23:00", "2026-12-01 23:00:59"),
+        (None, "22:30", "2026-11-30 22:30:59"),
+    ],
+)
+def test_a_span_over_midnight(since: str | None, until: str, expected: str) -> None:
+    """A time of day is the last one that was; the end of a span is the first such time after its beginning."""
+    now = datetime(2026, 12, 1, 0, 5, tzinfo=UTC)
+    begin = moment("--since", since, now=now)
+    assert moment("--until", until, end=True, after=begin, now=now) == expected
 
 
 @pytest.mark.parametrize("text", ["yesterday", "25:99", "2026-02-31", "2026-11-30 22", "", "10"])

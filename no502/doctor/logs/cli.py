@@ -63,7 +63,8 @@ def command(
     as they stand in the lines. Exit codes: 0 nothing that a client saw, 1 something was found, 2 a log could not be
     read, no file is a log, or the command line is wrong.
     """
-    window = Window(moment("--since", since), moment("--until", until, end=True))
+    begin = moment("--since", since)
+    window = Window(begin, moment("--until", until, end=True, after=begin))
     if follow and STDIN in files and len(files) > 1:
         problem = "--follow takes either files or standard input (-), not both"
         raise UserError(problem, USAGE)
@@ -75,7 +76,7 @@ def command(
             _read(access_log or [], access.read, progress, problems)
         if not follow or STDIN not in files:
             _read(files, findings.read, progress, problems, findings.next_file)
-    problems += [] if follow else _no_log(files, findings)
+    problems += [] if follow else _no_log(files, findings) or _outside(findings, window)
     nothing = not findings.lines or (not findings.is_log and access is None)
     if problems and nothing and not follow:  # there is nothing to report about
         _say(problems)
@@ -103,9 +104,19 @@ def _no_log(names: Sequence[str], findings: Findings) -> list[str]:
     named = ", ".join("standard input" if name == STDIN else name for name in names)
     problem = (
         f"{named}: no line looks like one of a log (no time, no level, no known message); give the output of "
-        "`docker logs` or `journalctl`, nginx's error log or gunicorn's log"
+        "`docker logs` or `journalctl`, nginx's error log or gunicorn's log; for words of a message: "
+        "no502 doctor explain WORDS"
     )
     return [problem]
+
+
+def _outside(findings: Findings, window: Window) -> list[str]:
+    """Return a problem where the span that was asked for has no line, and the logs have some elsewhere."""
+    if window.open or not findings.outside or findings.inside:
+        return []
+    span = f"{window.since or 'the beginning'} to {window.until or 'the end'}"
+    have = f"{findings.earliest} to {findings.latest}"
+    return [f"all lines are outside the span {span}: the logs have {have}; check --since and --until"]
 
 
 def _say(problems: Sequence[str]) -> None:
@@ -113,13 +124,15 @@ def _say(problems: Sequence[str]) -> None:
         typer.echo(f"no502 doctor logs: {problem}", err=True)
 
 
-def moment(option: str, text: str | None, *, end: bool = False, now: datetime | None = None) -> str:
+def moment(option: str, text: str | None, *, end: bool = False, after: str = "", now: datetime | None = None) -> str:
     """Return a point in time as log lines write it; empty for None.
 
     Args:
         option: Whose value it is, for the error message.
-        text: ``90s``, ``30m``, ``2h``, ``1d`` before now; ``14:30`` today; ``2026-11-30``, with or without a time.
+        text: ``90s``, ``30m``, ``2h``, ``1d`` before now; ``14:30``, the last one; ``2026-11-30``, with or without a
+            time.
         end: Whether a date or a minute means its last second.
+        after: What a time of day follows, instead of being the last one: the beginning of the span.
         now: The present; None: the local clock's.
 
     Raises:
@@ -132,7 +145,7 @@ def moment(option: str, text: str | None, *, end: bool = False, now: datetime | 
         return (present - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).strftime(_SECOND)
     wanted = text.strip().replace("T", " ")
     if _CLOCK.fullmatch(wanted):
-        wanted = f"{present:%Y-%m-%d} {wanted}"
+        wanted = f"{_day(wanted, present, after):%Y-%m-%d} {wanted}"
     full = wanted + ("0000-00-00 23:59:59" if end else "0000-00-00 00:00:00")[len(wanted) :]
     try:
         if _DATE.fullmatch(wanted):
@@ -141,6 +154,14 @@ def moment(option: str, text: str | None, *, end: bool = False, now: datetime | 
         pass
     problem = f"{option} {text}: no time; write 2h (s, m, h, d), 14:30, 2026-11-30 or '2026-11-30 14:30'"
     raise UserError(problem, USAGE)
+
+
+def _day(clock: str, present: datetime, after: str) -> datetime:
+    """Return a moment of the day that a time of day means: the last such time, or the first one after another."""
+    if after:
+        begin = datetime.strptime(after, _SECOND)  # noqa: DTZ007  as written, without a zone
+        return begin if clock >= f"{begin:%H:%M:%S}"[: len(clock)] else begin + timedelta(days=1)
+    return present if clock <= f"{present:%H:%M:%S}"[: len(clock)] else present - timedelta(days=1)
 
 
 def _write(path: Path, text: str, problems: list[str]) -> None:

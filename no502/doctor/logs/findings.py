@@ -109,6 +109,11 @@ class Findings:
         """Lines that gunicorn or uvicorn wrote, in the catalogue or not."""
         self.is_log = False
         """Whether any line looks like one of a log, of whatever program."""
+        self.inside = 0
+        """Lines with a time that is in the window; counted where it has an end."""
+        self.outside = 0
+        self.earliest = self.latest = ""
+        """The times outside of the window."""
         self.timeline = Timeline()
         self._window = window or Window()
         self._inside = True
@@ -134,9 +139,7 @@ class Findings:
         """Take in a line; return it with its message if it is one of the catalogue."""
         raw = with_text(raw)
         if not self._window.open:
-            time = time_of(raw)
-            self.is_log = self.is_log or time is not None
-            self._inside = self._inside if time is None else self._window.has(time)
+            self._place(time_of(raw))
             if not self._inside:
                 return None
         line = parse(raw)
@@ -167,6 +170,19 @@ class Findings:
             return None
         self._count(line, message, words)
         return line, message
+
+    def _place(self, time: str | None) -> None:
+        """Take note of whether the lines from here on are in the window; one without a time changes nothing."""
+        if time is None:
+            return
+        self.is_log = True
+        self._inside = self._window.has(time)
+        if self._inside:
+            self.inside += 1
+            return
+        self.outside += 1
+        self.earliest = min(self.earliest or time, time)
+        self.latest = max(self.latest, time)
 
     def _hear(self, raw: bytes) -> bool:
         said = spoken(raw)

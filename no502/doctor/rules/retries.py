@@ -22,7 +22,12 @@ def _whose(location: Location) -> tuple[int, str] | None:
 
 
 def _peers(deployment: Deployment, upstream: Upstream) -> tuple[int, str]:
-    """Return how many peers nginx sees, and why there are several. ``localhost`` is A104's."""
+    """Return how many peers nginx sees, and why there are several. ``localhost`` is A104's.
+
+    Where a template decides how many server lines there are, they count as one.
+    """
+    if upstream.alternatives:
+        return min(1, len(upstream.servers)), ""
     if len(upstream.servers) > 1:
         return len(upstream.servers), f"{len(upstream.servers)} server lines"
     for server in upstream.servers:

@@ -42,7 +42,9 @@ __all__ = ["BOTH_SIDES", "CURRENT", "find_versions", "read_nginx"]
 BOTH_SIDES: Sequence[Version] = ((1, 28, 0), (1, 31, 0))
 """What to judge by where the version is not known: one on each side of 1.29.7."""
 CURRENT: Version = (1, 31, 0)
-"""What a moving tag (``latest``, ``alpine``, ``stable``, ``1``) gives at least: all are past 1.29.7 since 2026."""
+"""What a moving tag (``latest``, ``alpine``, ``mainline``, ``1``) gives at least: all are past 1.29.7 since 2026."""
+_STABLE: Version = (1, 30, 0)
+"""The same of ``stable``. https://nginx.org/en/download.html"""
 
 _MOVING = re.compile(
     r"(?:latest|stable|mainline|alpine|bookworm|trixie|bullseye|perl|otel|slim|1)(?:-(?:alpine|slim|perl|otel|bookworm|trixie))*$"
@@ -61,7 +63,8 @@ def find_versions(tag: str | None) -> tuple[Sequence[Version], str]:
     A moving tag (``stable``, ``latest``, ``alpine``, ``1``) is judged as what a pull gives today.
     """
     if _MOVING.fullmatch(tag or ""):
-        return (CURRENT,), f"nginx {tag}: the tag does not pin a version, judged as a pull of today"
+        version = _STABLE if (tag or "").startswith("stable") else CURRENT
+        return (version,), f"nginx {tag}: the tag does not pin a version, judged as a pull of today"
     found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?![\d.])", tag or "")
     if found is None:
         why = f"nginx {tag}: a tag that moves" if tag else "nginx's version is not known"
@@ -256,7 +259,7 @@ def read_nginx(
     if not http or any(one.name in _HTTP_ONLY for one in loose):
         levels.append((loose, Level().enter(loose)))
     for block, level in levels:
-        upstreams = {one.name.lower(): one for one in _upstreams(block, config)}
+        upstreams = {one.name.lower(): one for one in _upstreams(block, config, tree)}
         config.upstreams += upstreams.values()
         walk = _Walk(config, deployment, upstreams, _constants(block), _ordinary(block))
         for one in block:
@@ -312,7 +315,7 @@ def _constants(block: Sequence[Directive]) -> dict[str, str]:
     return found
 
 
-def _upstreams(block: Sequence[Directive], config: NginxConfig) -> Iterator[Upstream]:
+def _upstreams(block: Sequence[Directive], config: NginxConfig, tree: Tree) -> Iterator[Upstream]:
     for one in block:
         if one.name == "upstream" and one.args and one.block is not None:
             servers = tuple(_server(line) for line in one.all("server") if line.args)
@@ -321,6 +324,11 @@ def _upstreams(block: Sequence[Directive], config: NginxConfig) -> Iterator[Upst
                 origin=Origin(file=one.file, line=one.line),
                 servers=servers,
                 settings=UpstreamFacts.of(_pool(one, config)),
+                alternatives=any(
+                    one.line <= line <= max(inner.line for inner in one.block)
+                    for line in tree.controls.get(one.file, ())
+                    if one.block
+                ),
             )
 
 

@@ -17,6 +17,7 @@ _LONGEST_LINE = 1024 * 1024
 _MOST_MATCHES = 5000
 _MOST_WILD = 2
 _MOST_UP = 2
+_UPSTREAM = re.compile(r"^[ \t]*+upstream[ \t]++([^\s{]++)", re.MULTILINE)
 _TEMPLATES = "/etc/nginx/templates/"
 _WELL_KNOWN = ("/etc/nginx/", "/usr/local/nginx/conf/", "/opt/nginx/conf/", "/usr/local/etc/nginx/")
 
@@ -61,7 +62,19 @@ def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[st
                 continue
             if files:
                 return files
-    return []
+    return _available(wanted, root, folder, path_map, reach) if "/sites-enabled/" in f"/{wanted}" else []
+
+
+def _available(wanted: str, root: Path, folder: Path, path_map: Mapping[str, str], reach: Reach) -> list[Path]:
+    """Return the sites of which a host enables some, where a repository has those only: none where two exclude another.
+
+    Two files with an upstream of one name cannot both be enabled.
+    """
+    available = wanted.replace("sites-enabled/", "sites-available/")
+    found = find_included(available, root=root, folder=folder, path_map=path_map, reach=reach)
+    found = [path for path in found if path.parent.name == "sites-available"]
+    names = [name for path in found for name in _UPSTREAM.findall(load(path, reach)[0] or "")]
+    return found if len(names) == len(set(names)) else []
 
 
 def _mapped(wanted: str, path_map: Mapping[str, str], reach: Reach) -> list[Path]:

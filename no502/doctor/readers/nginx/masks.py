@@ -24,6 +24,7 @@ _REPEAT = re.compile(r"(?<=[^\s{};$\\])\{(\d+,?\d*|,\d+)\}")
 _TOKEN = re.compile(
     r"\s+|#[^\n]*|\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?|[;{}]|(?:\\.|\$\{[^}\s]*\}|[^\s;{}\\$]|\$|\\)+", re.DOTALL
 )
+_MOST_CONTROLS = 5000
 _QUOTE = {"'", '"'}
 _ALONE = re.compile(r"^[ \t]*(\$\{[A-Z][A-Z0-9_]*\})[ \t]*$", re.MULTILINE)
 
@@ -38,6 +39,8 @@ class Masked:
     snippets: list[tuple[int, str]] = field(default_factory=list)
     """(line, expression) that stands by itself and may be any number of directives."""
     problems: list[tuple[int, str]] = field(default_factory=list)
+    controls: list[int] = field(default_factory=list)
+    """Lines of its statements: what is between two of them may stand there once, several times or never."""
 
 
 def mask(text: str) -> Masked:
@@ -101,6 +104,7 @@ def _mask_template(result: Masked) -> None:
     text = result.text
     if "{%" in text or "{{" in text:
         text = _REMARK.sub(_newlines, text)
+    result.controls += [text.count("\n", 0, found.start()) + 1 for found in _STATEMENT.finditer(text)][:_MOST_CONTROLS]
     text, count = _STATEMENT.subn(_newlines, text)
     result.branches = count > 0
     line, last = 1, 0
@@ -111,6 +115,7 @@ def _mask_template(result: Masked) -> None:
         last = found.start()
         if _CONTROL.match(found[0]):
             result.branches = True
+            result.controls.append(line)
             return _newlines(found)
         before = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
         after = text[found.end() : found.end() + 200].partition("\n")[0]

@@ -50,6 +50,8 @@ class Syntax:
     """(line, expression) of a template that may be any number of directives."""
     branches: bool = False
     """It is a template with conditions: both sides stand in it."""
+    controls: list[int] = field(default_factory=list)
+    """Lines of a template's statements."""
 
 
 def parse_text(text: str, shown: str) -> Syntax:
@@ -68,7 +70,9 @@ def parse_text(text: str, shown: str) -> Syntax:
         message = "no nginx parser: pip install ngxparse, best in an environment of its own"
         raise UserError(message, FAILED) from None
     masked = mask(text)
-    result = Syntax(problems=masked.problems, snippets=masked.snippets, branches=masked.branches)
+    result = Syntax(
+        problems=masked.problems, snippets=masked.snippets, branches=masked.branches, controls=masked.controls
+    )
     if masked.text.count(";") + masked.text.count("{") > _MOST_DIRECTIVES:
         result.problems.append((1, f"more than {_MOST_DIRECTIVES} directives: not read"))
         return result

@@ -44,6 +44,8 @@ class Tree:
     """File as shown -> line -> comment."""
     branches: set[str] = field(default_factory=set)
     """Files that are templates with conditions: both sides stand in the tree."""
+    controls: dict[str, list[int]] = field(default_factory=dict)
+    """File as shown -> lines of a template's statements."""
 
 
 @dataclass
@@ -126,6 +128,7 @@ class _Reader:
             self.deployment.not_checked.append(NotChecked(what=expression, why=why, origin=where))
         if syntax.branches:
             self.tree.branches.add(found.shown)
+            self.tree.controls[found.shown] = sorted(line + found.shift for line in syntax.controls)
         comments = self.tree.comments.setdefault(found.shown, {})
         comments.update({line + found.shift: comment for line, comment in syntax.comments.items()})
         return _shifted(syntax.directives, found.shift) if found.shift else syntax.directives
