@@ -127,3 +127,38 @@ def test_reference_is_what_the_code_gives() -> None:
     environment = {**os.environ, "COLUMNS": "100"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(name="published", scope="module")
+def _published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as the workflow builds it, which knows where it will be."""
+    target = tmp_path_factory.mktemp("published")
+    addresses = {"SITE_URL": "https://docs.example.org/no502", "REPOSITORY_URL": "https://github.com/example/no502"}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(target)]
+    environment = {**os.environ, **addresses, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return target
+
+
+def test_published_pages_have_their_address(published: Path) -> None:
+    """Search engines find one address for each page, and the sitemap lists it."""
+    page = (published / "how-to" / "cors.html").read_text(encoding="utf-8")
+    address = "https://docs.example.org/no502/how-to/cors.html"
+    assert f'<link rel="canonical" href="{address}">' in page
+    assert f"<loc>{address}</loc>" in (published / "sitemap.xml").read_text(encoding="utf-8")
+
+
+def test_published_pages_lead_to_files_that_exist(published: Path) -> None:
+    """The edit link of each page, generated ones included, is a file of the repository."""
+    edit = re.compile(r'href="https://github\.com/example/no502/edit/main/([^"]+)"')
+    links = {link for page in published.rglob("*.html") for link in edit.findall(page.read_text(encoding="utf-8"))}
+    assert {"docs/how-to/cors.md", "no502/messages/front/alb-502-bad-gateway.md"} <= links
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+def test_site_without_an_address_names_none(site: Path) -> None:
+    """A build from a checkout makes up neither a canonical address nor a repository."""
+    page = (site / "how-to" / "cors.html").read_text(encoding="utf-8")
+    assert "canonical" not in page
+    assert "edit/main" not in page
