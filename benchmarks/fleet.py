@@ -111,7 +111,7 @@ def _checks(row: Row, rows: Sequence[Row], options: argparse.Namespace) -> list[
 
     boots = sum(fleet.boots(outcome.answered + WARM_UP_REQUESTS) for outcome in row.outcomes)
     found = [
-        check("successors booted", boots, row.booted),
+        check("replacements booted", boots, row.booted),
         check("lost per replacement", fleet.lost_per_replacement, row.lost / max(1, row.booted)),
     ]
     if not full:

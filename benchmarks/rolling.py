@@ -34,11 +34,11 @@ __all__ = ["main"]
 _SECONDS_PER_RESTART = 90.0  # at most
 _SETTLE_SECONDS = 1.0  # until nginx's old worker processes send nothing any more
 _FAIL_TIMEOUT_SECONDS = 1.0  # as in _nginx.py
-_WAYS = {"as it is": False, "taken out first": True}
+_WAYS = {"as it is": False, "marked `down` first": True}
 
 
 def main() -> int:
-    """Measure, write the report, and return the exit status: 0 if HandoverWorker, taken out first, has lost nothing."""
+    """Measure, write the report, and return 0 if HandoverWorker, marked `down` first, has lost nothing."""
     options = _options()
     results: list[Result] = []
     errors: list[str] = []

@@ -310,7 +310,7 @@ window.no502Ladder = {
    "unit": "",
    "group": "recycling",
    "enforced_by": "gunicorn's arbiter",
-   "why": "One per CPU that the process may really use (cgroup quota, affinity), rounded up; not the machine's CPU count.",
+   "why": "One per CPU that the process may use (cgroup quota, affinity), rounded up; not the machine's CPU count.",
    "formula": "min(512, cpus)",
    "tree": [
     "min",

@@ -369,8 +369,7 @@ RUNGS: tuple[Rung, ...] = (
         flag="--workers",
         group="recycling",
         enforced_by="gunicorn's arbiter",
-        why="One per CPU that the process may really use (cgroup quota, affinity), rounded up; "
-        "not the machine's CPU count.",
+        why="One per CPU that the process may use (cgroup quota, affinity), rounded up; not the machine's CPU count.",
         source="https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files",
     ),
     Rung(

@@ -112,7 +112,7 @@ def test_a_bad_line_in_dotenv_is_found_as_well(project: Path, gunicorn: list[str
 def test_a_command_line_that_breaks_the_ladder_is_refused(
     project: Path, gunicorn: list[str], environment: dict[str, str], by: str
 ) -> None:
-    """Flags win over the file, so they are held against the ladder when gunicorn starts."""
+    """Flags override the file, so they are held against the ladder when gunicorn starts."""
     command = [*gunicorn, "--timeout", "180"] if by == "flag" else gunicorn
     variables = environment | ({"GUNICORN_CMD_ARGS": "--timeout=180"} if by != "flag" else {})
 

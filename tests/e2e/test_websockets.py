@@ -1,12 +1,18 @@
 """WebSockets that do not behave: clients that do not read, handshakes in progress, protocols that raise."""
 
+import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvicorn
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidState
+from wsproto.utilities import LocalProtocolError
 
 from tests.support.polling import wait_until
 from tests.support.server import UVICORN, Gunicorn
@@ -179,3 +185,41 @@ def _rest(connection: Connection) -> bytes:
     """Read until the peer ends the connection."""
     wait_until(connection.has_ended, what="the end of the connection")
     return connection.received
+
+
+async def _accepting(_scope: Any, receive: Any, send: Any) -> None:
+    """Accept a WebSocket and wait for its end."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def _shut_down_twice(protocol: str, error: type[Exception]) -> None:
+    config = uvicorn.Config(_accepting, port=0, ws=protocol, lifespan="off", log_level="critical")
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    [listener] = server.servers
+    port = listener.sockets[0].getsockname()[1]
+    async with listener, asyncio.timeout(30):
+        async with connect(f"ws://127.0.0.1:{port}/", proxy=None):
+            [connection] = server.server_state.connections
+            connection.shutdown()
+            with pytest.raises(error):
+                connection.shutdown()
+        listener.close()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "error"),
+    [("websockets-sansio", InvalidState), ("wsproto", LocalProtocolError)],
+    ids=["sansio", "wsproto"],
+)
+def test_uvicorns_own_shutdown_raises_when_it_is_called_twice(protocol: str, error: type[Exception]) -> None:
+    """Twin: a second ``shutdown()`` of a connection whose client has not answered the first raises (docs/upstream.md).
+
+    If this fails, uvicorn has mended it: the handover's own count and the proposal can go.
+    """
+    asyncio.run(_shut_down_twice(protocol, error))
