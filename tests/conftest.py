@@ -47,6 +47,7 @@ _FAST = (
     "nginx/test_render.py",
     "template/test_bad_answers.py",
     "template/test_bake.py",
+    "template/test_variables.py",
 )
 """Modules in those folders that only read and write files."""
 
