@@ -85,10 +85,13 @@ def _opaque(words: Sequence[str]) -> str | None:
     ]
     for word in words:
         if re.fullmatch(r"[$" + OPEN + r"](?:[@*]|\{[@*]\})", word):
-            return word
-    variables = [word for word in plain if re.fullmatch(r"\$\w+|\$\{\w+[^}]*\}", word)]
+            return word.replace(OPEN, "$")
+        if re.fullmatch(OPEN + r"\{\*\*.*\}", word, re.DOTALL):
+            return word[2:-1]
+    variables = [word for word in plain if re.fullmatch(rf"[${OPEN}](?:\w+|\{{\w+[^}}]*\}})", word)]
     optional = [word for word in variables if _OPTIONS.search(word)]
-    return variables[0] if variables and len(plain) > 1 else optional[0] if optional else None
+    found = variables[0] if variables and len(plain) > 1 else optional[0] if optional else None
+    return found.replace(OPEN, "$") if found is not None else None
 
 
 def _gunicorn(

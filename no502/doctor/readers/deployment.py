@@ -386,7 +386,7 @@ class _Project:
                 listens=self._listens(unit, sockets),
             )
             for argv, origin in unit.commands:
-                self._serve(self._argv(argv, origin, where, literal=False), where)
+                self._serve(self._argv(argv, origin, where), where)
 
     def _above(self, folder: Path) -> list[Path]:
         return [

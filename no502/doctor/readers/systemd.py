@@ -13,7 +13,7 @@ from no502.doctor.model import Address, Deployment, Fact, Origin, Service, Servi
 from no502.doctor.readers.bind import parse_bind
 from no502.doctor.readers.durations import systemd_seconds
 from no502.doctor.readers.server_words import unknown
-from no502.doctor.readers.shell.expansion import OPEN, expand
+from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 from no502.doctor.settings import ServiceFacts
 
@@ -30,6 +30,10 @@ _DIRECTORIES = {
 }
 """Specifiers that mean the same in every unit of the system. https://www.freedesktop.org/software/systemd/man/systemd.unit.html#Specifiers"""
 _PLACEHOLDER = re.compile(r"\{\{[^{}\n]*\}\}|\{%[^%\n]*%\}|\{#[^#\n]*#\}|<%=?[^%\n]*%>|@[A-Z_]{2,}@")
+
+
+_VARIABLE_ALONE = re.compile(r"\$([A-Za-z_]\w*)")
+_IN_WORD = re.compile(r"\$\$|\$\{([A-Za-z_]\w*)\}")
 
 
 @dataclass(kw_only=True)
@@ -69,9 +73,7 @@ def read_unit(path: Path, *, base: Path, deployment: Deployment) -> Unit | None:
     )
     deployment.services.append(service)
     known = {key: fact.value for key, fact in environment.items() if fact.known and fact.value is not None}
-    commands = [
-        (tuple(expand(word, known) for word in _words(text)), origin) for text, origin in entries.get("ExecStart", ())
-    ]
+    commands = [(_command(text, known), origin) for text, origin in entries.get("ExecStart", ())]
     directory = entries.get("WorkingDirectory", [("", service.origin)])[-1][0].lstrip("-~")
     named = [
         (word, origin)
@@ -144,11 +146,36 @@ def _specified(text: str, unit: str) -> str:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    text = text.lstrip("-@:+!")
     try:
         return tuple(shlex.split(text))
     except ValueError:
         return tuple(text.split())
+
+
+def _command(text: str, known: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the words that systemd runs: ``$NAME`` alone becomes words, ``${NAME}`` is a part of one, nothing else is.
+
+    What has no value among the files stays open; ``${NAME:-default}``, which systemd does not know, stays as it is.
+    https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html#Command%20lines
+    """
+    plain = text.lstrip("-@:+!|")
+    words = _words(plain)
+    if ":" in text[: len(text) - len(plain)]:
+        return words
+    found: list[str] = []
+    for word in words:
+        alone = _VARIABLE_ALONE.fullmatch(word)
+        if alone is None:
+            found.append(_IN_WORD.sub(lambda one: _value(one, known), word))
+        elif alone[1] in known:
+            found += _words(known[alone[1]])
+        else:
+            found.append(f"{OPEN}{alone[1]}")
+    return tuple(found)
+
+
+def _value(found: re.Match[str], known: Mapping[str, str]) -> str:
+    return "$" if found[0] == "$$" else known.get(found[1], f"{OPEN}{{{found[1]}}}")
 
 
 def _environment(
@@ -156,10 +183,12 @@ def _environment(
 ) -> dict[str, Fact[str]]:
     found: dict[str, Fact[str]] = {}
     for text, origin in entries.get("EnvironmentFile", ()):
-        name = text.lstrip("-")
-        beside = path.parent / Path(name).name
+        name = Path(text.lstrip("-"))
+        roots = [path.parent, *path.parent.parents] if name.is_absolute() else []
+        inside = [root / str(name).lstrip("/") for root in reversed(roots)]
+        beside = path.parent / name.name
         example = beside.with_name(f"{beside.name}.example")
-        for candidate in (example, Path(name), beside):
+        for candidate in (example, name, *(one for one in inside if one != name), beside):
             found |= {key: Fact(value, origin) for key, value in read_environment(candidate, deployment.reach).items()}
     for text, origin in entries.get("Environment", ()):
         for word in _words(text):

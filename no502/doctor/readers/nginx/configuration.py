@@ -55,6 +55,8 @@ _MOST_PROBLEMS = 200
 _MOST_LOCATIONS = 20_000
 _MOST_VARIABLES = 8
 _NESTED = {"location", "if", "limit_except"}
+_SOCKET = re.compile(r"unix:(?:\$\{[^{}]*\}|[^:])*")
+"""The socket in what ``proxy_pass`` names; the URI behind it begins with a colon."""
 
 
 def find_versions(tag: str | None) -> tuple[Sequence[Version], str]:
@@ -157,8 +159,9 @@ class _Walk:
     def _named(self, one: Directive, text: str, *, variable: bool = False) -> Upstream:
         secure = text.startswith("https:")
         target = re.sub(r"^https?://", "", text)
-        name = target if target.startswith("unix:") else re.split(r"[/?$]", target, maxsplit=1)[0]
-        if is_template(target):
+        socket = _SOCKET.match(target)
+        name = socket[0] if socket is not None else re.split(r"[/?$]", target, maxsplit=1)[0]
+        if socket is None and is_template(target):
             name = target.partition("/")[0]
         explicit = self.upstreams.get(name.lower())
         host, _, port = name.lower().rpartition(":")

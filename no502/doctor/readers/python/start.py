@@ -15,6 +15,8 @@ from no502.doctor.readers.shell.expansion import OPEN
 __all__ = ["read_python_start"]
 
 _OPTIONS = {flag.removeprefix("--").replace("-", "_"): flag for flag in UVICORN}
+_LONGEST = 40
+"""Characters of an expression that stands for options."""
 _BASE = re.compile(r"^[ \t]*+(?:from|import)[ \t]++gunicorn\.app\b", re.MULTILINE)
 _FROM = re.compile(r"^[ \t]*+from[ \t]++uvicorn[ \t]++import[ \t]++([^\n]++)", re.MULTILINE)
 _FLAGS = {
@@ -36,13 +38,11 @@ def read_python_start(text: str, shown: str, environment: Mapping[str, str]) -> 
     names = {alias for alias in _FROM.findall(text) for alias in re.findall(r"\b(run|Config)\b(?![ \t]+as\b)", alias)}
     for call, value in evaluate(text, environment, ast.Call, lambda node: _is_run(node, names)):
         words = [str(value(call.args[0]))] if call.args and value(call.args[0]) is not UNKNOWN else ["app"]
-        spread = False
+        spread = [ast.unparse(keyword.value) for keyword in call.keywords if keyword.arg is None]
         for keyword in call.keywords:
-            spread = spread or keyword.arg is None
             name = keyword.arg or ""
             words += _words(name, _certificate(name, keyword.value, value(keyword.value)))
-        if spread:
-            words += [OPEN + "@"]
+        words += [f"{OPEN}{{**{mapping[:_LONGEST]}}}" for mapping in spread[:1]]
         origin = Origin(file=shown, line=call.lineno)
         found.append((Command(program="uvicorn", words=tuple(words), environment=environment, literal=True), origin))
     return found + (_of_gunicorn(text, shown, environment) if _BASE.search(text) else [])
