@@ -134,6 +134,8 @@ class AppServer:
     """Its command line is accepted."""
     background: bool = False
     """It is started with ``&``."""
+    beside: bool = False
+    """Something else that keeps running is started with it."""
     note: str = ""
     """What a reader should know about how it was found."""
     runner: Service | None = None

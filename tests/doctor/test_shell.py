@@ -253,3 +253,43 @@ def test_a_background_server_gets_no_exec(tmp_path: Path, monkeypatch: pytest.Mo
     report = judge(tmp_path, files, monkeypatch)
     assert "S502" in report.found("boot.sh")
     assert "exec uvicorn" not in report.text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "conda install gunicorn -c conda-forge --yes",
+        "conda -q install gunicorn -c conda-forge",
+        "mamba install gunicorn --channel conda-forge",
+        "micromamba install -y -n base gunicorn -c conda-forge",
+        "pylint gunicorn -c setup.cfg",
+        "pytest -k gunicorn -c pytest.ini",
+        "pip-compile -P gunicorn -c constraints.txt",
+        "snap install gunicorn -c x",
+        "scanner gunicorn -c rules.yaml",
+        "scanner -k gunicorn -w report.json",
+        "uv run --with gunicorn pytest",
+        "uvx --from gunicorn pylint -c setup.cfg",
+    ],
+)
+def test_a_package_or_a_pattern_of_that_name_starts_nothing(command: str) -> None:
+    """Options that every program has are no sign of a server."""
+    assert follow(shlex.split(command), Origin(file="ci.sh")).servers == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "conda run -n shop gunicorn -b :8000 shop:app",
+        "unheard-of gunicorn -w 4",
+        "unheard-of --once gunicorn -c gunicorn.conf.py",
+        "unheard-of gunicorn -kgthread",
+        "unheard-of gunicorn -b unix:/run/shop.sock",
+        "unheard-of gunicorn shop.wsgi",
+        "uvx --from gunicorn gunicorn shop:app",
+        "uv run --with gunicorn gunicorn shop:app",
+    ],
+)
+def test_a_server_behind_an_unknown_word_is_known_by_its_arguments(command: str) -> None:
+    """Its options with values as it takes them, or an application."""
+    assert [one.program for one, _ in follow(shlex.split(command), Origin(file="start.sh")).servers] == ["gunicorn"]

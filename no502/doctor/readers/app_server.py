@@ -65,6 +65,7 @@ def add_server(command: Command, place: Place, deployment: Deployment) -> AppSer
         likely=command.likely,
         starts=starts,
         background=command.background,
+        beside=command.beside,
         manager=place.manager,
     )
     deployment.servers.append(server)

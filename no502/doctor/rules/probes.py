@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from no502.doctor.facts import bind_at, name_of, seconds, value
 from no502.doctor.finding import Finding, Severity
@@ -108,6 +108,27 @@ def _asked(check: Healthcheck) -> int | None:
     return int(connect[1] or connect[2]) if connect is not None else None
 
 
+_OWN_PORT = re.compile(r"(?:(?:APP|HTTP|SERVER|WEB|UVICORN|GUNICORN|LISTEN|SERVICE|CONTAINER)_?)*PORT")
+"""Variables that name the port of the application itself."""
+
+
+def _is_another(asked: int, ports: Collection[int | None], service: Service) -> bool:
+    """Whether the files name a port beside the server's own: another part of the application listens there."""
+    declared = {port.value for port in service.ports}
+    if asked in declared and declared & set(ports):
+        return True
+    named = [name for name, fact in service.environment.items() if fact.value == str(asked)]
+    return any(not _OWN_PORT.fullmatch(name) for name in named)
+
+
+def _shares_network(service: Service, deployment: Deployment) -> bool:
+    """Whether ``localhost`` of a service is another one's, too."""
+    mode = str(value(service.settings.network_mode) or "")
+    if mode == "host" or mode.partition(":")[0] in {"service", "container"}:
+        return True
+    return any(value(one.settings.network_mode) == f"service:{service.name}" for one in deployment.services)
+
+
 @rule(
     "P603",
     "health-check-wrong-port",
@@ -124,17 +145,24 @@ def _health_check_wrong_port(service: Service, deployment: Deployment) -> Iterat
     binds = [binds_of(one) for one in servers]
     if not servers or nginx or len(beside) > 1 or any(bind is None for bind in binds):
         return
-    if any(one.manager is not None or one.background for one in servers):
+    if any(one.manager is not None or one.background or one.beside for one in servers):
         return  # others run beside it
+    if _shares_network(service, deployment):
+        return
     ports = {bind.port for bound in binds for bind in bound or ()}
     for check in service.healthchecks:
         asked = _asked(check)
-        if asked is None or asked in ports or not ports - {None}:
+        if asked is None or asked in ports or not ports - {None} or _is_another(asked, ports, service):
             continue
+        # The application may serve its liveness, not its readiness, on a port of its own that is declared.
+        declared = check.kind not in {"healthcheck", "readinessProbe"} and any(
+            port.value == asked for port in service.ports
+        )
         listens = ", ".join(str(port) for port in sorted(port for port in ports if port is not None))
         yield _health_check_wrong_port.finding(
             f"the {check.kind} of {service.name} asks port {asked}, but {name_of(servers[0])} listens on {listens}",
             check.origin,
+            severity=Severity.WARNING if declared else Severity.ERROR,
             related=[(bind_at(servers[0]), f"listens on {listens}")],
             consequence="the container never becomes healthy: services that wait for it do not start, or the "
             "orchestrator restarts it again and again",

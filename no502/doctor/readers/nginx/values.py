@@ -23,7 +23,10 @@ _UNITS = {
 _LONGEST = 60
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _TIME = re.compile(r"(?:([0-9]+)(ms|[smhdwMy]?)\s*)")
-_PLACEHOLDER = re.compile(r"\$\{[A-Z][A-Z0-9_]*(?::?[-?][^}]*)?\}|\$[A-Z][A-Z0-9_]{2,}\b|<%|%%|@@|@[A-Z][A-Z0-9_]+@|__[A-Z][A-Z0-9_]*__")
+_PLACEHOLDER = re.compile(
+    r"\$\{[A-Z][A-Z0-9_]*(?::?[-?][^}]*)?\}|\$[A-Z][A-Z0-9_]{2,}\b"
+    r"|<%|%%|@@|@[A-Z][A-Z0-9_]+@|__[A-Z][A-Z0-9_]*__"
+)
 
 
 def is_template(text: str) -> bool:

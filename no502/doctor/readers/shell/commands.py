@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from no502.doctor.model import Origin
 from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.shell.makefile import recipes
-from no502.doctor.readers.shell.programs import OTHERS, Program, find_program
+from no502.doctor.readers.shell.programs import OTHERS, Program, find_program, keeps_running
 from no502.doctor.readers.shell.pyproject import find_task
 from no502.doctor.readers.shell.trace import Ran, trace
 
@@ -41,6 +41,8 @@ class Command:
     """No shell expands its words: a ``$`` in them is a dollar sign."""
     background: bool = False
     """It is started with ``&``."""
+    beside: bool = False
+    """The same shell starts something else that keeps running."""
     directory: str = ""
     """The working directory inside, as far as ``cd`` says; empty where it says nothing."""
 
@@ -94,6 +96,7 @@ class _Way:
     shell: str = ""
     likely: bool = False
     background: bool = False
+    beside: bool = False
     directory: str = ""
     depth: int = 0
     seen: frozenset[str] = frozenset()
@@ -197,14 +200,18 @@ def _command(program: Program, way: _Way) -> Command:
         likely=way.likely,
         literal=way.literal,
         background=way.background,
+        beside=way.beside,
         directory=way.directory,
     )
 
 
 def _text(text: str, arguments: Sequence[str] | None, way: _Way, found: Started, inside: str, script: str = "") -> None:
     here = Started()
-    for ran in trace(text, way.environment, arguments):
-        _follow(ran.words, _inside(ran, way, inside, script), here)
+    every = list(trace(text, way.environment, arguments))
+    staying = [ran for ran in every if ran.background or keeps_running(ran.words)]
+    for ran in every:
+        beside = way.beside or any(one is not ran for one in staying)
+        _follow(ran.words, replace(_inside(ran, way, inside, script), beside=beside), here)
     # A script with a way for production and one with --reload serves by the former.
     serving = [one for one in here.servers if "--reload" not in one[0].words]
     here.servers = serving or here.servers

@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["MANAGERS", "OTHERS", "Program", "find_program"]
+from no502.doctor.readers.shell.names import DAEMONS, NO_RUN, NO_WRAPPERS, WRAPPERS
+
+__all__ = ["MANAGERS", "OTHERS", "Program", "find_program", "keeps_running"]
 
 SERVERS = ("gunicorn", "uvicorn")
 MANAGERS = frozenset(
@@ -36,179 +38,6 @@ _SERVER_MODULES = {"gunicorn.app.wsgiapp", "gunicorn.__main__", "uvicorn.main", 
 """Modules of the servers that ``python -m`` can run."""
 _SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
 _PYTHON = re.compile(r"(?:python|pypy)(?:\d+(?:\.\d+)?)?t?$")
-_WRAPPERS = frozenset(
-    {
-        *(
-            "exec",
-            "env",
-            "sudo",
-            "doas",
-            "nohup",
-            "nice",
-            "ionice",
-            "tini",
-            "dumb-init",
-            "catatonit",
-            "su-exec",
-            "gosu",
-            "chpst",
-        ),
-        *(
-            "time",
-            "newrelic-admin",
-            "ddtrace-run",
-            "opentelemetry-instrument",
-            "poetry",
-            "pipenv",
-            "uv",
-            "uvx",
-            "pdm",
-            "hatch",
-        ),
-        *(
-            "rye",
-            "pixi",
-            "poe",
-            "task",
-            "doppler",
-            "chamber",
-            "aws-vault",
-            "command",
-            "coverage",
-            "scalene",
-            "py-spy",
-            "memray",
-            "dotenv",
-        ),
-    }
-)
-_NO_WRAPPERS = frozenset(
-    {
-        *(
-            "[",
-            "[[",
-            "test",
-            "echo",
-            "printf",
-            "type",
-            "which",
-            "whereis",
-            "hash",
-            "alias",
-            "pip",
-            "pip3",
-            "pipx",
-            "apt",
-            "apt-get",
-        ),
-        *(
-            "apk",
-            "dnf",
-            "yum",
-            "microdnf",
-            "zypper",
-            "brew",
-            "npm",
-            "yarn",
-            "pacman",
-            "systemctl",
-            "service",
-            "rc-service",
-            "initctl",
-        ),
-        *(
-            "journalctl",
-            "supervisorctl",
-            "circusctl",
-            "kill",
-            "pkill",
-            "killall",
-            "pgrep",
-            "pidof",
-            "ps",
-            "grep",
-            "egrep",
-            "rg",
-            "sed",
-        ),
-        *(
-            "awk",
-            "tail",
-            "head",
-            "cat",
-            "less",
-            "more",
-            "ls",
-            "chown",
-            "chmod",
-            "chgrp",
-            "cp",
-            "mv",
-            "rm",
-            "mkdir",
-            "rmdir",
-            "touch",
-        ),
-        *(
-            "ln",
-            "install",
-            "curl",
-            "wget",
-            "docker",
-            "podman",
-            "kubectl",
-            "oc",
-            "helm",
-            "ssh",
-            "scp",
-            "rsync",
-            "git",
-            "source",
-            ".",
-        ),
-        *(
-            "find",
-            "man",
-            "useradd",
-            "adduser",
-            "usermod",
-            "groupadd",
-            "addgroup",
-            "id",
-            "getent",
-            "passwd",
-            "export",
-            "unset",
-        ),
-        *(
-            "declare",
-            "local",
-            "readonly",
-            "set",
-            "trap",
-            "wait",
-            "exit",
-            "return",
-            "read",
-            "logger",
-            "notify-send",
-            "tee",
-            "tar",
-        ),
-        *(
-            "loginctl",
-            "update-rc.d",
-            "chkconfig",
-            "monit",
-            "dpkg",
-            "rpm",
-            "conda-install",
-            "tmux-send",
-            "crontab",
-            "ln",
-        ),
-    }
-)
 _TEXT_OPTIONS = {"-c", "--command", "--run", "--exec", "--cmd"}
 """Options of unknown wrappers whose value is a command in one word."""
 _RUNNERS = {"pdm", "hatch", "rye", "pixi", "poetry", "uv"}
@@ -216,21 +45,6 @@ _TASK_RUNNERS = {"poe", "task"}
 """Programs that run what pyproject.toml calls a script or a task."""
 _NO_START = {"--version", "--help", "-h", "--check-config", "--print-config"}
 """Options with which a server says something and ends."""
-_NO_RUN = {
-    "install",
-    "add",
-    "remove",
-    "uninstall",
-    "update",
-    "upgrade",
-    "lock",
-    "sync",
-    "export",
-    "show",
-    "list",
-    "pip",
-    "build",
-}
 _USER = {
     "-u",
     "-U",
@@ -246,12 +60,29 @@ _USER = {
     "-n",
     "--name",
 }
+_DAEMON_OPTION = re.compile(r"--daemon(?:ize)?(?:=.*)?|--detach|--background")
+_SERVICE_STARTERS = {"service", "rc-service", "systemctl", "invoke-rc.d", "initctl", "supervisorctl", "monit"}
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)$", re.DOTALL)
-_APPLICATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(?:\(.*\))?$|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$")
+_APPLICATION = re.compile(
+    r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(?:\(.*\))?$"
+    r"|(?!.*\.(?:txt|cfg|ini|in|py|toml|ya?ml|json|lock|log|conf|sh|whl|gz|xml|html|md|rst|service|socket|sock|pid|env)$)"
+    r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$"
+)
+"""``shop.wsgi:application``, ``shop.wsgi``; no file that other programs take."""
 _OF_SERVER = re.compile(
-    r"(?:-b|-c|-k|-w|-t|--bind|--config|--worker-class|--workers|--timeout|--host|--port|--uds|--fd|--factory|--reload"
+    r"(?:--bind|--config|--worker-class|--workers|--timeout|--host|--port|--uds|--fd|--factory|--reload"
     r"|--max-requests|--keep-alive|--preload|--chdir|--pythonpath|--access-logfile|--log-level|--limit-max-requests)(?:=|$)"
 )
+_SHORT_OF_SERVER: Mapping[str, re.Pattern[str]] = {
+    "-b": re.compile(r"(?:unix:|fd://).+|[^\s:]*:\S+"),
+    "-c": re.compile(r"python:.+|file:.+|.*\.py"),
+    "-k": re.compile(r"sync|gthread|gevent\w*|eventlet|tornado|.*Worker\w*"),
+    "-w": re.compile(r"\d+|\$.*"),
+    "-t": re.compile(r"\d+|\$.*"),
+}
+"""Short options that other programs have, too: a server's only with a value such as a server takes."""
+_PACKAGES = {"--with", "--from", "--extra", "--package", "--only-group", "--spec"}
+"""Options of runners whose value is a package, not what is run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,10 +123,10 @@ def find_program(words: Sequence[str]) -> Program | None:
         if found is not None:
             return _with(found, environment, likely=not sure, execs=execs)
         name = _base(word)
-        if name in _NO_WRAPPERS or (name == "command" and tuple(words[index + 1 : index + 2]) in {("-v",), ("-V",)}):
+        if name in NO_WRAPPERS or (name == "command" and tuple(words[index + 1 : index + 2]) in {("-v",), ("-V",)}):
             return None
-        if name in _WRAPPERS:
-            if words[index + 1 : index + 2] and words[index + 1] in _NO_RUN:
+        if name in WRAPPERS:
+            if words[index + 1 : index + 2] and words[index + 1] in NO_RUN:
                 return None
             execs = execs or name == "exec"
             begin, index = index, _behind(words, index + 1)
@@ -304,6 +135,20 @@ def find_program(words: Sequence[str]) -> Program | None:
             continue
         return _behind_unknown(words, index, environment)
     return None
+
+
+def keeps_running(words: Sequence[str]) -> bool:
+    """Whether a command that ends leaves something behind that runs: a daemon, a service that it starts."""
+    names = [_base(word) for word in words]
+    while names and (names[0] in WRAPPERS or names[0].startswith("-")):
+        names = names[1:]
+    if not names:
+        return False
+    if names[0] in DAEMONS or any(_DAEMON_OPTION.fullmatch(word) for word in words[1:]):
+        return True
+    # service nginx start, /etc/init.d/nginx start, pm2 start app.js
+    starts = not {"start", "restart"}.isdisjoint(names[1:])
+    return starts and (names[0] in _SERVICE_STARTERS or names[0] not in NO_WRAPPERS)
 
 
 def _task(words: Sequence[str]) -> Program | None:
@@ -344,17 +189,17 @@ def _behind(words: Sequence[str], index: int) -> int:
             return index + 1
         if word.startswith("-"):
             index += 1
-            if word in _USER and index < len(words):
+            if word in _USER | _PACKAGES and index < len(words):
                 index += 1
             continue
         if (
             _at(words, index) is not None
             or _ASSIGNMENT.match(word)
-            or _base(word) in _WRAPPERS
-            or _base(word) in _NO_WRAPPERS
+            or _base(word) in WRAPPERS
+            or _base(word) in NO_WRAPPERS
         ):
             return index
-        if word in _NO_RUN:
+        if word in NO_RUN:
             return len(words)
         index += 1
     return index
@@ -405,7 +250,7 @@ def _python(rest: Sequence[str]) -> Program | None:  # noqa: PLR0911  one line f
             top = module.split(".")[0]
             if top in OTHERS:
                 return Program(name=top, words=words, kind="other")
-            wrapped = find_program((top, *words)) if top in _WRAPPERS else None
+            wrapped = find_program((top, *words)) if top in WRAPPERS else None
             return wrapped or (Program(name="python", words=(module, *words), kind="python") if module else None)
         if word in {"-X", "-W"}:
             index += 2
@@ -449,8 +294,10 @@ def _behind_unknown(  # noqa: C901  one line for each kind of word
     """Return a server behind unknown words, where its arguments are a server's."""
     for index in range(start + 1, len(words)):
         word, before = words[index], words[index - 1]
-        if before in _USER:
+        if before in _USER | _PACKAGES:
             continue
+        if word in NO_RUN and not before.startswith("-"):
+            return None  # conda install, mamba update
         if word in _TEXT_OPTIONS and index + 1 < len(words) and re.search(r"\s", words[index + 1]):
             return Program(
                 name="sh",
@@ -483,7 +330,14 @@ def _behind_unknown(  # noqa: C901  one line for each kind of word
 
 def _evidence(rest: Sequence[str]) -> bool:
     """Whether arguments are a server's: an application, or one of its own options."""
-    return any(_APPLICATION.match(word) or _OF_SERVER.match(word) for word in rest)
+    pairs = zip(rest, (*rest[1:], ""), strict=True)
+    return any(_APPLICATION.match(word) or _OF_SERVER.match(word) or _is_short(word, value) for word, value in pairs)
+
+
+def _is_short(word: str, value: str) -> bool:
+    """Whether a word is a short option with a value, in one word or two, that is a server's."""
+    pattern = _SHORT_OF_SERVER.get(word[:2])
+    return pattern is not None and pattern.fullmatch(word[2:] or value) is not None
 
 
 def _fastapi(words: Sequence[str]) -> tuple[str, ...]:
