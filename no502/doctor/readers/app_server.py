@@ -11,6 +11,7 @@ from typing import Any
 
 from no502.doctor.model import AppServer, Deployment, Fact, Origin, Problem, Source
 from no502.doctor.readers.bind import parse_bind
+from no502.doctor.readers.cannot_start import OPERATOR
 from no502.doctor.readers.gunicorn_defaults import GUNICORN, closest, convert, gunicorn_options
 from no502.doctor.readers.ladder import ladder_settings, trust
 from no502.doctor.readers.python.conf import read_python_conf
@@ -28,6 +29,9 @@ __all__ = ["add_server"]
 _OPTIONS = re.compile(r"OPT|ARG|FLAG|EXTRA|PARAM", re.IGNORECASE)
 _NO502 = re.compile(rb"""^[\s"'-]*no502\b(?!-)""", re.MULTILINE)
 """The package in a list of dependencies."""
+_LAST_PORT = 65_535
+_PROTOCOLS = (["off"], ["v1"], ["v2"], ["auto"])
+"""Values of --proxy-protocol, which may stand alone, too."""
 _LISTS = {"bind", "raw_env", "raw_paste_global_conf", "config"}
 """Settings whose option may stand several times."""
 
@@ -36,13 +40,17 @@ def add_server(command: Command, place: Place, deployment: Deployment) -> AppSer
     """Read one server and add it to the deployment, its problems included."""
     environment = {**place.environment, **command.environment}
     words = command.words if command.literal else tuple(expand(word, environment) for word in command.words)
-    place = replace(place, literal=command.literal, directory=place.directory)
+    place = replace(place, literal=command.literal, whole=place.whole and not command.likely)
     before = len(deployment.problems)
     conf: Fact[str] | None = None
     if command.program == "gunicorn":
         settings, conf = _gunicorn(words, place, environment, deployment)
     else:
         settings = read_uvicorn(words, place, environment, deployment)
+    for address in settings["bind"].value or ():
+        if address.port is not None and address.port > _LAST_PORT:
+            message = f"{address}: there is no port {address.port}, so {command.program} does not start"
+            note_problem(deployment, message, settings["bind"].origin, f"Write a port up to {_LAST_PORT}.")
     starts = not any(
         one.rule == "C003" and one.origin.file == place.origin.file for one in deployment.problems[before:]
     )
@@ -109,6 +117,8 @@ def _gunicorn(
     default = Origin(file=place.origin.file, line=place.origin.line, source=Source.DEFAULT, note="gunicorn's default")
     settings: dict[str, Fact[Any]] = {name: Fact(value, default) for name, value in GUNICORN.items()}
     settings |= _from_variables(environment, default)
+    seen = wanted is None
+    """Whatever may set something else is among the files."""
     named = "gunicorn.conf.py" if wanted is None else str(wanted.value) if wanted.known else ""
     inline = place.inline(named) if named and path is None else None
     if inline is not None:
@@ -124,6 +134,7 @@ def _gunicorn(
         text = read_text(path, place.base, deployment) or ""
         read = read_python_conf(text, shown, environment, modules=lambda name: _module(name, path, place, deployment))
         deployment.problems += [one for one in read.problems if one not in deployment.problems]
+        seen = not read.opaque
         is_ladder = path.name == "gunicorn_conf.py" and "class ServerSettings" in text
         if read.imports_ladder or is_ladder:
             settings |= ladder_settings(environment, Origin(file=shown, line=1))
@@ -144,6 +155,9 @@ def _gunicorn(
             settings[name] = fact
     trust(settings)
     settings["bind"] = _bind(settings["bind"])
+    if place.whole and seen and not {"wsgi_app", "paste"} & settings.keys() and _opaque(words) is None:
+        message = "gunicorn is given no application, neither here nor by wsgi_app: it does not start"
+        note_problem(deployment, message, place.origin, "Name it behind the options: MODULE:ATTRIBUTE.")
     return settings, conf
 
 
@@ -166,6 +180,8 @@ def _options(words: Sequence[str], origin: Origin, deployment: Deployment, *, li
     known, index = gunicorn_options(), 0
     found: dict[str, Fact[Any]] = {}
     application = origin.variable == "GUNICORN_CMD_ARGS"
+    plain: list[list[str]] = [[]]
+    """Words that are no options, those that stand together in one list."""
     while index < len(words):
         word = words[index]
         index += 1
@@ -176,7 +192,9 @@ def _options(words: Sequence[str], origin: Origin, deployment: Deployment, *, li
             continue
         if not word.startswith("-") or word in {"-", "--"}:
             application = True
+            plain[-1] += [word] if word not in {"-", "--"} else []
             continue
+        plain += [[]] if plain[-1] else []
         if " " in word.partition("=")[0] and word.startswith("--"):
             _one_word(word, origin, deployment, ignored=application)
             application = True
@@ -190,6 +208,8 @@ def _options(words: Sequence[str], origin: Origin, deployment: Deployment, *, li
             index += not equals and index < len(words) and not words[index].startswith("-")
             continue
         name, takes = known[flag]
+        if name == "proxy_protocol" and not equals and words[index : index + 1] in _PROTOCOLS:
+            index += 1
         text: str | None = glued if glued is not None else value if equals else None
         if takes and text is None and index < len(words):
             text = words[index]
@@ -198,7 +218,28 @@ def _options(words: Sequence[str], origin: Origin, deployment: Deployment, *, li
         put(found, name, text if takes else True, origin, literal=literal)
         note_value(name, typed, text, origin, deployment, literal=literal)
         _twice(typed, before, found[name], deployment)
+    if not origin.variable:
+        found |= _application([group for group in plain if group], origin, deployment, literal=literal)
     return found
+
+
+def _application(
+    plain: Sequence[Sequence[str]], origin: Origin, deployment: Deployment, *, literal: bool
+) -> dict[str, Fact[Any]]:
+    """Return the application, and note what stands beside it: argparse takes only words that stand together."""
+    if not plain:
+        return {}
+    beside, apart = plain[0][1:], plain[1] if len(plain) > 1 else ()
+    extra = next((word for word in (*beside, *apart) if OPERATOR.fullmatch(word)), None)
+    fix = 'Let a shell read it: ["sh", "-c", "exec gunicorn ..."]; or remove it.'
+    if literal and apart and OPEN not in apart[0] and "$" not in apart[0]:
+        message = f'gunicorn refuses "{extra or apart[0]}" behind its application and options'
+        why = ": no shell runs here" if extra else ", which is a second argument"
+        note_problem(deployment, f"{message}{why}", origin, fix if extra else "Remove it.")
+    elif literal and extra:
+        message = f'gunicorn ignores "{extra}" and the words behind it: no shell runs here'
+        deployment.problems.append(Problem(rule="C004", message=message, origin=origin, fix=fix))
+    return {"wsgi_app": Fact(plain[0][0], origin)}
 
 
 def _one_word(word: str, origin: Origin, deployment: Deployment, *, ignored: bool) -> None:

@@ -24,6 +24,7 @@ from no502.doctor.model import (
 )
 from no502.doctor.options import Options
 from no502.doctor.readers.app_server import add_server
+from no502.doctor.readers.cannot_start import why_not
 from no502.doctor.readers.compose.choice import chosen, variants
 from no502.doctor.readers.compose.health import image_health
 from no502.doctor.readers.compose.project import ComposeService, read_compose
@@ -42,7 +43,6 @@ from no502.doctor.readers.proxies import read_proxies
 from no502.doctor.readers.python.conf import read_python_conf
 from no502.doctor.readers.server_words import Place, note_problem
 from no502.doctor.readers.shell.commands import Command, Started
-from no502.doctor.readers.shell.programs import find_program
 from no502.doctor.readers.starts import Starts, as_shell, inside_paths
 from no502.doctor.readers.supervisor import read_supervisor
 from no502.doctor.readers.systemd import Unit, read_socket, read_unit
@@ -130,6 +130,8 @@ class _Where:
     listens: Fact[tuple[Address, ...]] | None = None
     manager: Service | None = None
     note: str = ""
+    whole: bool = True
+    """Nothing else is added to the command when it is run."""
 
 
 class _Project:
@@ -245,24 +247,20 @@ class _Project:
         context = [one.context] if one.context is not None else []
         return [*folders, *one.mounts.values(), *context, self._project.folder]
 
-    def _argv(self, argv: Sequence[str], origin: Origin, where: _Where, *, literal: bool = True) -> Started:
-        first = argv[0] if argv else ""
-        words = first.split()
-        if literal and len(words) > 1 and find_program(words) is not None:
-            message = (
-                f'"{first[:60]}" is one word, so a program of that name is looked for: the container does not start'
-            )
-            fix = 'Write one word for each argument: "' + '", "'.join(words[:3]) + '", ...'
-            problem = Problem(rule="C003", message=message, origin=origin, fix=fix)
-            if problem not in self._deployment.problems:
-                self._deployment.problems.append(problem)
+    @staticmethod
+    def _kind(where: _Where) -> ServiceKind:
+        return where.runner.kind if where.runner is not None else ServiceKind.DOCKERFILE
+
+    def _argv(self, argv: Sequence[str], origin: Origin, where: _Where) -> Started:
+        refused = why_not(argv, where.manager.kind if where.manager is not None else self._kind(where))
+        if refused is not None:
+            note_problem(self._deployment, refused[0], origin, refused[1])
             return Started()
         return self._starts.of_argv(
             argv,
             origin,
             one=where.one,
             environment=where.environment,
-            literal=literal,
             directory=where.directory,
         )
 
@@ -294,6 +292,7 @@ class _Project:
             inline=lambda name: _inline(name, directory, where.inline),
             listens=where.listens,
             manager=where.manager,
+            whole=where.whole,
             execute=self._options.exec_config,
         )
         self._note_daemon(command, origin, where)
@@ -363,6 +362,7 @@ class _Project:
                 one=alone,
                 directory=image.workdir,
                 inline=image.files,
+                whole=image.entrypoint is None or image.cmd is not None,
             )
             started = self._argv(argv, origin, where)
             if known is None and (started.servers or started.others or is_nginx(alone)):
@@ -545,7 +545,7 @@ class _Project:
             if not gunicorns:
                 command = Command(program="gunicorn", words=("-c", str(path)))
                 where = _Where(environment=self._values, folders=[path.parent])
-                self._add(command, Origin(file=shown, line=1), where)
+                self._add(command, Origin(file=shown, line=1), replace(where, whole=False))
                 continue
             read = read_python_conf(text, shown, {})
             unknown_file = any(server.conf_file is not None and not server.conf_file.known for server in gunicorns)

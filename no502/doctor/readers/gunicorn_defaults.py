@@ -8,7 +8,17 @@ from typing import Any
 
 from no502 import near
 
-__all__ = ["GUNICORN", "NUMBERS", "TLS", "UVICORN", "closest", "convert", "gunicorn_names", "gunicorn_options"]
+__all__ = [
+    "GUNICORN",
+    "NUMBERS",
+    "TLS",
+    "UVICORN",
+    "closest",
+    "convert",
+    "gunicorn_names",
+    "gunicorn_options",
+    "refusal",
+]
 
 GUNICORN: Mapping[str, Any] = {
     "bind": ("127.0.0.1:8000",),
@@ -89,6 +99,24 @@ def gunicorn_names() -> frozenset[str]:
 def closest(word: str, known: Mapping[str, object] | frozenset[str]) -> str:
     """Return the most similar known word, or an empty text."""
     return near.closest(word, known, cutoff=0.7) or ""
+
+
+_PURE = {"validate_pos_int", "validate_bool", "validate_string", "validate_list_string"}
+"""gunicorn's validators that look at the value alone, not at files or users of this machine."""
+
+
+def refusal(setting: str, value: Any) -> str:
+    """Return what gunicorn itself says against a value of a setting in its configuration file; empty for nothing."""
+    from gunicorn.config import KNOWN_SETTINGS
+
+    validator = next((one.validator for one in KNOWN_SETTINGS if one.name == setting), None)
+    if validator is None or getattr(validator, "__name__", "") not in _PURE or value is None:
+        return ""
+    try:
+        validator(value)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return ""
 
 
 def convert(setting: str, value: Any) -> Any:

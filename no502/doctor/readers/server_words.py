@@ -39,6 +39,8 @@ class Place:
     """The program of supervisord that runs it inside another service."""
     literal: bool = False
     """No shell expands the words: a ``$`` in them is a dollar sign."""
+    whole: bool = True
+    """The command is all that the server is given; an image's entrypoint may get more words when it is run."""
     execute: bool = False
     """Whether a configuration file may be run."""
 
@@ -83,8 +85,10 @@ def note_value(
         return
     variable = re.search(r"\$(?:\w+|\{[^}]*\}|\([^)]*\))", value)
     if variable is None:
-        if name in NUMBERS and convert(name, value) is None:
-            note_problem(deployment, f"{flag} {value}: not a whole number", origin, f"Give {flag} a whole number.")
+        number = convert(name, value) if name in NUMBERS else 0
+        if number is None or number < 0:
+            what = "not a whole number" if number is None else "below 0"
+            note_problem(deployment, f"{flag} {value}: {what}", origin, f"Give {flag} a whole number.")
         return
     wrong = name in NUMBERS or name in {"host", "worker_class"} or (name == "bind" and not value.startswith("unix:"))
     if wrong or name == "config":

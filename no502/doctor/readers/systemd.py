@@ -163,9 +163,11 @@ def _command(text: str, known: Mapping[str, str]) -> tuple[str, ...]:
     if ":" in text[: len(text) - len(plain)]:
         return words
     found: list[str] = []
-    for word in words:
+    for number, word in enumerate(words):
         alone = _VARIABLE_ALONE.fullmatch(word)
-        if alone is None:
+        if number == 0 and any(name in known for name in _IN_WORD.findall(word)):
+            found.append(word)  # the program itself may not be a variable
+        elif alone is None:
             found.append(_IN_WORD.sub(lambda one: _value(one, known), word))
         elif alone[1] in known:
             found += _words(known[alone[1]])

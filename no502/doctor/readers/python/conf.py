@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from no502.doctor.model import Fact, Origin, Problem, Source
-from no502.doctor.readers.gunicorn_defaults import TLS, closest, convert, gunicorn_names
+from no502.doctor.readers.gunicorn_defaults import TLS, closest, convert, gunicorn_names, refusal
 from no502.doctor.readers.python.values import FAILURES, UNKNOWN, Function, Namespace, Values
 from no502.ladder.conf_file import is_ladder_import
 
@@ -44,6 +44,8 @@ class PythonConf:
     problems: list[Problem] = field(default_factory=list)
     imports_ladder: bool = False
     """It takes everything from ``gunicorn_conf``, this project's own."""
+    refused: dict[str, Problem] = field(default_factory=dict)
+    """Settings whose last value keeps gunicorn from starting."""
     opaque: str = ""
     """What may set every other setting: ``from NAME import *`` of a module that is not here, ``globals()``."""
 
@@ -86,6 +88,7 @@ def read_python_conf(
     walk = _Walk(shown, environment, result, modules)
     walk.uses(tree)
     walk.body(tree.body, conditional="")
+    result.problems += result.refused.values()
     result.imports_ladder = any(is_ladder_import(node) for node in ast.walk(tree))
     return result
 
@@ -282,6 +285,12 @@ class _Walk:
             self._misspelt(target.id, origin)
 
     def _set(self, name: str, value: Any, origin: Origin, why: str) -> None:
+        self._result.refused.pop(name, None)
+        says = refusal(name, value) if not why else ""
+        if says:
+            message = f"gunicorn does not start with {name} = {repr(value)[:60]}: {says}"
+            fix = f"Write a value that {name} takes."
+            self._result.refused[name] = Problem(rule="C003", message=message, origin=origin, fix=fix)
         if value is None and not why:
             return  # None means gunicorn's default
         converted = None if why else convert(name, value)

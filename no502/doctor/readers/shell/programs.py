@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from no502.doctor.readers.shell.names import DAEMONS, NO_RUN, NO_WRAPPERS, WRAPPERS
 
-__all__ = ["MANAGERS", "OTHERS", "Program", "find_program", "keeps_running"]
+__all__ = ["MANAGERS", "OTHERS", "SERVERS", "Program", "find_program", "keeps_running"]
 
 SERVERS = ("gunicorn", "uvicorn")
 MANAGERS = frozenset(
