@@ -150,6 +150,8 @@ class ServiceFacts(Facts):
     user: Fact[str] | None = None
     network_mode: Fact[str] | None = None
     ipv4_address: Fact[str] | None = None
+    swarm: Fact[bool] | None = None
+    """`docker stack deploy` starts it, which ignores what only Compose does."""
     virtual_ip: Fact[bool] | None = None
     """Swarm gives the service one address that stays."""
     published: Fact[tuple[tuple[int, int], ...]] | None = None

@@ -106,7 +106,9 @@ def _opaque(words: Sequence[str]) -> str | None:
 def _gunicorn(
     words: Sequence[str], place: Place, environment: Mapping[str, str], deployment: Deployment
 ) -> tuple[dict[str, Fact[Any]], Fact[str] | None]:
+    before = len(deployment.problems)
     typed = _options(words, place.origin, deployment, literal=place.literal)
+    understood = len(deployment.problems) == before
     extra = environment.get("GUNICORN_CMD_ARGS", "")
     origin = Origin(
         file=place.origin.file, line=place.origin.line, note="GUNICORN_CMD_ARGS", variable="GUNICORN_CMD_ARGS"
@@ -155,7 +157,7 @@ def _gunicorn(
             settings[name] = fact
     trust(settings)
     settings["bind"] = _bind(settings["bind"])
-    if place.whole and seen and not {"wsgi_app", "paste"} & settings.keys() and _opaque(words) is None:
+    if place.whole and seen and understood and not {"wsgi_app", "paste"} & settings.keys() and _opaque(words) is None:
         message = "gunicorn is given no application, neither here nor by wsgi_app: it does not start"
         note_problem(deployment, message, place.origin, "Name it behind the options: MODULE:ATTRIBUTE.")
     return settings, conf

@@ -104,8 +104,11 @@ def _read_sets(sets: Sequence[Project], options: Options, judged: Collection[Pat
     readers = [_Project(one, options, judged) for one in sets]
     found = [reader.read() for reader in readers]
     held = {path for reader in readers for path in reader.held}
+    guessed: set[Path] = set()
     for number, (one, reader) in enumerate(zip(sets, readers, strict=True)):
-        foreign = held - reader.held
+        # A file that may be any set's is judged in the first one.
+        foreign = (held - reader.held) | (guessed & reader.guessed)
+        guessed |= reader.guessed
         own = replace(
             one,
             nginx=[path for path in one.nginx if path.resolve() not in foreign],
@@ -152,6 +155,8 @@ class _Project:
         """Compose files that are judged, in this set or another."""
         self.held: set[Path] = set()
         """Dockerfiles, nginx files and gunicorn's configurations that a container of Compose has."""
+        self.guessed: set[Path] = set()
+        """nginx files that are taken to be those of the only nginx, whose volumes are not here."""
 
     def read(self) -> Deployment:
         self._not_looked_at()
@@ -172,7 +177,8 @@ class _Project:
             if path not in self._supervised:
                 self._supervisor(path, None)
         self._scripts()
-        self.held |= read_project_nginx(compose, self._alone, self._context)
+        held, self.guessed = read_project_nginx(compose, self._alone, self._context)
+        self.held |= held
         read_config_map_nginx(self._context)
         read_proxies(compose, self._context)
         self._configurations()

@@ -7,12 +7,13 @@ it, so two services of one repository with Compose files of their own are not mi
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from no502.doctor.reach import Reach
-from no502.doctor.readers.compose.project import included
+from no502.doctor.readers.compose.project import extended, included
 from no502.doctor.readers.kinds import HEAD, kind_by_name, kind_of_file
 from no502.doctor.readers.yaml_nodes import Node
 
@@ -26,6 +27,7 @@ _OTHERS_CODE = {"vendor", "third_party", "bower_components"}
 _TESTS = {"tests", "test", "testdata", "fixtures", "__tests__", "spec"}
 _MOST_FILES, _DEEPEST = 20_000, 24
 _SMALL = 65_536
+_MAIN = re.compile(r"(?:docker-)?compose(?:\.override)?\.ya?ml")
 _ALWAYS_SMALL = {".csv", ".tsv", ".log", ".sql", ".txt", ".dat"}
 
 
@@ -104,6 +106,9 @@ def _in_directory(folder: Path, reach: Reach) -> list[Project]:
     parts = {
         os.path.realpath(one) for path in whole.compose for files, _ in included(path, folder, reach) for one in files
     }
+    # Nor is what others extend, unless its name makes it what `docker compose up` reads.
+    bases = {os.path.realpath(one) for path in whole.compose for one in extended(path, folder, reach)}
+    parts |= {one for one in bases if not _MAIN.fullmatch(Path(one).name)}
     whole.compose = [path for path in whole.compose if os.path.realpath(path) not in parts] or whole.compose
     homes = {path.parent for path in whole.compose} | {folder}
     if len(homes) == 1:

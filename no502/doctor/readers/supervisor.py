@@ -11,6 +11,8 @@ from typing import Any
 
 from no502.doctor.model import Address, Deployment, Fact, Origin, Service, ServiceKind, Source
 from no502.doctor.readers.bind import parse_bind
+from no502.doctor.readers.placeholders import opened
+from no502.doctor.readers.server_words import unknown
 from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.settings import ServiceFacts
@@ -51,7 +53,7 @@ def read_supervisor(
     """
     text = read_text(path, base, deployment)
     shown = shown_path(path, base)
-    for name, entries, line in _sections(text or "", shown):
+    for name, entries, line in _sections(opened(text or ""), shown):
         known = dict(environment)
         known |= {"program_name": name, "group_name": name, "here": str(path.parent)}
         if "environment" in entries:
@@ -76,7 +78,7 @@ def _program(name: str, entries: Mapping[str, Fact[str]], line: int, shown: str,
             kind=ServiceKind.SUPERVISOR,
             name=name,
             origin=Origin(file=shown, line=line),
-            settings=ServiceFacts.of(_settings(entries, Origin(file=shown, line=line))),
+            settings=ServiceFacts.of(_settings(entries, Origin(file=shown, line=line), known)),
         ),
         argv=tuple(_split(_filled(command.value or "", known))),
         origin=command.origin,
@@ -145,13 +147,17 @@ def _socket(entry: Fact[str] | None, environment: Mapping[str, str]) -> Fact[tup
     return Fact(found, entry.origin)
 
 
-def _settings(entries: Mapping[str, Fact[str]], origin: Origin) -> dict[str, Fact[Any]]:
+def _settings(entries: Mapping[str, Fact[str]], origin: Origin, environment: Mapping[str, str]) -> dict[str, Fact[Any]]:
     default = Origin(file=origin.file, line=origin.line, source=Source.DEFAULT, note="supervisord's default")
     found: dict[str, Fact[Any]] = {"stop_grace": Fact(_STOP_SECONDS, default)}
-    wait = entries.get("stopwaitsecs")
-    if wait is not None and (wait.value or "").isdecimal():
-        found["stop_grace"] = Fact(float(wait.value or 0), wait.origin)
-    for name, key in (("stop_signal", "stopsignal"), ("user", "user")):
-        if key in entries:
-            found[name] = entries[key]
+    for name, key in (("stop_grace", "stopwaitsecs"), ("stop_signal", "stopsignal"), ("user", "user")):
+        if key not in entries:
+            continue
+        text, where = _filled(entries[key].value or "", environment), entries[key].origin
+        if OPEN in text:
+            found[name] = unknown(where, f"{text.replace(OPEN, '$')} is not among the files", Source.TEMPLATE)
+        elif name != "stop_grace":
+            found[name] = Fact(text, where)
+        else:
+            found[name] = Fact(float(text), where) if text.isdecimal() else unknown(where, "not a number of seconds")
     return found

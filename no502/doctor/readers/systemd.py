@@ -12,6 +12,7 @@ from typing import Any
 from no502.doctor.model import Address, Deployment, Fact, Origin, Service, ServiceKind, Source
 from no502.doctor.readers.bind import parse_bind
 from no502.doctor.readers.durations import systemd_seconds
+from no502.doctor.readers.placeholders import opened
 from no502.doctor.readers.server_words import unknown
 from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
@@ -29,7 +30,6 @@ _DIRECTORIES = {
     "E": "/etc",
 }
 """Specifiers that mean the same in every unit of the system. https://www.freedesktop.org/software/systemd/man/systemd.unit.html#Specifiers"""
-_PLACEHOLDER = re.compile(r"\{\{[^{}\n]*\}\}|\{%[^%\n]*%\}|\{#[^#\n]*#\}|<%=?[^%\n]*%>|@[A-Z_]{2,}@")
 
 
 _VARIABLE_ALONE = re.compile(r"\$([A-Za-z_]\w*)")
@@ -111,7 +111,7 @@ def _collect(text: str, shown: str, entries: dict[str, list[tuple[str, Origin]]]
     """Add a file's entries; an empty value resets what stood before. Placeholders and an instance's name stay open."""
     section, pending, begin = "", "", 0
     for number, raw in enumerate(text.split("\n"), start=1):
-        line = _PLACEHOLDER.sub(_placeholder, raw.rstrip("\r"))
+        line = opened(raw.rstrip("\r"))
         if line.lstrip().startswith(("#", ";")):
             continue
         pending, begin = (pending + line.strip(), begin) if pending else (line.strip(), number)
@@ -128,11 +128,6 @@ def _collect(text: str, shown: str, entries: dict[str, list[tuple[str, Origin]]]
                 entries.setdefault(key, []).append((value, Origin(file=shown, line=begin)))
             else:
                 entries.pop(key, None)
-
-
-def _placeholder(found: re.Match[str]) -> str:
-    name = re.sub(r"\W+", "_", found[0]).strip("_")
-    return "" if found[0].startswith(("{%", "{#")) else f"{OPEN}{{{name}}}"
 
 
 def _specified(text: str, unit: str) -> str:

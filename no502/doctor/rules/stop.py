@@ -30,6 +30,8 @@ from no502.ladder.rungs import computed
 
 __all__ = []
 
+_SHORT, _LONG = 30, 60
+"""Seconds below which a grace period is short for requests without a limit: one that was chosen, and a default one."""
 _CLOSES = "a recycled worker closes connections that nginx is using"
 
 
@@ -101,30 +103,43 @@ def _stop_grace_too_short(process: Process, _: Deployment) -> Iterator[Finding]:
                 insert=f"{{indent}}{{step}}stop_grace_period: {new}",
             ),
         )
-    if server.program == "uvicorn" and server.settings.graceful_timeout is None:
-        yield from _endless(server, service, named)
+    if server.settings.graceful_timeout is None:
+        yield from _endless(_stop_grace_too_short, server, service, needs="`stop_grace_period: {}s`", named=named)
         return
     yield from _too_short(
         _stop_grace_too_short, server, service, needs="stop_grace_period: {}s", edits=edits, named=named
     )
 
 
-def _endless(server: AppServer, service: Service, named: str) -> Iterator[Finding]:
-    """Yield a uvicorn that waits for its requests without end, under the time that Docker gives by itself."""
+def _endless(
+    rule: Rule, server: AppServer, service: Service, *, needs: str, extra: float = 0, named: str = ""
+) -> Iterator[Finding]:
+    """Yield a uvicorn that waits for its requests without end, under a time in which a request may still run.
+
+    Args:
+        rule: Whose finding it is.
+        server: The uvicorn.
+        service: What stops it.
+        needs: The setting with a place for its seconds.
+        extra: Seconds of the time that pass before uvicorn gets SIGTERM.
+        named: The services, where one command is that of several.
+    """
     grace = number(service.settings.stop_grace)
-    if grace is None or written(service.settings.stop_grace):
+    meant = written(service.settings.stop_grace)
+    if server.program != "uvicorn" or grace is None or grace - extra >= (_SHORT if meant else _LONG):
         return
-    yield _stop_grace_too_short.finding(
-        f"{named} {'are' if ',' in named else 'is'} killed {seconds(grace)} after SIGTERM (default), but "
-        f"{name_of(server)} waits for its "
-        "requests without "
-        "end (no --timeout-graceful-shutdown)",
-        service.origin,
+    names, where = named or service.name, grace_at(service)
+    default = shown(service.settings.stop_grace)
+    after = f"after preStop of {seconds(extra)} begins" if extra else "after SIGTERM"
+    yield rule.finding(
+        f"{names} {'are' if ',' in names else 'is'} killed {seconds(grace)}{default} {after}, but {name_of(server)} "
+        "waits for its requests without end (no --timeout-graceful-shutdown)",
+        where if meant and where.line is not None else service.origin,
         related=[(server.origin, "no --timeout-graceful-shutdown")],
         consequence="at every deployment SIGKILL cuts the requests that still run, and they get 502; nginx logs "
         '"upstream prematurely closed connection"',
-        fix="Set --timeout-graceful-shutdown 30 and `stop_grace_period: 40s`, or values above the duration of your "
-        "longest request.",
+        fix=f"Set --timeout-graceful-shutdown 30 and {needs.format(_grace(_SHORT, extra))}, or values above "
+        "the duration of your longest request.",
     )
 
 
@@ -187,6 +202,8 @@ def _timeoutstopsec_too_short(deployment: Deployment) -> Iterator[Finding]:
         if program is None or program.kind is not ServiceKind.SUPERVISOR:
             continue
         graceful = number(server.settings.graceful_timeout) or 0
+        if server.settings.graceful_timeout is None:
+            yield from _endless(_timeoutstopsec_too_short, server, program, needs="stopwaitsecs={}")
         yield from _too_short(
             _timeoutstopsec_too_short,
             server,
@@ -211,6 +228,8 @@ def _timeoutstopsec_too_short(deployment: Deployment) -> Iterator[Finding]:
             if written(service.settings.stop_grace)
             else ()
         )
+        if server.settings.graceful_timeout is None:
+            yield from _endless(_timeoutstopsec_too_short, server, service, needs="TimeoutStopSec={}s")
         yield from _too_short(_timeoutstopsec_too_short, server, service, needs="TimeoutStopSec={}s", edits=edits)
 
 
@@ -255,6 +274,9 @@ def _pod_stops_too_early(process: Process, _: Deployment) -> Iterator[Finding]:
     before = number(service.settings.pre_stop)
     fact = service.settings.pre_stop
     graceful = number(server.settings.graceful_timeout) or 0
+    if server.settings.graceful_timeout is None:
+        needs = "terminationGracePeriodSeconds: {}"
+        yield from _endless(_pod_stops_too_early, server, service, needs=needs, extra=before or 0)
     yield from _too_short(
         _pod_stops_too_early,
         server,
@@ -347,6 +369,8 @@ def _proxy_before_application(deployment: Deployment) -> Iterator[Finding]:
         app = deployment.runner(server) if server is not None else None
         if nginx is None or app is None or nginx is app or nginx.kind != ServiceKind.COMPOSE or nginx.kind != app.kind:
             continue
+        if value(nginx.settings.swarm):
+            continue  # docker stack deploy ignores depends_on
         if (nginx.name, app.name) in seen or nginx.origin.file.split("/")[:-1] != app.origin.file.split("/")[:-1]:
             continue
         seen.add((nginx.name, app.name))

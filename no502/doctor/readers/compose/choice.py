@@ -9,10 +9,9 @@ from pathlib import Path
 
 from no502.doctor.model import Deployment
 from no502.doctor.options import Options
-from no502.doctor.readers.compose.project import read_compose
+from no502.doctor.readers.compose.project import ComposeService, read_compose
 from no502.doctor.readers.discovery import Project
 from no502.doctor.readers.nginx.services import is_nginx
-from no502.doctor.readers.texts import shown_path
 
 __all__ = ["chosen", "variants"]
 
@@ -27,7 +26,7 @@ def variants(project: Project, options: Options) -> list[Project]:
     """Return the project once for each set of its Compose files that may be what serves.
 
     ``docker-compose.yml`` is often for developers, and ``docker-compose.prod.yml``, alone or over it, is what serves: a
-    file that stands alone is judged alone, one that changes others is judged over the usual ones.
+    file that stands alone is judged alone, one that changes others or adds an nginx is judged over the usual ones.
     """
     main = chosen(project)
     others = [
@@ -37,7 +36,7 @@ def variants(project: Project, options: Options) -> list[Project]:
     ]
     if project.given or not others:
         return [project]
-    alone = [path for path in others if _is_whole(path, options)]
+    alone = [path for path in others if _is_whole(path, main, options)]
     sets = [[path] if path in alone else [*main, path] for path in others][:_MOST_SETS]
     serving = [files for files in sets if _has_server(files, options)]
     if project.nginx and not _has_nginx(main, options) and any(_has_nginx(files, options) for files in serving):
@@ -48,9 +47,13 @@ def variants(project: Project, options: Options) -> list[Project]:
 
 def _has_server(files: Sequence[Path], options: Options) -> bool:
     """Whether a set of files says what a service runs: others (monitoring, a database) are none of ours."""
-    read = read_compose(files, base=options.base or Path(), deployment=Deployment(reach=options.reach))
-    last = shown_path(files[-1], options.base or Path())
-    return any(one.argv and one.origin.file == last for one in read) or any(is_nginx(one) for one in read)
+    read = _read(files, options)
+    own = {one.service.name for one in _read(files[-1:], options) if one.argv or one.service.settings.build is not None}
+    return any(one.argv and one.service.name in own for one in read) or any(is_nginx(one) for one in read)
+
+
+def _read(files: Sequence[Path], options: Options) -> list[ComposeService]:
+    return read_compose(files, base=options.base or Path(), deployment=Deployment(reach=options.reach))
 
 
 def chosen(project: Project) -> list[Path]:
@@ -66,13 +69,20 @@ def chosen(project: Project) -> list[Path]:
 
 
 def _has_nginx(files: Sequence[Path], options: Options) -> bool:
-    if not files:
+    return any(is_nginx(one) for one in _read(files, options)) if files else False
+
+
+def _is_whole(path: Path, main: Sequence[Path], options: Options) -> bool:
+    """Whether a Compose file stands alone: each of its services says what it runs, and needs no other file's.
+
+    An nginx without an application is put in front of what the usual file has.
+    """
+    read = _read([path], options)
+    names = {one.service.name for one in read}
+    said = all(one.service.settings.image is not None or one.service.settings.build is not None for one in read)
+    if not said or any(not names.issuperset(one.service.depends_on) for one in read):
         return False
-    read = read_compose(files, base=options.base or Path(), deployment=Deployment(reach=options.reach))
-    return any(is_nginx(one) for one in read)
-
-
-def _is_whole(path: Path, options: Options) -> bool:
-    """Whether a Compose file stands alone: each of its services says what it runs."""
-    read = read_compose([path], base=Path(), deployment=Deployment(reach=options.reach))
-    return all(one.service.settings.image is not None or one.service.settings.build is not None for one in read)
+    serves = any((one.argv or one.service.settings.build is not None) and not is_nginx(one) for one in read)
+    if serves or not any(is_nginx(one) for one in read):
+        return True
+    return not names.isdisjoint(one.service.name for one in _read(main, options))

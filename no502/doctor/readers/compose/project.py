@@ -15,7 +15,7 @@ from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
 
-__all__ = ["ComposeService", "included", "read_compose"]
+__all__ = ["ComposeService", "extended", "included", "read_compose"]
 
 _HEAD = 1_000_000
 
@@ -57,6 +57,10 @@ def read_compose(paths: Sequence[Path], *, base: Path, deployment: Deployment) -
         whole = _extended(_from_file(node, home, base, deployment), every)
         reader = ServiceReader(name, whole, shown, home, base, own, deployment)
         found.append(_with_configs(reader.read(), whole, configs, home))
+        if swarm:
+            found[-1].service.settings = found[-1].service.settings.changed(
+                {"swarm": Fact(True, Origin(file=shown, line=node.line))}
+            )
         mode = node.get("deploy", "endpoint_mode")
         if swarm and (mode is None or mode.text != "dnsrr"):
             # https://docs.docker.com/engine/swarm/networking/#configure-service-discovery
@@ -96,6 +100,21 @@ def included(path: Path, base: Path, reach: Reach) -> Iterator[tuple[list[Path],
         if files:
             home = path.parent / directory.text if directory is not None and directory.text else files[0].parent
             yield files, home
+
+
+def extended(path: Path, base: Path, reach: Reach) -> Iterator[Path]:
+    """Yield the other files whose services those of a Compose file extend.
+
+    https://docs.docker.com/reference/compose-file/services/#extends
+    """
+    if b"extends" not in (reach.head(path, _HEAD) or b""):
+        return
+    document = _document(path, base, Deployment(reach=reach))
+    services = document.get("services") if document is not None else None
+    for _, service in services.items() if services is not None else ():
+        file = service.get("extends", "file")
+        if file is not None and file.text and "$" not in file.text and reach.has(path.parent / file.text):
+            yield path.parent / file.text
 
 
 def _document(path: Path, base: Path, deployment: Deployment) -> Node | None:

@@ -25,6 +25,7 @@ from no502.doctor.reach import Reach
 from no502.doctor.readers.durations import docker_seconds, memory_bytes
 from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.kubernetes.annotations import class_of, times_of
+from no502.doctor.readers.server_words import unknown
 from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
@@ -409,8 +410,10 @@ def _settings(container: Node, workload: Node, template: Node, shown: str) -> di
     maps = [one.get("configMap", "name") for one in (volumes.elements() if volumes is not None else ())]
     found["config_maps"] = Fact(tuple(name.text for name in maps if name is not None), origin)
     grace = template.get("terminationGracePeriodSeconds")
-    if grace is not None and (grace.text or "").isdecimal():
-        found["stop_grace"] = Fact(float(grace.text or 0), Origin(file=shown, line=grace.line))
+    if grace is not None and grace.text:
+        written = Origin(file=shown, line=grace.line)
+        given = grace.text.isdecimal()
+        found["stop_grace"] = Fact(float(grace.text), written) if given else unknown(written, grace.text)
     found |= _pre_stop(container, shown, default)
     replicas = workload.get("spec", "replicas")
     if replicas is not None and (replicas.text or "").isdecimal():
@@ -488,6 +491,8 @@ def _seconds(node: Node, name: str, default: float, origin: Origin) -> Fact[floa
     found = node.get(name)
     if found is not None and (found.text or "").isdecimal():
         return Fact(float(found.text or 0), Origin(file=origin.file, line=found.line))
+    if found is not None and found.text:
+        return unknown(Origin(file=origin.file, line=found.line), found.text)
     note = "Kubernetes' default"
     return Fact(default, Origin(file=origin.file, line=origin.line, source=Source.DEFAULT, note=note))
 

@@ -31,13 +31,16 @@ _EXAMPLE = re.compile(
 
 def read_project_nginx(
     compose: Sequence[ComposeService], images: Sequence[ComposeService], context: Context
-) -> set[Path]:
-    """Read the nginx files of a project, and return those that a container of Compose has.
+) -> tuple[set[Path], set[Path]]:
+    """Read the nginx files of a project.
 
     Args:
         compose: The services of its Compose files.
         images: The images of its other Dockerfiles.
         context: The project.
+
+    Returns:
+        The files that a container of Compose has, and those that are only taken to be its own.
     """
     containers = [*compose, *images]
     fronts = [one for one in containers if is_nginx(one)]
@@ -50,6 +53,7 @@ def read_project_nginx(
     served = [path for path in files if _serving(path, fronts)]
     read: set[Path] = set()
     held: set[Path] = set()
+    guessed: set[Path] = set()
     for path in served:
         if path.resolve() in read or _is_inert(path, fronts, context):
             continue
@@ -72,8 +76,9 @@ def read_project_nginx(
             context.deployment.nginx.pop()
             continue
         read |= files_of
+        guessed |= files_of if front is not None else set()
     _name_rest([path for path in files if path.resolve() not in read], context)
-    return held
+    return held, guessed
 
 
 def _follow_mounts(fronts: Sequence[ComposeService], context: Context) -> None:
