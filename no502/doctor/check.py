@@ -143,14 +143,14 @@ def _folded(gaps: Iterable[NotChecked]) -> list[NotChecked]:
     groups: dict[tuple[object, ...], list[NotChecked]] = {}
     for gap in gaps:
         alone = (gap.what, gap.why, gap.origin.file, gap.origin.line)
-        key = (gap.kind, gap.whose, gap.why, gap.origin.file) if gap.name else alone
+        key = (gap.kind, gap.whose, gap.why, gap.origin.file) if gap.whose or gap.kind is Gap.TARGET else alone
         groups.setdefault(key, []).append(gap)
     found = []
     for same in groups.values():
         first, names = same[0], ", ".join(dict.fromkeys(one.name for one in same))
         if first.kind is Gap.TARGET:
             first = replace(first, what=f"the address to which nginx connects at location {names}")
-        elif first.name:
+        elif first.name and first.whose:
             first = replace(first, what=f"{names} of {first.whose}")
         found.append(first)
     return found

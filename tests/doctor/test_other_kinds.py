@@ -28,6 +28,33 @@ UPSTREAM = "events {}\nhttp { server { location / { %s } } }\n"
         ("nginx.conf", UPSTREAM % "fastcgi_pass unix:/run/php.sock;", "fastcgi_pass unix:/run/php.sock at /"),
         ("nginx.conf", "events {}\nstream { server { listen 80; proxy_pass shop:8000; } }\n", "stream {} of nginx"),
         ("shop.container", "[Container]\nImage=acme/shop\nExec=gunicorn shop:app\n", "is a Quadlet of Podman"),
+        (
+            "roles/shop/tasks/main.yml",
+            "- name: run\n  command: gunicorn -D shop:app\n",
+            "is a list of tasks of Ansible",
+        ),
+        ("justfile", "serve:\n  gunicorn -b :7000 shop:app\n", "is a list of recipes of just"),
+        ("run.bat", "uvicorn shop:app --port 8000\n", "is a script of Windows"),
+        (
+            "cloudbuild.yaml",
+            "steps:\n- args: [run, deploy, shop, --command, gunicorn, '--args=-b,:80,shop:app']\n",
+            "is a pipeline that deploys",
+        ),
+        (
+            "azure-pipelines.yml",
+            "steps:\n- task: AzureWebApp@1\n  inputs:\n    startUpCommand: gunicorn shop:app\n",
+            "is a pipeline that deploys",
+        ),
+        (
+            "docker-compose.yml.j2",
+            "services:\n{% if edge %}\n  edge: {image: nginx}\n{% endif %}\n",
+            "is a template of a Compose file",
+        ),
+        (
+            "compose.yaml",
+            "services: {shop: {image: a, command: granian shop:app}}\n",
+            "granian (an application server)",
+        ),
         ("shop.kube", "[Kube]\nYaml=shop.yaml\n", "is a Quadlet of Podman"),
         (
             "run.yaml",
@@ -64,6 +91,11 @@ def test_what_is_not_judged_is_named(
     [
         ("nginx.conf", UPSTREAM % f"proxy_pass http://127.0.0.1:7000; {HEADERS}"),
         ("live/kustomization.yaml", "resources: [../base]\n"),
+        (".github/workflows/test.yml", "jobs: {test: {steps: [{run: gunicorn shop:app}]}}\n"),
+        ("azure-pipelines.yml", "steps:\n- script: gunicorn shop:app\n"),
+        ("roles/shop/tasks/main.yml", "- name: install\n  command: pip install gunicorn\n"),
+        ("justfile", "test:\n  pytest\n"),
+        ("docker-compose.yml.example", "services:\n  shop: {image: a}\n"),
         ("service.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: shop}\nspec: {ports: [{port: 80}]}\n"),
     ],
 )
@@ -71,7 +103,8 @@ def test_what_is_judged_has_no_such_line(name: str, text: str, tmp_path: Path, m
     """The same kinds without anything that is left out."""
     files = {name: text, "Procfile": "web: gunicorn -b :7000 shop:app\n"}
     gaps = judge(tmp_path, files, monkeypatch).gaps()
-    assert not any(word in gaps for word in ("doctor judges proxy_pass", "kustomize", "stands in front", "Knative"))
+    words = ("doctor judges proxy_pass", "kustomize", "stands in front", "Knative", "does not read this kind")
+    assert not any(word in gaps for word in words)
 
 
 @pytest.mark.parametrize(
@@ -151,3 +184,9 @@ def test_an_address_that_hears_another_is_right(
         "Procfile": f"web: gunicorn -b {bind}:7000 shop:app\n",
     }
     assert "A101" not in judge(tmp_path, files, monkeypatch).found()
+
+
+def test_the_start_command_of_azure_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """App Service runs what startup.txt says."""
+    files = {"startup.txt": "gunicorn --bind=0.0.0.0:7000 shop:app\n"}
+    assert judge(tmp_path, files, monkeypatch).servers() == [("gunicorn", ["0.0.0.0:7000"])]

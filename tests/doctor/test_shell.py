@@ -293,3 +293,15 @@ def test_a_package_or_a_pattern_of_that_name_starts_nothing(command: str) -> Non
 def test_a_server_behind_an_unknown_word_is_known_by_its_arguments(command: str) -> None:
     """Its options with values as it takes them, or an application."""
     assert [one.program for one, _ in follow(shlex.split(command), Origin(file="start.sh")).servers] == ["gunicorn"]
+
+
+@pytest.mark.parametrize("again", ['su-exec shop "$0" "$@"', 'gosu shop "${BASH_SOURCE[0]}" "$@"', '"$0" "$@"'])
+def test_a_script_that_starts_itself_again_is_one_server(
+    again: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another user it comes to its last line."""
+    files = {
+        "Dockerfile": 'FROM python:3.13\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]\nCMD ["gunicorn", "a:b"]\n',
+        "run.sh": f'#!/bin/sh\nif [ "$(id -u)" = 0 ]; then\n  exec {again}\nfi\nexec "$@"\n',
+    }
+    assert judge(tmp_path, files, monkeypatch).servers() == [("gunicorn", ["127.0.0.1:8000"])]

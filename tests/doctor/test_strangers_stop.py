@@ -96,3 +96,22 @@ def test_depends_on_is_no_advice_for_swarm(
 """
     site = f"server {{ location / {{ proxy_pass http://shop:8000; {HEADERS} }} }}\n"
     assert ("S507" in judge(tmp_path, {name: text, "site.conf": site}, monkeypatch).found()) is found
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"a.service": "[Service]\nKillSignal=SIGKILL\nExecStart=/srv/bin/gunicorn shop:app\n"}, True),
+        ({"a.service": "[Service]\nKillSignal=9\nExecStart=/srv/bin/uvicorn shop:app\n"}, True),
+        ({"a.service": "[Service]\nExecStop=/bin/kill -9 $MAINPID\nExecStart=/srv/bin/gunicorn shop:app\n"}, True),
+        ({"a.service": "[Service]\nExecStop=/bin/kill -s QUIT $MAINPID\nExecStart=/srv/bin/gunicorn a:b\n"}, True),
+        ({"a.service": "[Service]\nExecStop=/bin/kill -s TERM $MAINPID\nExecStart=/srv/bin/gunicorn a:b\n"}, False),
+        ({"a.service": "[Service]\nKillSignal=SIGINT\nExecStart=/srv/bin/uvicorn shop:app\n"}, False),
+        ({"a.conf": "[program:a]\ncommand=uvicorn a:b --timeout-graceful-shutdown 5\nstopsignal=KILL\n"}, True),
+    ],
+)
+def test_a_signal_that_ends_requests_at_once(
+    files: dict[str, str], found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL for both servers, SIGINT and SIGQUIT for gunicorn."""
+    assert ("S504" in judge(tmp_path, files, monkeypatch).found()) is found

@@ -177,13 +177,20 @@ _OF_SERVICE = re.compile(
 )
 _STARTS = re.compile(
     r"\b(?:gunicorn|uvicorn|hypercorn|granian|daphne)[\"']?,?[ \t]++[\"']?"
-    r"(?:-{1,2}[a-z]|[\w.]++:[\w.]++|[\w.]++\.(?:wsgi|asgi)\b)"
+    r"(?:-{1,2}[A-Za-z]|[\w.]++:[\w.]++|[\w.]++\.(?:wsgi|asgi)\b)"
 )
 _MENTIONS = frozenset(
     {
         *(".yaml", ".yml", ".json", ".toml", ".hcl", ".tf", ".nomad", ".ini", ".cfg", ".config", ".xml", ".plist"),
         *(".jsonnet", ".cue", ".nix", ".pkl"),
     }
+)
+_DEPLOYS = re.compile(r"\bstart-?up-?command[\"']?[ \t]*+:|--command\b", re.IGNORECASE)
+"""Lines of a pipeline that say with what command the deployed service starts."""
+_WINDOWS = (".bat", ".cmd", ".ps1")
+_TASK = re.compile(r"^[ \t]++(?:ansible\.builtin\.)?(?:command|shell|raw)[ \t]*+:", re.MULTILINE)
+_RENDERED_COMPOSE = re.compile(
+    r"(?:docker|podman)?[._-]?compose(?:[._-][\w.-]+)?\.ya?ml\.(?:template|tmpl|tpl|j2|jinja2?|erb|mustache|hbs)"
 )
 _NO_DEPLOYMENT = re.compile(
     r"(?:^|/)(?:\.vscode|\.idea|\.github|\.circleci|\.devcontainer|docs?|tests?|node_modules)/"
@@ -199,6 +206,12 @@ _KUSTOMIZATION = re.compile(r"kustomization\.ya?ml")
 _MANIFEST_KEYS = (re.compile(r"\bapiVersion[\"']?+:"), re.compile(r"\bkind[\"']?+:"))
 _MANIFEST = re.compile(r"\"apiVersion\"[ \t]*+:[ \t]*+\"(?:v1|apps/v1|batch/v1|networking\.k8s\.io/v1)\"")
 _TRAEFIK = re.compile(r"\bloadBalancer\b[^\0]{0,400}?\burl\b")
+
+
+def _deploys(text: str) -> bool:
+    """Whether a pipeline says what the deployed service runs, and that is an application server."""
+    return _DEPLOYS.search(text) is not None and _STARTS.search(text) is not None
+
 
 _LABELS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
     ("an ECS task definition", lambda name, text: name.endswith(".json") and '"containerDefinitions"' in text),
@@ -238,6 +251,27 @@ _LABELS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
     (
         "a configuration of NGINX Unit",
         lambda name, text: name.endswith(".json") and '"listeners"' in text and '"applications"' in text,
+    ),
+    (
+        "a list of recipes of just",
+        lambda name, text: name.lower() in {"justfile", ".justfile"} and _STARTS.search(text) is not None,
+    ),
+    ("a script of Windows", lambda name, text: name.endswith(_WINDOWS) and _STARTS.search(text) is not None),
+    ("a configuration of Vagrant", lambda name, text: name == "Vagrantfile" and _STARTS.search(text) is not None),
+    (
+        "a list of tasks of Ansible",
+        lambda name, text: (
+            name.endswith((".yaml", ".yml"))
+            and _TASK.search(text) is not None
+            and _STARTS.search(text) is not None
+            and re.search(r"^[ \t]*+-[ \t]++(?:name|hosts)[ \t]*+:", text, re.MULTILINE) is not None
+            and "services:" not in text
+        ),
+    ),
+    ("a pipeline that deploys", lambda name, text: name.endswith((".yaml", ".yml")) and _deploys(text)),
+    (
+        "a template of a Compose file",
+        lambda name, text: _RENDERED_COMPOSE.fullmatch(name) is not None and "services:" in text,
     ),
     ("a configuration of pm2", lambda name, _: re.fullmatch(r"ecosystem\.config\.[cm]?js(?:on)?", name) is not None),
     (
@@ -306,7 +340,7 @@ def kind_of_file(path: PurePath, text: str, *, given: bool) -> str:  # noqa: PLR
         return "gunicorn" if given else "python" if _PYTHON_START.search(text) else ""
     if "[program:" in text or "[fcgi-program:" in text:
         return "supervisors"
-    if _SHELL.match(text) or suffix in {".sh", ".bash"}:
+    if _SHELL.match(text) or suffix in {".sh", ".bash"} or name == "startup.txt":  # Azure App Service reads the latter
         return "scripts" if _SERVER_WORD.search(text) else ""
     if suffix not in _OTHER_LANGUAGE and (_is_nginx(name, text, given=given)):
         return "nginx"
@@ -315,7 +349,7 @@ def kind_of_file(path: PurePath, text: str, *, given: bool) -> str:  # noqa: PLR
 
 def _yaml(path: PurePath, text: str, *, given: bool) -> str:
     if _PIPELINE.search(path.as_posix()) and not given:
-        return ""
+        return "others" if _deploys(text) else ""
     if _KUSTOMIZATION.fullmatch(path.name) or (_MANIFEST_KEYS[0].search(text) and _MANIFEST_KEYS[1].search(text)):
         return "manifests"
     if label_of(path.name, text):

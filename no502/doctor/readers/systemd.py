@@ -33,6 +33,7 @@ _DIRECTORIES = {
 
 
 _VARIABLE_ALONE = re.compile(r"\$([A-Za-z_]\w*)")
+_KILL = re.compile(r"\bkill[ \t]++(?:-s[ \t]*+|--signal[= ]|-)(\w+)[ \t]++\S*MAINPID")
 _IN_WORD = re.compile(r"\$\$|\$\{([A-Za-z_]\w*)\}")
 
 
@@ -207,6 +208,10 @@ def _settings(entries: Mapping[str, Sequence[tuple[str, Origin]]], shown: str) -
     for key, name in names.items():
         for text, origin in entries.get(key, ()):
             found[name] = unknown(origin, text.replace(OPEN, "$")) if OPEN in text else Fact(text, origin)
+    for text, origin in entries.get("ExecStop", ()):
+        sent = _KILL.search(text)
+        if sent is not None:
+            found["stop_signal"] = Fact(sent[1], origin)
     for text, origin in entries.get("PrivateTmp", ()):
         found["private_tmp"] = Fact(text.lower() in {"true", "yes", "on", "1"}, origin)
     return found

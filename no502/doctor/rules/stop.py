@@ -237,24 +237,26 @@ def _timeoutstopsec_too_short(deployment: Deployment) -> Iterator[Finding]:
     "S504",
     "quick-stop-signal",
     Severity.WARNING,
-    "the stop signal is SIGINT or SIGQUIT, gunicorn's quick shutdown",
+    "the stop signal is SIGINT, SIGQUIT or SIGKILL, which ends requests at once",
     source="https://gunicorn.org/signals/",
 )
 def _quick_stop_signal(deployment: Deployment) -> Iterator[Finding]:
     managed = [(one, one.manager) for one in deployment.servers if one.manager is not None]
     for server, service in [*_run_by(deployment, *CONTAINERS, ServiceKind.SYSTEMD, ServiceKind.SUPERVISOR), *managed]:
         signal = (text(service.settings.stop_signal) or "").upper().removeprefix("SIG")
-        if server.program != "gunicorn" or signal not in {"INT", "QUIT", "2", "3"}:
+        killed = signal in {"KILL", "9"}
+        if not killed and (server.program != "gunicorn" or signal not in {"INT", "QUIT", "2", "3"}):
             continue
         where = origin_of(service.settings.stop_signal, service.origin)
+        means = "which no process can catch" if killed else "which is gunicorn's quick shutdown"
         yield _quick_stop_signal.finding(
-            f"{service.name} is stopped with SIG{signal}, which is gunicorn's quick shutdown",
+            f"{service.name} is stopped with SIG{signal}, {means}",
             where,
             related=[(server.origin, name_of(server))],
             consequence="at every stop all in-flight requests get 502",
-            fix="Change the stop signal to SIGTERM, gunicorn's graceful shutdown.",
-            edits=substitute(where, (r"(?:SIG)?(?:INT|QUIT)\b", "SIGTERM"), within=2)
-            if signal in {"INT", "QUIT"}
+            fix=f"Change the stop signal to SIGTERM, {server.program}'s graceful shutdown.",
+            edits=substitute(where, (r"(?:SIG)?(?:INT|QUIT|KILL)\b", "SIGTERM"), within=2)
+            if signal in {"INT", "QUIT", "KILL"}
             else (),
         )
 

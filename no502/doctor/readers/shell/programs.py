@@ -62,6 +62,8 @@ _USER = {
 }
 _DAEMON_OPTION = re.compile(r"--daemon(?:ize)?(?:=.*)?|--detach|--background")
 _SERVICE_STARTERS = {"service", "rc-service", "systemctl", "invoke-rc.d", "initctl", "supervisorctl", "monit"}
+_ITSELF = re.compile(r"\$0\b|\$\{0\}|\$\{?BASH_SOURCE\b")
+"""How a script that starts itself again, as another user, names itself: what it runs then is read already."""
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)$", re.DOTALL)
 _APPLICATION = re.compile(
     r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(?:\(.*\))?$"
@@ -123,7 +125,11 @@ def find_program(words: Sequence[str]) -> Program | None:
         if found is not None:
             return _with(found, environment, likely=not sure, execs=execs)
         name = _base(word)
-        if name in NO_WRAPPERS or (name == "command" and tuple(words[index + 1 : index + 2]) in {("-v",), ("-V",)}):
+        if (
+            name in NO_WRAPPERS
+            or _ITSELF.search(word)
+            or (name == "command" and tuple(words[index + 1 : index + 2]) in {("-v",), ("-V",)})
+        ):
             return None
         if name in WRAPPERS:
             if words[index + 1 : index + 2] and words[index + 1] in NO_RUN:
@@ -187,6 +193,8 @@ def _behind(words: Sequence[str], index: int) -> int:
         word = words[index]
         if word == "--":
             return index + 1
+        if _ITSELF.search(word):
+            return len(words)
         if word.startswith("-"):
             index += 1
             if word in _USER | _PACKAGES and index < len(words):
