@@ -80,7 +80,7 @@ def test_what_only_a_shell_understands_does_not_start(
         ("supervisord.conf", "venv/bin/gunicorn shop:app"),
         ("pod.yaml", '[sh, -c, "cd /srv && exec gunicorn shop:app"]'),
         ("Procfile", "cd shop && WEB_CONCURRENCY=3 gunicorn app:app > /dev/null"),
-        ("Procfile", "gunicorn --proxy-protocol auto -b 0.0.0.0:8000 shop:app"),
+        ("Dockerfile", '["gunicorn", "--proxy-protocol", "auto", "-b", ":8000", "shop:app"]'),
         ("Procfile", "gunicorn $GUNICORN_OPTIONS"),
         ("Procfile", 'gunicorn -w 4 "$@"'),
         ("Procfile", "gunicorn --paste shop.ini"),

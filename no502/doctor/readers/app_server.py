@@ -30,7 +30,7 @@ _OPTIONS = re.compile(r"OPT|ARG|FLAG|EXTRA|PARAM", re.IGNORECASE)
 _NO502 = re.compile(rb"""^[\s"'-]*no502\b(?!-)""", re.MULTILINE)
 """The package in a list of dependencies."""
 _LAST_PORT = 65_535
-_PROTOCOLS = (["off"], ["v1"], ["v2"], ["auto"])
+_PROTOCOLS = frozenset({"off", "v1", "v2", "auto"})
 """Values of --proxy-protocol, which may stand alone, too."""
 _LISTS = {"bind", "raw_env", "raw_paste_global_conf", "config"}
 """Settings whose option may stand several times."""
@@ -157,10 +157,17 @@ def _gunicorn(
             settings[name] = fact
     trust(settings)
     settings["bind"] = _bind(settings["bind"])
-    if place.whole and seen and understood and not {"wsgi_app", "paste"} & settings.keys() and _opaque(words) is None:
-        message = "gunicorn is given no application, neither here nor by wsgi_app: it does not start"
-        note_problem(deployment, message, place.origin, "Name it behind the options: MODULE:ATTRIBUTE.")
+    _note_no_application(words, settings, place, deployment, sure=seen and understood)
     return settings, conf
+
+
+def _note_no_application(
+    words: Sequence[str], settings: Mapping[str, Fact[Any]], place: Place, deployment: Deployment, *, sure: bool
+) -> None:
+    if not sure or not place.whole or "wsgi_app" in settings or "paste" in settings or _opaque(words):
+        return
+    message = "gunicorn is given no application, neither here nor by wsgi_app: it does not start"
+    note_problem(deployment, message, place.origin, "Name it behind the options: MODULE:ATTRIBUTE.")
 
 
 def _from_variables(environment: Mapping[str, str], default: Origin) -> dict[str, Fact[Any]]:
@@ -210,7 +217,7 @@ def _options(words: Sequence[str], origin: Origin, deployment: Deployment, *, li
             index += not equals and index < len(words) and not words[index].startswith("-")
             continue
         name, takes = known[flag]
-        if name == "proxy_protocol" and not equals and words[index : index + 1] in _PROTOCOLS:
+        if name == "proxy_protocol" and not equals and _PROTOCOLS.intersection(words[index : index + 1]):
             index += 1
         text: str | None = glued if glued is not None else value if equals else None
         if takes and text is None and index < len(words):
