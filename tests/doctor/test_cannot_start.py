@@ -50,6 +50,7 @@ def started(name: str, command: str, folder: Path, monkeypatch: pytest.MonkeyPat
         ("supervisord.conf", "cd /srv && gunicorn shop:app"),
         ("supervisord.conf", "source /srv/env && gunicorn shop:app"),
         ("pod.yaml", '[cd, /srv, "&&", gunicorn, "shop:app"]'),
+        ("pod.yaml", '["alembic upgrade head && gunicorn shop:app"]'),
         ("Procfile", "gunicorn -b 0.0.0.0:8000 -w 4"),
         ("Procfile", "gunicorn -b 0.0.0.0:80000 shop:app"),
         ("Procfile", "gunicorn -w -1 shop:app"),

@@ -261,6 +261,8 @@ def test_a_background_server_gets_no_exec(tmp_path: Path, monkeypatch: pytest.Mo
         "conda install gunicorn -c conda-forge --yes",
         "conda -q install gunicorn -c conda-forge",
         "mamba install gunicorn --channel conda-forge",
+        "mamba update gunicorn -c conda-forge gunicorn",
+        "watch -n 5 gunicorn",
         "micromamba install -y -n base gunicorn -c conda-forge",
         "pylint gunicorn -c setup.cfg",
         "pytest -k gunicorn -c pytest.ini",
@@ -282,6 +284,7 @@ def test_a_package_or_a_pattern_of_that_name_starts_nothing(command: str) -> Non
     [
         "conda run -n shop gunicorn -b :8000 shop:app",
         "unheard-of gunicorn -w 4",
+        "unheard-of upgrade gunicorn -b :8000 shop:app",
         "unheard-of --once gunicorn -c gunicorn.conf.py",
         "unheard-of gunicorn -kgthread",
         "unheard-of gunicorn -b unix:/run/shop.sock",

@@ -62,6 +62,7 @@ _USER = {
 }
 _DAEMON_OPTION = re.compile(r"--daemon(?:ize)?(?:=.*)?|--detach|--background")
 _SERVICE_STARTERS = {"service", "rc-service", "systemctl", "invoke-rc.d", "initctl", "supervisorctl", "monit"}
+_PACKAGE_MANAGER = re.compile(r"(?:conda|mamba|pip\d*|nix|pkg)$")
 _ITSELF = re.compile(r"\$0\b|\$\{0\}|\$\{?BASH_SOURCE\b")
 """How a script that starts itself again, as another user, names itself: what it runs then is read already."""
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)$", re.DOTALL)
@@ -304,8 +305,8 @@ def _behind_unknown(  # noqa: C901  one line for each kind of word
         word, before = words[index], words[index - 1]
         if before in _USER | _PACKAGES:
             continue
-        if word in NO_RUN and not before.startswith("-"):
-            return None  # conda install, mamba update
+        if word in {"install", "uninstall"} or (word in NO_RUN and _PACKAGE_MANAGER.search(words[start])):
+            return None
         if word in _TEXT_OPTIONS and index + 1 < len(words) and re.search(r"\s", words[index + 1]):
             return Program(
                 name="sh",
@@ -338,7 +339,7 @@ def _behind_unknown(  # noqa: C901  one line for each kind of word
 
 def _evidence(rest: Sequence[str]) -> bool:
     """Whether arguments are a server's: an application, or one of its own options."""
-    pairs = zip(rest, (*rest[1:], ""), strict=True)
+    pairs = zip(rest, (*rest[1:], ""), strict=False)
     return any(_APPLICATION.match(word) or _OF_SERVER.match(word) or _is_short(word, value) for word, value in pairs)
 
 
