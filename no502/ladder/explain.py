@@ -40,7 +40,7 @@ class Server(StrEnum):
 
 
 def explain(
-    wanted: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="")] = None,
+    wanted: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="ID")] = None,
     output_format: Annotated[
         Format, typer.Option("--format", help="For reading, as JSON, as lines of a .env file, as a picture.")
     ] = Format.TEXT,
