@@ -69,3 +69,27 @@ def test_a_file_that_lends_its_services_is_no_set(
     web = f"services: {{web: {{extends: {{file: {base}, service: shop}}, image: 'acme/shop:2'}}}}\n"
     files = {base: APP, "docker-compose.prod.yml": web}
     assert len(judge(tmp_path, files, monkeypatch).servers()) == servers
+
+
+@pytest.mark.parametrize(
+    ("service", "found"),
+    [
+        ('image: "tiangolo/uvicorn-gunicorn-fastapi:python3.11"', True),
+        ("build: .", True),
+        ('image: "tiangolo/uvicorn-gunicorn:latest", environment: {PORT: "8000"}', False),
+        ('image: "tiangolo/uvicorn-gunicorn:latest", environment: {PORT: "${ANY_PORT}"}', False),
+        ('image: "tiangolo/uvicorn-gunicorn:latest", environment: {GUNICORN_CONF: /conf.py}', False),
+        ('image: "acme/uvicorn-gunicorn:latest"', False),
+    ],
+)
+def test_an_image_that_starts_a_server_by_itself(
+    service: str, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It listens on port 80 unless a variable says otherwise."""
+    edge = EDGE.partition("\n")[2] % ""
+    files = {
+        "compose.yaml": f"services:\n  shop: {{{service}}}\n{edge}",
+        "Dockerfile": "FROM tiangolo/uvicorn-gunicorn-fastapi:python3.11\nCOPY app /app/app\n",
+        "site.conf": SITE % 8000,
+    }
+    assert ("A101" in judge(tmp_path, files, monkeypatch).found()) is found

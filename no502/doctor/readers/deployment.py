@@ -34,6 +34,7 @@ from no502.doctor.readers.discovery import Project, find_projects
 from no502.doctor.readers.dockerfile import Image, argv_of, read_dockerfile
 from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.kinds import label_of
+from no502.doctor.readers.known_images import image_start
 from no502.doctor.readers.kubernetes.helm import render
 from no502.doctor.readers.kubernetes.manifests import Container, read_manifests
 from no502.doctor.readers.nginx.services import is_nginx, is_nginx_image
@@ -234,6 +235,7 @@ class _Project:
 
     def _container(self, one: ComposeService) -> None:
         environment = known_environment(one.service)
+        start = image_start(one, self._options.reach)
         where = _Where(
             runner=one.service,
             environment=environment,
@@ -241,8 +243,9 @@ class _Project:
             one=one,
             directory=one.workdir,
             inline=one.inline,
+            note="its image starts it" if start else "",
         )
-        self._serve(self._argv(one.argv, one.origin, where), where)
+        self._serve(self._argv(start or one.argv, one.origin, where), where)
 
     def _folders_of(self, one: ComposeService) -> list[Path]:
         folders = (
