@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
 import io
 import json
 import shutil
@@ -186,18 +187,29 @@ def _under(folder: Path) -> Iterator[Path]:
 
 
 def _stand_ins() -> dict[str, bytes]:
-    """Return the two modules of gunicorn and uvicorn that doctor asks for the names of options, with these alone.
+    """Return the two modules of gunicorn and uvicorn that doctor asks for options and values, with these alone.
 
     The real ones import what a browser has not: ``grp``, ``fcntl``, processes.
     """
-    from gunicorn.config import KNOWN_SETTINGS
+    from gunicorn import config
     from uvicorn.main import main
 
-    settings = [{key: getattr(one, key, None) for key in ("name", "cli", "action", "nargs")} for one in KNOWN_SETTINGS]
+    sys.path.insert(0, str(_ROOT))
+    from no502.doctor.readers.gunicorn_defaults import PURE_VALIDATORS
+
+    settings = [
+        {
+            **{key: getattr(one, key, None) for key in ("name", "cli", "action", "nargs")},
+            "validator": getattr(one.validator, "__name__", "") if one.validator is not None else "",
+        }
+        for one in config.KNOWN_SETTINGS
+    ]
+    validators = "\n\n".join(inspect.getsource(getattr(config, name)) for name in sorted(PURE_VALIDATORS))
+    chosen = "for one in KNOWN_SETTINGS:\n    one.validator = globals().get(one.validator)\n"
     parameters = [{"opts": list(one.opts), "secondary_opts": list(one.secondary_opts)} for one in main.params]
     return {
         "gunicorn/__init__.py": b"",
-        "gunicorn/config.py": _stand_in("KNOWN_SETTINGS", _objects(settings)),
+        "gunicorn/config.py": _stand_in("KNOWN_SETTINGS", _objects(settings)) + f"{validators}\n\n{chosen}".encode(),
         "uvicorn/__init__.py": b"",
         "uvicorn/main.py": _stand_in("main", f"_One(params={_objects(parameters)})"),
     }

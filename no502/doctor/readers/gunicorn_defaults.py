@@ -11,6 +11,7 @@ from no502 import near
 __all__ = [
     "GUNICORN",
     "NUMBERS",
+    "PURE_VALIDATORS",
     "TLS",
     "UVICORN",
     "closest",
@@ -101,7 +102,7 @@ def closest(word: str, known: Mapping[str, object] | frozenset[str]) -> str:
     return near.closest(word, known, cutoff=0.7) or ""
 
 
-_PURE = {"validate_pos_int", "validate_bool", "validate_string", "validate_list_string"}
+PURE_VALIDATORS = {"validate_pos_int", "validate_bool", "validate_string", "validate_list_string"}
 """gunicorn's validators that look at the value alone, not at files or users of this machine."""
 
 
@@ -110,7 +111,7 @@ def refusal(setting: str, value: Any) -> str:
     from gunicorn.config import KNOWN_SETTINGS
 
     validator = next((one.validator for one in KNOWN_SETTINGS if one.name == setting), None)
-    if validator is None or getattr(validator, "__name__", "") not in _PURE or value is None:
+    if validator is None or getattr(validator, "__name__", "") not in PURE_VALIDATORS or value is None:
         return ""
     try:
         validator(value)
