@@ -21,8 +21,8 @@ _HEAD = """# Rules of no502 doctor: nginx, gunicorn and uvicorn misconfiguration
 `no502 doctor` compares nginx, gunicorn, uvicorn, Compose, systemd and Kubernetes files with each other. Each rule has a
 page with an example that fails and one that passes; the tests run both. `no502 doctor explain K201` prints a page.
 
-- Error: requests fail in normal operation, or a process does not start.
-- Warning: requests fail under load, after idle times or at a deployment, or the application receives wrong data.
+- Error: requests fail in normal operation, the race for an idle connection included, or a process does not start.
+- Warning: requests fail under load or at a deployment, or the application receives wrong data.
 - Info: a risk that depends on more than the files.
 """
 _BEGIN = "      - All rules: doctor/index.md\n"

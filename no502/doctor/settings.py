@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import Any, Self
 
 from no502.doctor.origin import Address, Fact
 
-__all__ = ["Facts", "LocationFacts", "MainFacts", "ServerFacts", "ServiceFacts", "UpstreamFacts"]
+__all__ = ["Facts", "LocationFacts", "MainFacts", "ServerFacts", "ServiceFacts", "UpstreamFacts", "gunicorn_names"]
+
+
+@cache
+def gunicorn_names() -> frozenset[str]:
+    """Return the names of gunicorn's settings, hooks included."""
+    from gunicorn.config import KNOWN_SETTINGS
+
+    return frozenset(setting.name for setting in KNOWN_SETTINGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +32,27 @@ class Facts:
 
     @classmethod
     def of(cls, found: Mapping[str, Fact[Any]]) -> Self:
-        """Return what a reader found by the names of its files."""
+        """Return what a reader found by the names of its files.
+
+        Raises:
+            AttributeError: A name is neither a field nor one of ``shown_only``.
+        """
+        cls._check(found)
         names = cls.names()
         own = {name: fact for name, fact in found.items() if name in names}
         return cls(**own, others={name: fact for name, fact in found.items() if name not in names})
+
+    @classmethod
+    def shown_only(cls) -> frozenset[str]:
+        """Return the names that a reader may find and no rule asks for."""
+        return frozenset()
+
+    @classmethod
+    def _check(cls, found: Mapping[str, Fact[Any]]) -> None:
+        foreign = found.keys() - cls.names()
+        if foreign and (unknown := sorted(foreign - cls.shown_only())):
+            message = f"{cls.__name__} has no {', '.join(unknown)}: a field, or one of shown_only, has to be declared"
+            raise AttributeError(message)
 
     @classmethod
     def names(cls) -> frozenset[str]:
@@ -48,7 +74,12 @@ class Facts:
         return {**self.others, **own}
 
     def changed(self, new: Mapping[str, Fact[Any]]) -> Self:
-        """Return a copy in which some facts are others."""
+        """Return a copy in which some facts are others.
+
+        Raises:
+            AttributeError: A name is neither a field nor one of ``shown_only``.
+        """
+        self._check(new)
         own = {name: fact for name, fact in new.items() if name in self.names()}
         rest = {name: fact for name, fact in new.items() if name not in self.names()}
         return replace(self, **own, others={**self.others, **rest})
@@ -73,6 +104,11 @@ class UpstreamFacts(Facts):
     keepalive_requests: Fact[int] | None = None
     zone: Fact[str] | None = None
     resolver: Fact[tuple[str, ...]] | None = None
+
+    @classmethod
+    def shown_only(cls) -> frozenset[str]:
+        """Return what bounds a connection's life and no rule compares."""
+        return frozenset({"keepalive_time"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +167,11 @@ class ServerFacts(Facts):
     certfile: Fact[str] | None = None
     """With it or ``keyfile`` the server speaks TLS; empty for neither."""
     keyfile: Fact[str] | None = None
+
+    @classmethod
+    def shown_only(cls) -> frozenset[str]:
+        """Return the names of gunicorn's other settings."""
+        return gunicorn_names()
 
 
 @dataclass(frozen=True, kw_only=True)

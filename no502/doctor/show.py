@@ -28,14 +28,15 @@ def show_effective(deployment: Deployment, location: str | None = None) -> str:
     if not parts:
         known = sorted({one.path for config in deployment.nginx for one in config.locations})
         where = f"no location {location} proxies requests" if location else "no location proxies requests"
-        return f"{where}; those that do: {', '.join(known)}\n" if known else f"{where}\n"
-    return "\n".join(printable(mask(line)) for part in parts for line in part.split("\n"))
+        return printable(f"{where}; those that do: {', '.join(known)}" if known else where) + "\n"
+    return "\n".join(parts)
 
 
 def _config(config: NginxConfig, wanted: str | None) -> Iterator[str]:
+    """Yield the lines of each location; what a name holds, a newline as well, begins no line of its own."""
     for one in config.locations:
         if wanted in {None, one.path, one.path.rpartition(" ")[2]}:
-            yield "\n".join(_location(one)) + "\n"
+            yield "\n".join(printable(mask(line)) for line in _location(one)) + "\n"
 
 
 def _location(one: Location) -> Iterator[str]:

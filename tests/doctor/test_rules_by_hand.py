@@ -114,6 +114,13 @@ def test_only_sync_workers_are_killed_for_long_requests(worker_class: str, wait:
     assert bool(found(deployment(block, app(worker_class=worker_class)), "T303")) is fires
 
 
+def test_requests_that_were_given_time_and_fail_are_an_error() -> None:
+    """A 502 for every request that takes the time which nginx's configuration allows is normal operation."""
+    block = nginx(HERE, settings={"proxy_read_timeout": stated(300.0)})
+    [finding] = found(deployment(block, app(worker_class="sync")), "T303")
+    assert finding.severity is Severity.ERROR
+
+
 def test_unknown_values_are_listed_and_not_judged() -> None:
     """A template value gives no finding and one entry under "not checked"."""
     hidden: Fact[float] = Fact(None, Origin(file="nginx.conf", line=12, source=Source.TEMPLATE, note="${WAIT}"))

@@ -80,6 +80,14 @@ def test_what_is_no_file_is_not_waited_for(
     assert code in {0, 2}
 
 
+def test_a_pipe_beside_other_files_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration that is a pipe is not waited for, and the report says that it was not read."""
+    write(tmp_path, {"shop.service": UNIT})
+    os.mkfifo(tmp_path / "nginx.conf")
+    _, shown = run(".", folder=tmp_path, monkeypatch=monkeypatch)
+    assert "nginx.conf: is not a regular file" in " ".join(shown.split())
+
+
 @pytest.mark.parametrize("output_format", FORMATS)
 def test_nothing_outside_of_the_given_folder_is_printed(
     output_format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -148,6 +156,18 @@ def test_control_characters_are_shown_escaped(
     _, shown = run("--format", output_format, ".", folder=tmp_path, monkeypatch=monkeypatch)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown)
     assert not re.search(r"^::warning::nginx", shown, re.MULTILINE)
+
+
+def test_a_name_with_a_newline_begins_no_line_of_the_effective_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a CI obeys at the beginning of a line stays in the line of the location that has it."""
+    text = 'server { location "/a\n::warning::owned" { proxy_pass http://127.0.0.1:9; } }\n'
+    write(tmp_path, {"nginx.conf": text})
+    for arguments in (["."], ["--location", "/none", "."]):
+        _, shown = run("--show", "effective", *arguments, folder=tmp_path, monkeypatch=monkeypatch)
+        assert not re.search(r"^::", shown, re.MULTILINE)
+        assert "/a\\n::warning::owned" in shown
 
 
 def test_a_directory_that_is_too_large_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from no502.doctor.model import Fact, Origin
 from no502.doctor.readers.gunicorn_defaults import GUNICORN
 from no502.doctor.readers.nginx.effective import SCALARS
-from no502.doctor.settings import LocationFacts, ServerFacts, ServiceFacts
+from no502.doctor.settings import Facts, LocationFacts, MainFacts, ServerFacts, ServiceFacts, UpstreamFacts
 
 HERE = Fact(1, Origin(file="a"))
 
@@ -27,6 +27,21 @@ def test_a_name_in_a_variable_has_to_be_one() -> None:
     """No misspelt name is silently "not known"."""
     with pytest.raises(AttributeError):
         ServiceFacts().fact("stop_grase")
+
+
+@pytest.mark.parametrize("kind", [MainFacts, UpstreamFacts, LocationFacts, ServerFacts, ServiceFacts])
+def test_a_misspelt_name_is_refused(kind: type[Facts]) -> None:
+    """What a reader calls by another name than the rules would be silently "not known"."""
+    with pytest.raises(AttributeError, match="keepalive_timout"):
+        kind.of({"keepalive_timout": HERE})
+    with pytest.raises(AttributeError, match="keepalive_timout"):
+        kind().changed({"keepalive_timout": HERE})
+
+
+def test_what_no_rule_asks_for_is_declared() -> None:
+    """Each such name is declared: gunicorn's settings, and one of an upstream."""
+    assert UpstreamFacts.of({"keepalive_time": HERE}).others == {"keepalive_time": HERE}
+    assert ServerFacts.of({"limit_request_line": HERE}).others == {"limit_request_line": HERE}
 
 
 def test_a_change_leaves_the_rest() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +135,9 @@ def _is_test(path: Path, folder: Path) -> bool:
     return len(parts) > 1 and parts[0] in _TESTS
 
 
+_CONFIGURATIONS = {".conf", ".cfg", ".yaml", ".yml", ".toml", ".service", ".py", ".template", ".j2", ".ini"}
+_CONFIGURED = ("dockerfile", "caddyfile", "procfile", "makefile")
+
 _LISTS = (
     *("nginx", "compose", "dockerfiles", "units", "sockets", "manifests", "procfiles", "supervisors", "scripts"),
     *("python", "gunicorn", "charts", "proxies", "others"),
@@ -176,7 +180,28 @@ def _is_of_chart(path: Path, charts: Collection[Path], reach: Reach) -> bool:
     return any(chart in path.parents for chart in charts) and b"{{" in (reach.head(path, HEAD) or b"")
 
 
+def _is_special(path: Path) -> bool:
+    """Whether a path with the name of a configuration is a pipe, a socket or a device, which is never opened."""
+    if path.suffix.lower() not in _CONFIGURATIONS and not path.name.lower().startswith(_CONFIGURED):
+        return False
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+
+
+def _shown(path: Path, base: Path) -> str:
+    try:
+        return path.relative_to(base).as_posix()
+    except ValueError:
+        return path.name
+
+
 def _kind(path: Path, base: Path, reach: Reach, project: Project, *, given: bool) -> str:
+    if _is_special(path):
+        project.skipped.append((_shown(path, base), "is not a regular file (a pipe, a socket or a device): not read"))
+        return ""
     kind = kind_by_name(path.name)
     if kind:
         return "" if kind == "nothing" else kind

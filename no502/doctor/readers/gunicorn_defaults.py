@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from no502 import near
+from no502.doctor.settings import gunicorn_names
 
 __all__ = [
     "GUNICORN",
@@ -87,14 +88,6 @@ def gunicorn_options() -> Mapping[str, tuple[str, bool]]:
         for flag in setting.cli or ():
             found[flag] = (setting.name, takes)
     return found | {"--paste-global": ("paste", True), "-v": ("version", False), "--version": ("version", False)}
-
-
-@cache
-def gunicorn_names() -> frozenset[str]:
-    """Return the names of gunicorn's settings, hooks included."""
-    from gunicorn.config import KNOWN_SETTINGS
-
-    return frozenset(setting.name for setting in KNOWN_SETTINGS)
 
 
 def closest(word: str, known: Mapping[str, object] | frozenset[str]) -> str:

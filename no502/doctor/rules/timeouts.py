@@ -89,7 +89,7 @@ def _timeout_order(deployment: Deployment) -> Iterator[Finding]:
 @rule(
     "T303",
     "sync-worker-killed-first",
-    Severity.WARNING,
+    Severity.ERROR,
     "gunicorn's timeout kills a sync worker before nginx's proxy_read_timeout ends",
     source="https://gunicorn.org/reference/settings/#timeout",
     per=Link,
