@@ -17,6 +17,8 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 _INTERVAL = 1.0
 """Seconds between two looks."""
+_GRAIN = 20_000_000
+"""Nanoseconds by which a file's time may lag behind the clock."""
 _NAMED = 3
 
 Marks = dict[Path, tuple[int, int]]
@@ -29,15 +31,16 @@ def watch(judge: Callable[[], Iterable[Path]]) -> int:
     Args:
         judge: Reads, prints, and returns what was read. A ``UserError`` of it is printed, and the next change tried.
     """
+    read: list[Path] = []
     try:
-        read = _judged(judge, ())
         while True:
-            before = _marks(read)
+            known, began = _marks(read), time.time_ns() - _GRAIN
+            read = _judged(judge, read)
+            before = _certain(_marks(read), known, began)
             while not (changed := _changed(before, _marks(read))):
                 time.sleep(_INTERVAL)
             more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
             typer.echo(printable(f"\n--- changed: {', '.join(changed[:_NAMED])}{more}"))
-            read = _judged(judge, read)
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -64,6 +67,12 @@ def _marks(paths: Sequence[Path]) -> Marks:
             continue
         found[path] = (status.st_mtime_ns, status.st_size)
     return found
+
+
+def _certain(marks: Marks, known: Marks, began: int) -> Marks:
+    """Return the marks without those of files that changed while they were judged: it may have read them before."""
+    now = time.time_ns()
+    return {path: mark for path, mark in marks.items() if known.get(path) == mark or not began <= mark[0] <= now}
 
 
 def _changed(before: Marks, now: Marks) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from no502.cli import app
+from no502.doctor.watch import INTERRUPTED, watch
 from tests.doctor.report import write
 from tests.support.polling import wait_until
 from tests.support.processes import Running
@@ -41,6 +42,27 @@ def test_each_change_is_judged_and_ctrl_c_ends_it(watching: Running, tmp_path: P
     watching.send_signal(signal.SIGINT)
     assert watching.wait(30) == 130
     assert "Traceback" not in watching.output()
+
+
+def test_a_change_while_it_judges_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that changes after it was read, and before the watch begins, is judged once more, without a wait."""
+    [file] = [write(tmp_path, {"Procfile": PROCFILE % 9}) / "Procfile"]
+    os.utime(file, (0, 0))
+    judged = 0
+
+    def judge() -> list[Path]:
+        nonlocal judged
+        judged += 1
+        if judged == 1:
+            file.write_text("web: gunicorn shop:app\n", encoding="utf-8")
+        return [file]
+
+    def waits(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("no502.doctor.watch.time.sleep", waits)
+    assert watch(judge) == INTERRUPTED
+    assert judged == 2
 
 
 @pytest.mark.parametrize("option", [["--fix"], ["--write-baseline", "known.json"]])

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 _PROGRAM = """
-import io, resource, sys
+import io, sys
+from pathlib import Path
 from no502.doctor.logs import timeline
 from no502.doctor.logs.findings import Findings
 from no502.doctor.logs.reading import lines
@@ -40,7 +41,9 @@ findings = Findings()
 for batch in lines(Stream(int(sys.argv[1]) << 20)):
     findings.read(batch)
 to_text(findings)
-print(findings.lines, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not ru_maxrss: that begins with the peak of the process that has started this one.
+[peak] = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+print(findings.lines, peak)
 """
 _SMALL, _LARGE = 6, 24
 """MiB."""

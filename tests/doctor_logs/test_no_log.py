@@ -79,11 +79,11 @@ def test_an_access_log_beside_it_is_reported_all_the_same(tmp_path: Path) -> Non
     assert SAID in err
 
 
-def test_lines_outside_the_window_make_a_log(tmp_path: Path) -> None:
-    """Nothing happened in that time: exit code 0."""
+def test_lines_outside_the_window_are_said(tmp_path: Path) -> None:
+    """A log of another time is a log, and that none of its lines was looked at is an error."""
     code, _out, err = _run(tmp_path, LOST.encode(), "--since", "2026-11-27")
-    assert code == 0
-    assert err == ""
+    assert code == 2
+    assert "all lines are outside the span" in err
 
 
 def _journal(text: bytes, **others: str) -> bytes:
