@@ -7,6 +7,7 @@ In production ``/`` is the application's.
 import html
 import os
 import signal
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -50,8 +51,7 @@ const out = document.getElementById("out"), button = document.getElementById("re
 const wait = ms => new Promise(done => setTimeout(done, ms));
 async function run() {{
   button.disabled = true;
-  let sent = 0, lost = 0, on = true, workers = new Set();
-  const before = new Set();
+  let sent = 0, lost = 0, on = true, reloaded = Infinity, renewed = false, workers = new Set();
   const show = text => out.textContent =
     `${{text}} Requests: ${{sent}}. Lost: ${{lost}}. Workers that answered: ${{workers.size}}.`;
   async function client() {{
@@ -59,17 +59,19 @@ async function run() {{
       try {{
         const answer = await fetch("{path}/ping", {{method: "POST"}});
         sent++;
-        if (answer.ok) workers.add((await answer.json()).pid); else lost++;
+        if (answer.ok) {{
+          const worker = await answer.json();
+          workers.add(worker.pid);
+          renewed = renewed || worker.since > reloaded;
+        }} else lost++;
       }} catch {{ sent++; lost++; }}
       await wait(10);
     }}
   }}
   const clients = Array.from({{length: 4}}, client);
   for (let i = 0; i < 10; i++) {{ await wait(100); show("Load."); }}
-  for (const pid of workers) before.add(pid);
-  await fetch("{path}/reload", {{method: "POST"}});
-  const renewed = () => [...workers].some(pid => !before.has(pid));
-  for (let i = 0; i < 100 && !renewed(); i++) {{ await wait(100); show("Reloading."); }}
+  reloaded = (await (await fetch("{path}/reload", {{method: "POST"}})).json()).at;
+  for (let i = 0; i < 100 && !renewed; i++) {{ await wait(100); show("Reloading."); }}
   for (let i = 0; i < 20; i++) {{ await wait(100); show("New workers serve."); }}
   on = false;
   await Promise.all(clients);
@@ -94,6 +96,7 @@ class WelcomeMiddleware:
 
     def __init__(self, app: ASGIApp, *, title: str, settings: Any, docs: bool) -> None:
         self._app = app
+        self._since = time.time()  # a worker makes its application after the fork
         self._reloads = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
         links = ["/health/ready", *(["/docs", "/openapi.json"] if docs else [])]
         rows = [(name, getattr(settings, rung), who) for name, rung, who in _RUNGS]
@@ -120,8 +123,8 @@ class WelcomeMiddleware:
         if path == "/" and method in {"GET", "HEAD"}:
             return HTMLResponse(self._page, headers={"Cache-Control": "no-store"})
         if path == f"{_PATH}/ping" and method == "POST":
-            return JSONResponse({"pid": os.getpid()})
+            return JSONResponse({"pid": os.getpid(), "since": self._since})
         if path == f"{_PATH}/reload" and method == "POST" and self._reloads:
             os.kill(os.getppid(), signal.SIGHUP)  # the master
-            return JSONResponse({"status": "reloading"}, status_code=HTTPStatus.ACCEPTED)
+            return JSONResponse({"status": "reloading", "at": time.time()}, status_code=HTTPStatus.ACCEPTED)
         return None
