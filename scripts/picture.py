@@ -1,20 +1,16 @@
 """Draw the pictures of docs/: the ladder for the default settings, independent of the environment, and the diagrams."""
 
-import os
 from pathlib import Path
 
 from _diagrams import draw_handover, draw_idle_race
-
-from no502.ladder.settings import is_ours
+from _environment import forget_settings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def main() -> None:
     """Write the pictures."""
-    for name in [name for name in os.environ if is_ours(name)]:
-        del os.environ[name]
-    os.chdir("/")  # no .env
+    forget_settings()
 
     from gunicorn_conf import ServerSettings
     from no502.ladder.picture import draw

@@ -5,15 +5,15 @@
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from _environment import forget_settings
+
 from gunicorn_conf import ServerSettings
 from no502.ladder.rungs import RUNGS, value_of
-from no502.ladder.settings import is_ours
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -110,8 +110,7 @@ def main() -> int:
     """Write or compare the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only")
-    for name in [name for name in os.environ if is_ours(name)]:
-        del os.environ[name]
+    forget_settings()
     text = README.read_text(encoding="utf-8")
     wanted = _replaced(text, BEGIN, END, table())
     wanted = _replaced(wanted, LADDER_BEGIN, LADDER_END, ladder())

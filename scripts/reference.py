@@ -4,7 +4,6 @@
 """
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -13,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-
-from no502.ladder.settings import is_ours
+from _environment import forget_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "reference"
@@ -227,9 +225,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only")
     check = parser.parse_args().check
-    for name in [name for name in os.environ if is_ours(name) or name.startswith("NGINX_")]:
-        del os.environ[name]
-    os.chdir("/")  # no .env
+    forget_settings()
     stale = []
     for name, make in PAGES.items():
         text, page = make(), TARGET / name
