@@ -53,7 +53,7 @@ import time
 import traceback
 from collections import deque
 from contextvars import Context, ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -61,6 +61,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 from uvicorn.config import Config
+from uvicorn.importer import import_from_string
 from uvicorn.server import Server
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class Options:
     stop_delay: int = 0
     """Seconds between SIGTERM and the drain, in which workers keep accepting."""
     drain_timeout: int | None = None
-    """Seconds until a draining worker cancels what still runs; None: nine tenths of ``graceful_timeout``."""
+    """Seconds until a draining worker cancels what still runs; None: as ``drain_within`` computes it."""
     max_memory: int = 0
     """Bytes of resident memory above which a worker that grows is replaced; 0: off."""
     max_lifetime: int = 0
@@ -178,6 +179,10 @@ class Options:
     """Upper bound of the random seconds added to ``max_lifetime``."""
     reload_surge: int | None = None
     """How many workers more than configured a reload may run at a time; None: a whole second generation."""
+
+    def drain_within(self, graceful: int) -> int:
+        """Return ``drain_timeout``, or what the ladder computes from ``graceful_timeout`` (``gunicorn_conf.RUNGS``)."""
+        return self.drain_timeout or max(1, graceful - min(9, max(1, graceful // 20)))
 
 
 class Handover:
@@ -613,26 +618,43 @@ class _Server(Server):
     async def _drained(self, websockets: _WebSockets, seconds: float, *, unless_forced: bool) -> bool:
         """Wait until every connection and task is gone; False if that was not so in time."""
         state, began, ticks = self.server_state, time.monotonic(), 0
-        announced: set[object] = set()
-        closed: set[object] = set()
+        told = _Told()
         while state.connections or self._tasks():
             waited = time.monotonic() - began
             if waited >= seconds or (unless_forced and self.force_exit):
                 return False
-            await super().on_tick(ticks)  # keeps the Date header right
-            for connection in state.connections - announced - {*websockets.open()}:
-                announced.add(connection)
-                _attempt(self._worker.log, connection, _say_close, connection)
-            websockets.close(at_once=self.force_exit)
-            if waited >= self.config.timeout_keep_alive:
-                for connection in state.connections - closed - {*websockets.open()}:
-                    if getattr(connection, "cycle", None) is None:
-                        closed.add(connection)
-                        # It never sent a request, and uvicorn has no idle timer for those.
-                        _attempt(self._worker.log, connection, connection.shutdown)
+            try:
+                await super().on_tick(ticks)  # keeps the Date header right
+                self._tell(websockets, told, idle=waited >= self.config.timeout_keep_alive)
+            except Exception:
+                if not told.failed:  # what fails once may fail at each tick; the requests in flight go on either way
+                    self._worker.log.exception("handover: worker %d goes on with its drain", self._worker.pid)
+                told.failed = True
             await asyncio.sleep(_TICK_SECONDS)
             ticks += 1
         return True
+
+    def _tell(self, websockets: _WebSockets, told: _Told, *, idle: bool) -> None:
+        """Tell each connection once that it is to close; ``idle``: those too that have never sent a request."""
+        others = self.server_state.connections - {*websockets.open()}
+        for connection in others - told.to_close:
+            told.to_close.add(connection)
+            _attempt(self._worker.log, connection, _say_close, connection)
+        websockets.close(at_once=self.force_exit)
+        for connection in others - told.closed if idle else ():
+            if getattr(connection, "cycle", None) is None:
+                told.closed.add(connection)
+                _attempt(self._worker.log, connection, connection.shutdown)  # uvicorn has no idle timer for those
+
+
+@dataclass
+class _Told:
+    """What a drain has done already."""
+
+    to_close: set[object] = field(default_factory=set)
+    """Connections whose next response says ``Connection: close``."""
+    closed: set[object] = field(default_factory=set)
+    failed: bool = False
 
 
 def _say_close(connection: Any) -> None:
@@ -671,6 +693,14 @@ class _LastResponse:
     def _another_waits(self) -> bool:
         waits = getattr(self._connection, "pipeline", None) or _unparsed(self._connection)
         return bool(waits) and time.monotonic() < self._until
+
+
+def _speaks_http2(settings: dict[str, Any]) -> bool:
+    """Return whether uvicorn settings have HTTP/2: by ``http2``, or by a protocol class that offers h2 itself."""
+    http = settings.get("http")
+    if isinstance(http, str) and ":" in http:
+        http = import_from_string(http)
+    return bool(settings.get("http2")) or "h2" in (getattr(http, "alpn_protocols", None) or ())
 
 
 def _ignore(sig: int, frame: FrameType | None) -> None:
@@ -730,7 +760,7 @@ class HandoverWorker(Worker):  # type: ignore[misc]  # published without types
         if cfg.reuse_port:
             msg = "HandoverWorker cannot work with reuse_port (a draining worker's accept queue is lost): remove it"
             raise RuntimeError(msg)
-        if cls.CONFIG_KWARGS.get("http2"):
+        if _speaks_http2(cls.CONFIG_KWARGS):
             msg = (
                 "HandoverWorker cannot work with uvicorn's http2 (a GOAWAY of a draining worker is a 502 in nginx): "
                 "remove it from CONFIG_KWARGS, and proxy_http_version 2 from nginx"
@@ -745,7 +775,7 @@ class HandoverWorker(Worker):  # type: ignore[misc]  # published without types
     def timeouts(self) -> tuple[int, int]:
         """Seconds from the start of the drain: until tasks are cancelled, until the arbiter kills the worker."""
         graceful = int(self.cfg.graceful_timeout)
-        return self.options.drain_timeout or max(1, graceful * 9 // 10), graceful
+        return self.options.drain_within(graceful), graceful
 
     def wake_arbiter(self) -> None:
         """Have the arbiter look at its workers now rather than within a second.

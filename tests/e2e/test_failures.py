@@ -180,15 +180,22 @@ def test_worker_that_cannot_be_told_to_drain_twin(tmp_path: Path) -> None:
 
 
 def test_drain_that_fails(tmp_path: Path) -> None:
-    """A drain that raises is said with its traceback; the lifespan shutdown runs, and the replacement serves."""
+    """What raises again and again during a drain is said once, and the request in flight is answered all the same."""
     name = "tests.e2e.apps.classes.Unable"
-    with Gunicorn(tmp_path, worker_class=name) as server, server.connect() as idle:
-        old = idle.post().pid
+    with Gunicorn(tmp_path, worker_class=name) as server, server.connect() as busy:
+        [old] = server.wait_for_workers(1)
+        busy.send(request("/gate?file=open"))
+        server.wait_for_lifespan("waits", count=1)
         server.send_signal(signal.SIGHUP)
         server.wait_for_log(rf"worker {old} drains \(reload\)")
         (tmp_path / "name").write_text(str(old), encoding="ascii")
         (tmp_path / "name").rename(tmp_path / "no_tick")
-        server.wait_for_log(rf"worker {old} could not drain")
+        server.wait_for_log(rf"worker {old} goes on with its drain")
+        server.wait_for_arbiter_pass()
+        (tmp_path / "open").touch()
+        response = busy.response()
+        assert response.status == 200
+        assert response.pid == old
         server.wait_for_log(rf"worker {old} gone \(reload\)")
         assert len(server.found("RuntimeError: no tick")) == 1
         assert server.lifespan("shutdown") == [old]

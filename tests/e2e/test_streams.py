@@ -250,9 +250,10 @@ class _EventSource:
                     self.lost += 1
 
 
-def test_http2_is_refused(tmp_path: Path) -> None:
-    """uvicorn's http2 stops gunicorn at the start with one line that says why and what to do."""
-    with Gunicorn(tmp_path, worker_class="tests.e2e.apps.classes.Http2", boots=False) as server:
+@pytest.mark.parametrize("name", ["Http2", "Http2ByClass", "Http2ByName"])
+def test_http2_is_refused(tmp_path: Path, name: str) -> None:
+    """uvicorn's http2 stops gunicorn at the start with one line that says why, whichever way it was chosen."""
+    with Gunicorn(tmp_path, worker_class=f"tests.e2e.apps.classes.{name}", boots=False) as server:
         assert server.wait() != 0
         assert "http2 (a GOAWAY of a draining worker is a 502 in nginx): remove it" in server.output()
         assert not server.found("Traceback")

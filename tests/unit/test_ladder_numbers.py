@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gunicorn_conf import LadderError, ServerSettings, compute
+from gunicorn_handover import Options
 from no502.ladder.settings import is_ours
 
 _HANDOVER = "gunicorn_handover.HandoverWorker"
@@ -54,6 +55,14 @@ def test_every_accepted_input_gives_a_ladder_whose_invariants_hold(p: int, u: in
     assert u < s.keepalive
     assert u < s.drain_timeout
     assert 0 <= s.max_requests_jitter <= s.max_requests // 2
+
+
+@given(st.integers(10, 86400), st.integers(1, 600))
+def test_a_worker_without_gunicorn_conf_drains_for_as_long_as_the_ladder_says(p: int, u: int) -> None:
+    """gunicorn_handover.py computes drain_timeout for a configuration of your own: the formula is the ladder's."""
+    s = _settings(proxy_read_timeout=p, proxy_keepalive_timeout=u)
+
+    assert Options().drain_within(s.graceful_timeout) == s.drain_timeout
 
 
 @given(st.integers(14, 86400), st.integers(1, 600))

@@ -1,5 +1,6 @@
 """The worker under test with each HTTP parser and each event loop."""
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,8 @@ __all__ = [
     "H11Asyncio",
     "H11Uvloop",
     "Http2",
+    "Http2ByClass",
+    "Http2ByName",
     "HttptoolsAsyncio",
     "HttptoolsUvloop",
     "Legacy",
@@ -98,3 +101,21 @@ class Http2(HandoverWorker):
     """HTTP/2, which is refused."""
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"http": "zttp", "http2": True}
+
+
+class _OffersH2(asyncio.Protocol):
+    """What makes a protocol class one of HTTP/2: what it offers in the TLS handshake."""
+
+    alpn_protocols: ClassVar[list[str]] = ["h2", "http/1.1"]
+
+
+class Http2ByClass(HandoverWorker):
+    """HTTP/2 by a protocol class instead of ``http2``, which is refused too."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"http": _OffersH2}
+
+
+class Http2ByName(HandoverWorker):
+    """The same by the name of the class."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"http": "tests.e2e.apps.classes:_OffersH2"}
