@@ -296,3 +296,44 @@ def test_nginx_and_application_in_one_image(
         "s.conf": SUPERVISED,
     }
     assert ("A101" in judge(tmp_path, files, monkeypatch).found()) is wrong
+
+
+STARTED = "gunicorn shop:app -b 0.0.0.0:7000 &\nwait\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "swallowed"),
+    [
+        ("trap 'kill -TERM $(jobs -p)' TERM INT\n" + STARTED, False),
+        ('stop() {\n  kill "$pid"\n  wait\n}\ntrap stop SIGTERM\n' + STARTED, False),
+        ("trap 'echo leaving' TERM\n" + STARTED, True),
+        ("trap 'kill $!' EXIT\n" + STARTED, True),
+        ("trap 'kill $!' TERM\n" + STARTED.replace(" &", ""), True),
+        (STARTED, True),
+    ],
+)
+def test_a_trap_that_sends_sigterm_on(
+    script: str, swallowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell that waits with a trap passes the signal to what runs in the background; it cannot while it runs it."""
+    files = {"Dockerfile": f'{IMAGE}CMD ["/srv/start.sh"]\n', "start.sh": "#!/bin/bash\n" + script}
+    assert ("S502" in judge(tmp_path, files, monkeypatch).found()) is swallowed
+
+
+@pytest.mark.parametrize(
+    ("options", "meant"),
+    [
+        ("--bind 0.0.0.0:7000", "--host and --port"),
+        ("-w 4", "--workers"),
+        ("--max-requests=1000", "--limit-max-requests"),
+        ("-k gthread", "one of gunicorn's"),
+        ("--host 0.0.0.0 --log-level info --root-path /api --no-access-log --env-file .env", ""),
+    ],
+)
+def test_uvicorn_refuses_gunicorns_options(
+    options: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvicorn exits with "No such option"; its own options stay silent."""
+    report = judge(tmp_path, {"Procfile": f"web: uvicorn shop:app {options}\n"}, monkeypatch)
+    assert ("C003" in report.found()) is bool(meant)
+    assert meant in report.text

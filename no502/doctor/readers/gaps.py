@@ -46,6 +46,8 @@ def _reaches(gap: Origin, location: Location, config: NginxConfig) -> bool:
 def _without_defaults(location: Location, gap: NotChecked) -> Location:
     origin = Origin(file=gap.origin.file, line=gap.origin.line, source=Source.UNKNOWN, note=f"{gap.what}: {gap.why}")
     defaults = [name for name, fact in location.settings.named().items() if fact.origin.source is Source.DEFAULT]
+    if location.settings.resolver is None:
+        defaults.append("resolver")
     headers = [
         name
         for name in _HEADERS

@@ -7,7 +7,7 @@ from typing import Any
 
 from no502.doctor.model import Address, Deployment, Fact, Origin, Source
 from no502.doctor.readers.bind import parse_bind
-from no502.doctor.readers.gunicorn_defaults import UVICORN, closest
+from no502.doctor.readers.gunicorn_defaults import UVICORN, closest, gunicorn_options
 from no502.doctor.readers.server_words import Place, note_problem, note_value, put, unknown
 
 __all__ = ["read_uvicorn"]
@@ -18,6 +18,17 @@ _SWITCHES = {
     "--reload": ("reload", True),
     "--http2": ("http2", True),
 }
+_MEANT = {
+    **dict.fromkeys(("-b", "--bind"), "--host and --port"),
+    **dict.fromkeys(("-w", "--worker"), "--workers"),
+    "--keep-alive": "--timeout-keep-alive",
+    "--graceful-timeout": "--timeout-graceful-shutdown",
+    "--max-requests": "--limit-max-requests",
+    "--max-requests-jitter": "--limit-max-requests-jitter",
+    "--certfile": "--ssl-certfile",
+    "--keyfile": "--ssl-keyfile",
+}
+"""What options of gunicorn are called in uvicorn."""
 _WITHOUT_HTTP2 = {"auto", "h11", "httptools"}
 _TRUE = {"1", "true", "t", "yes", "y", "on"}
 
@@ -82,8 +93,20 @@ def _words(
         elif flag in _SWITCHES:
             name, state = _SWITCHES[flag]
             found[name] = Fact(state, origin)
-        elif flag.startswith("--") and (near := closest(flag, dict(UVICORN))) and flag not in _known():
-            note_problem(deployment, f"uvicorn has no option {flag}; did you mean {near}?", origin, f"Write {near}.")
+        elif flag.startswith("-"):
+            _note_refused(flag, origin, deployment)
+
+
+def _note_refused(flag: str, origin: Origin, deployment: Deployment) -> None:
+    """Report an option that uvicorn does not have: one that is nearly another, or one of gunicorn's."""
+    if flag in _known():
+        return
+    near = _MEANT.get(flag) or (closest(flag, dict(UVICORN)) if flag.startswith("--") else "")
+    if near:
+        note_problem(deployment, f"uvicorn has no option {flag}; did you mean {near}?", origin, f"Write {near}.")
+    elif flag in gunicorn_options():
+        message = f"uvicorn has no option {flag}, which is one of gunicorn's: uvicorn does not start"
+        note_problem(deployment, message, origin, f"Remove {flag}, or start gunicorn.")
 
 
 def _protocols(http: Fact[Any], http2: Fact[Any], deployment: Deployment) -> dict[str, Fact[Any]]:

@@ -152,7 +152,7 @@ class _Walk:
     def _upstream(self, one: Directive, level: Level) -> tuple[Upstream | None, str]:
         """Return where ``proxy_pass`` goes, and its argument with the values of its constant variables."""
         text = one.args[0]
-        if not is_template(text) and "$" in text.partition("://")[2].partition("/")[0] + text[:1]:
+        if not is_template(text) and "$" in text:  # nginx looks the host up for each request, wherever the variable is
             return self._through_variable(one, level)
         return self._named(one, text), text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from no502.doctor.model import Origin
 from no502.doctor.readers.shell.expansion import OPEN
@@ -15,11 +16,17 @@ from no502.doctor.readers.shell.trace import Ran, trace
 
 __all__ = ["Command", "Other", "Script", "Started", "follow", "follow_text"]
 
-_DEEPEST = 6
+_DEEPEST, _MOST_TRAPS = 6, 20
 _HANDS_ON = re.compile(
     r"^[ \t]*+exec[ \t]++[\"']?\$[@*{]|\$\{?\w*(?:CLI|CMD|cli|cmd|command|COMMAND)\w*+\[@\]", re.MULTILINE
 )
 """How a script runs the command that it is called with."""
+_TRAP = re.compile(
+    r"^[ \t]*+trap[ \t]++(?:--[ \t]++)?(?:'([^'\n]*+)'|\"([^\"\n]*+)\"|([A-Za-z_]\w*+))[ \t][^#\n]*"
+    r"\b(?:(?:SIG)?TERM|15)\b",
+    re.MULTILINE,
+)
+_KILL = re.compile(r"(?:^|[\s;&|{(])kill\b")
 _LAST_REPLACES = {"bash", "busybox"}
 """Shells that replace themselves by the last command of ``-c``; dash, Debian's /bin/sh, does not (0.5.12, measured)."""
 
@@ -215,7 +222,22 @@ def _text(text: str, arguments: Sequence[str] | None, way: _Way, found: Started,
     # A script with a way for production and one with --reload serves by the former.
     serving = [one for one in here.servers if "--reload" not in one[0].words]
     here.servers = serving or here.servers
+    if _forwards(text):
+        here.servers = [
+            (replace(command, shell="") if command.background else command, at) for command, at in here.servers
+        ]
     found.add(here)
+
+
+def _forwards(text: str) -> bool:
+    """Whether a shell's trap sends SIGTERM on: to what it started with ``&`` and waits for."""
+    for trap in islice(_TRAP.finditer(text), _MOST_TRAPS):
+        called = trap[3] or ""
+        body = re.search(rf"^[ \t]*+(?:function[ \t]++)?{re.escape(called)}[ \t]*+(?:\(\))?\s*+\{{", text, re.MULTILINE)
+        action = trap[1] or trap[2] or (text[body.end() :].partition("\n}")[0] if called and body is not None else "")
+        if _KILL.search(action):
+            return True
+    return False
 
 
 def _inside(ran: Ran, way: _Way, inside: str, script: str) -> _Way:
