@@ -1,16 +1,12 @@
 """What a generated service does with several times the load that it can serve, with and without its two bounds.
 
-The service is generated for this run and served as it would be in production: its gunicorn configuration, its
-middleware, nginx with the project's own files. One route is added; it waits for one of a few places and keeps it for a
-fixed time, as a pool of database connections would. So the capacity is known and does not depend on the machine: places
-divided by seconds, times workers.
+The service is generated for this run (_generated.py); its capacity is known and does not depend on the machine.
 
     python benchmarks/overload.py --factor 4 --seconds 20
 """
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
@@ -21,16 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from _cpu import children
+from _generated import Bounds, add_options, generate, proxy, service
 from _load import Plan, run
 from _neighbours import Neighbours
-from _options import number, parser, whole_number
-from _process import Running
+from _options import number, parser
 from _report import Report, table
 from _tables import spread
 
-from no502.new import scaffold
-from no502.nginx.binary import nginx_version
-from no502.nginx.command import render
 from no502.serve.ports import free_port
 
 if TYPE_CHECKING:
@@ -40,28 +33,6 @@ if TYPE_CHECKING:
     from _outcome import Outcome
 
 __all__ = ["main"]
-
-_READ_TIMEOUT = 10  # the shortest that the ladder allows: the request deadline is 5 s then
-_APPLICATION = """\
-import asyncio
-import os
-
-from starlette.requests import Request
-from starlette.responses import Response
-
-from app.main import create_app
-
-app = create_app()
-places = asyncio.Semaphore(int(os.environ["BENCH_PLACES"]))
-
-
-@app.post("/")
-async def work(request: Request) -> Response:
-    body = await request.body()
-    async with places:
-        await asyncio.sleep(float(os.environ["BENCH_SECONDS"]))
-    return Response(body)
-"""
 
 
 @dataclass(frozen=True)
@@ -97,8 +68,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         private = Path(temporary)
         private.chmod(0o755)
-        project = scaffold(private / "service", {"proxy_read_timeout": str(_READ_TIMEOUT)})
-        (project / "bench_app.py").write_text(_APPLICATION, encoding="utf-8")
+        project = generate(private / "service")
         report = Report("overload", options)
         results = []
         for repeat in range(options.repeats):
@@ -118,23 +88,8 @@ def _options() -> argparse.Namespace:
     arguments = parser("Several times the load that a service can serve.", seconds=20.0, rate=0.0)
     add = arguments.add_argument
     add("--factor", type=number, default=4.0, help="offered load, in capacities")
-    add("--workers", type=whole_number, default=1, help="worker processes")
-    add("--places", type=whole_number, default=10, help="requests that one worker really works on at a time")
-    add("--service-seconds", type=number, default=0.05, help="how long each takes then")
-    add("--app-bound", type=whole_number, default=100, help="APP_REQUESTS_IN_FLIGHT")
-    add("--nginx-bound", type=whole_number, default=256, help="NGINX_REQUESTS_IN_FLIGHT")
-    arguments.set_defaults(app="the generated service")
+    add_options(arguments)
     return arguments.parse_args()
-
-
-class _Service(Running):
-    def _serves(self) -> bool:
-        return "is ready" in self.log()
-
-
-class _Proxy(Running):
-    def _serves(self) -> bool:
-        return (self._directory / "nginx" / "nginx.pid").exists()
 
 
 def _measure(options: argparse.Namespace, project: Path, where: Path, *, bounds: bool, offered: float) -> Overload:
@@ -142,47 +97,12 @@ def _measure(options: argparse.Namespace, project: Path, where: Path, *, bounds:
     where.mkdir(mode=0o755)
     port, upstream, neighbours = free_port(), free_port(), Neighbours()
     with ExitStack() as stack:
-        server = stack.enter_context(_service(options, project, where, upstream, bounds=bounds))
-        proxy = stack.enter_context(_proxy(options, where, (port, upstream), bounds=bounds))
+        limits = Bounds(options.app_bound, options.nginx_bound, options.nginx_bound) if bounds else Bounds()
+        server = stack.enter_context(service(options, project, where, upstream, limits))
+        front = stack.enter_context(proxy(options, where, (port, upstream), limits))
         outcome = run(Plan(port=port, seconds=options.seconds, rate=offered, processes=options.processes))
-        workers_mib, nginx_mib = _peak_mib(server.pid), _peak_mib(proxy.pid)
+        workers_mib, nginx_mib = _peak_mib(server.pid), _peak_mib(front.pid)
     return Overload(bounds, offered, outcome, workers_mib, nginx_mib, neighbours.cores())
-
-
-def _service(options: argparse.Namespace, project: Path, where: Path, port: int, *, bounds: bool) -> _Service:
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(where),
-        "PYTHONUNBUFFERED": "1",
-        "APP_ALLOWED_HOSTS": "bench",
-        "APP_REQUESTS_IN_FLIGHT": str(options.app_bound if bounds else 0),
-        "BENCH_PLACES": str(options.places),
-        "BENCH_SECONDS": str(options.service_seconds),
-        "GUNICORN_BIND": f"127.0.0.1:{port}",
-        "GUNICORN_MAX_REQUESTS": "0",
-        "LOG_LEVEL": "info",
-        "WEB_CONCURRENCY": str(options.workers),
-    }
-    command = [sys.executable, "-m", "gunicorn", "-c", "app/server.py", "bench_app:app"]
-    return _Service(command, log=where / "server.log", env=environment, directory=project)
-
-
-def _proxy(options: argparse.Namespace, where: Path, ports: tuple[int, int], *, bounds: bool) -> _Proxy:
-    port, upstream = ports
-    variables = {
-        "PROXY_READ_TIMEOUT": str(_READ_TIMEOUT),
-        "PROXY_KEEPALIVE_TIMEOUT": str(options.proxy_keepalive),
-        "PROXY_CONNECT_TIMEOUT": "2",
-        "NGINX_LISTEN": f"127.0.0.1:{port}",
-        "NGINX_SERVER_NAME": "bench",
-        "NGINX_UPSTREAM": f"127.0.0.1:{upstream}",
-        "NGINX_CLIENT_MAX_BODY_SIZE": "1m",
-        "NGINX_REQUESTS_IN_FLIGHT": str(options.nginx_bound if bounds else 65535),
-        "NGINX_REQUESTS_IN_FLIGHT_PER_CLIENT": str(options.nginx_bound if bounds else 65535),
-    }
-    render(where / "nginx", variables, nginx_version=nginx_version(options.nginx), standalone=True)
-    command = [options.nginx, "-e", "stderr", "-p", f"{where / 'nginx'}{os.sep}", "-c", "nginx.conf"]
-    return _Proxy(command, log=where / "nginx.log", directory=where)
 
 
 def _peak_mib(master: int) -> float:

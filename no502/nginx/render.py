@@ -32,7 +32,7 @@ __all__ = [
     "substitute",
 ]
 
-CLIENTS_SHARE = 4
+CLIENTS_SHARE = 16
 """One client may have this part of the requests in flight."""
 CLIENT_NEEDS = 32
 """But not fewer: a browser has dozens of requests in flight over HTTP/2."""

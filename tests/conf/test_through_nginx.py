@@ -75,7 +75,7 @@ def test_the_application_sees_the_client_and_never_what_it_claims(
         "NGINX_LISTEN": f"127.0.0.1:{port}",
         "NGINX_SERVER_NAME": "localhost",
         "NGINX_CLIENT_MAX_BODY_SIZE": "1m",
-        "NGINX_REQUESTS_IN_FLIGHT": "256",
+        "NGINX_REQUESTS_IN_FLIGHT": "1024",
         "NGINX_TRUSTED_PROXIES": "127.0.0.2/32",
     }
     tree = reachable / "nginx"

@@ -244,9 +244,9 @@ def test_the_user_of_the_workers(tmp_path: Path) -> None:
     assert not (tmp_path / "conf.d" / "main" / "user.conf").exists()
 
 
-@pytest.mark.parametrize(("bound", "share"), [("256", "64"), ("100", "32"), ("2", "2"), ("4096", "1024")])
+@pytest.mark.parametrize(("bound", "share"), [("1024", "64"), ("100", "32"), ("2", "2"), ("4096", "256")])
 def test_one_client_has_a_part_of_the_bound(tmp_path: Path, bound: str, share: str) -> None:
-    """Without a number of its own, one client may have a quarter of the requests in flight, but at least 32."""
+    """Without a number of its own, one client may have a sixteenth of the requests in flight, but at least 32."""
     render(tmp_path, {**VARIABLES, "NGINX_REQUESTS_IN_FLIGHT": bound}, nginx_version=_NEW)
     assert f"limit_conn in_flight_per_client {share};" in _text(tmp_path, "conf.d/app/numbers.conf")
 
