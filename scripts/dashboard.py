@@ -183,7 +183,6 @@ def _jobs(name: str, label: str, metric: str) -> dict[str, Any]:
         "label": label,
         "type": "query",
         "datasource": _SOURCE,
-        "definition": query,
         "query": {"query": query, "refId": name},
         "refresh": 2,
         "includeAll": True,

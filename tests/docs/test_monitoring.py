@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 from fastapi.testclient import TestClient
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tests.asgi.application import create_app
 from tests.support.commands import ROOT
@@ -93,6 +97,38 @@ def test_a_query_that_is_none_is_noticed(tmp_path: Path) -> None:
     """The check above can fail."""
     broken = _as_rules({"a panel": "sum(rate(app_workers[$__rate_interval])"}, tmp_path)
     assert promtool("check", "rules", "queries.yml", directory=broken).returncode != 0
+
+
+def _as_grafana_reads_it(document: dict[str, Any]) -> Any:
+    """Return a dashboard read and written by the classes that are generated from Grafana's schema."""
+    plugins.register_default_plugins()
+    return json.loads(JSONEncoder().encode(Dashboard.from_json(document)))
+
+
+def _not_in(document: Any, other: Any, where: str = "") -> list[str]:
+    """Return where something of a document is missing in the other one, or differs."""
+    if isinstance(document, dict) and isinstance(other, dict):
+        return [part for key in document for part in _not_in(document[key], other.get(key), f"{where}/{key}")]
+    if isinstance(document, list) and isinstance(other, list) and len(document) == len(other):
+        return [
+            part for n, pair in enumerate(zip(document, other, strict=True)) for part in _not_in(*pair, f"{where}/{n}")
+        ]
+    return [] if document == other else [where]
+
+
+def test_everything_of_the_dashboard_is_in_grafanas_schema() -> None:
+    """Grafana's own classes know every field of every panel, query and variable."""
+    assert _not_in(dashboard(), _as_grafana_reads_it(dashboard())) == []
+
+
+@pytest.mark.parametrize("key", ["panels", "templating", "time"])
+def test_a_field_that_grafana_does_not_know_is_noticed(key: str) -> None:
+    """The check above can fail: a misspelt field is lost."""
+    document = dashboard()
+    part = document[key]["list"] if key == "templating" else document[key]
+    inner = part[0] if isinstance(part, list) else part
+    inner["titel"] = "misspelt"
+    assert [path.rpartition("/")[2] for path in _not_in(document, _as_grafana_reads_it(document))] == ["titel"]
 
 
 def test_grafana_can_place_each_panel() -> None:
