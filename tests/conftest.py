@@ -54,6 +54,23 @@ _FAST = (
 _SHARED = ("compared", "python_site", "wheel", "usual", "unusual", "stored", "site", "programs", "manifests", "units")
 """Fixtures that take seconds to make: the tests that use one of them form a group."""
 
+_TIMED: dict[str, str | tuple[str, ...]] = {
+    "asgi/test_metrics.py": "test_a_blocked_event_loop_is_busy",
+    "conf/test_through_nginx.py": "test_one_number_in_one_dotenv_moves_both_sides",
+    "docs/test_why_files.py": "test_dropped_folder_is_checked",
+    "e2e/test_background.py": "test_service_",
+    "e2e/test_stop.py": "test_stop_delay",
+    "e2e/test_streams.py": "test_endless_stream_ends_with_its_worker",
+    "e2e/test_websockets.py": ("test_closes_are_spread", "test_websocket_that_does_not_close_is_aborted"),
+    "template/test_postgresql_served.py": "test_a_slow_statement",
+    "template/test_served.py": "test_a_late_handler",
+    "unit/test_bench_load.py": "test_an_answered_load_has_no_losses_and_keeps_its_rate",
+}
+"""Tests that assert on a clock's time, by module and the beginning of their names: one of them runs at a time.
+
+``make test-all ARGS="-m timing"`` runs them alone. What asserts on processor time is not among them.
+"""
+
 
 def _within(path: str, names: tuple[str, ...]) -> bool:
     return any(path == name or path.startswith(f"{name}/") for name in names)
@@ -73,5 +90,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if _within(path, _SLOW) and not _within(path, _FAST):
             item.add_marker(pytest.mark.slow)
         group = _group_of(item)
+        if item.name.startswith(_TIMED.get(path, "/")):
+            item.add_marker(pytest.mark.timing)
+            group = group or "timing"
         if group is not None:
             item.add_marker(pytest.mark.xdist_group(group))
