@@ -74,6 +74,20 @@ def messages() -> tuple[Message, ...]:
     return tuple(sorted(found, key=lambda message: (message.last, message.id)))
 
 
+def find(slug: str) -> Message:
+    """Return the message of a slug without reading the others.
+
+    Raises:
+        LookupError: There is none.
+    """
+    for group in GROUPS:
+        file = _FOLDER / group / f"{slug}.md"
+        if file.is_file():
+            return read(file)
+    text = f"{slug}: no such message"
+    raise LookupError(text)
+
+
 def by_name(wanted: str) -> Message | None:
     """Return the message of that id or slug, upper or lower case."""
     return next((m for m in messages() if wanted.upper() == m.id or wanted.lower() == m.slug), None)

@@ -1,5 +1,6 @@
 """A new rung is one declaration in one file; everything that shows the ladder finds it there."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from no502.messages.quoted import logs
 from tests.support.commands import ROOT, clean_environment
 
 _DUMMY = """    Rung(
@@ -69,3 +71,22 @@ def _run(checkout: Path, *arguments: str) -> str:
 def test_a_new_rung_is_shown_everywhere(checkout: Path, arguments: list[str], shown: str) -> None:
     """The text, JSON, ``.env`` lines, picture and calculator have the rung that was declared."""
     assert shown in _run(checkout, *arguments)
+
+
+def test_rules_take_log_lines_from_the_catalogue() -> None:
+    """No rule of the doctor writes down what a program logs: ``quoted.logs`` reads it from the message's file."""
+    rules = ROOT / "no502" / "doctor" / "rules"
+    written = [
+        f"{file.name}:{number}"
+        for file in sorted(rules.glob("*.py"))
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(r"""(nginx|gunicorn|uvicorn) logs (\\?["'`]|$)""", line)
+    ]
+    assert written == []
+
+
+def test_a_message_is_quoted_with_the_program_that_writes_it() -> None:
+    """The text is the catalogue's, and a name that is none is an error."""
+    assert logs("worker-timeout") == 'gunicorn logs "WORKER TIMEOUT (pid:N)"'
+    with pytest.raises(LookupError, match="no such message"):
+        logs("worker-timeot")

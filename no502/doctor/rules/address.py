@@ -13,13 +13,18 @@ from no502.doctor.links import binds_of, candidates, inside_port, is_loopback, l
 from no502.doctor.model import Address, AppServer, Deployment, Location, Origin, ServiceKind, Source, UpstreamServer
 from no502.doctor.registry import rule
 from no502.doctor.scopes import Target, line_of, subjects
+from no502.messages.quoted import logs
 from no502.nginx.versions import UPSTREAM_RESOLVER, dotted
 
 __all__ = []
 
-_REFUSED = (
-    'every request gets 502; nginx logs "connect() failed (111: Connection refused) while connecting to upstream"'
-)
+
+def _refused() -> str:
+    return f"every request gets 502; {logs('connect-failed-111-connection-refused')}"
+
+
+def _no_socket() -> str:
+    return f"every request gets 502; {logs('connect-to-unix-socket-failed-2-no-such-file')}"
 
 
 def _listening(servers: list[AppServer]) -> str:
@@ -215,7 +220,7 @@ def _wrong_published(
         peer.origin,
         confidence=Confidence.LIKELY,
         related=[(origin_of(ports, server.origin), f"published on {pairs}")],
-        consequence=_REFUSED,
+        consequence=_refused(),
         fix=f"Change the port in proxy_pass to the published one, or publish {address.port}.",
     )
 
@@ -229,13 +234,12 @@ def _not_there(
     where = f"{where} in a container of its own" if apart else where
     confidence = Confidence.LIKELY if server.likely else confidence
     socket = address.socket is not None
-    reason = 'every request gets 502; nginx logs "connect() to unix:... failed (2: No such file or directory)"'
     return _wrong_address.finding(
         f"nginx passes requests to {address}, but {name_of(server)} listens on {where}",
         peer.origin,
         confidence=confidence,
         related=[(bind_at(server), f"{name_of(server)} listens on {where}{shown(server.settings.bind)}")],
-        consequence=reason if socket else _REFUSED,
+        consequence=_no_socket() if socket else _refused(),
         fix=f"Change proxy_pass (or the upstream's server line) to the address that {name_of(server)} binds, or change "
         "the bind.",
     )
@@ -308,7 +312,7 @@ def _loopback(server: AppServer, peer: Origin, address: Address, bind: Address, 
         f"containers; {proxy} connects to {address}",
         origin if origin.line is not None else server.origin,
         related=[(peer, f"{proxy} passes requests to {address}")],
-        consequence=_REFUSED if proxy == "nginx" else f"every request gets 502 from {proxy}",
+        consequence=_refused() if proxy == "nginx" else f"every request gets 502 from {proxy}",
         fix="Bind 0.0.0.0 (or [::]) inside the container; the published ports decide which clients can connect from "
         "outside.",
         edits=edits,
@@ -342,8 +346,8 @@ def _name_resolved_once(target: Target, deployment: Deployment) -> Iterator[Find
         f"nginx looks {host} up once, when it starts; a recreated container can get a new address",
         peer.origin,
         related=[(service.origin, f"{host} is a compose service")],
-        consequence="requests get 502 after `docker compose up -d` recreates the service, until nginx is "
-        'reloaded; nginx logs "connect() failed (111 or 113) ... upstream: http://OLD-ADDRESS"',
+        consequence="requests get 502 after `docker compose up -d` recreates the service, until nginx is reloaded; "
+        f"{logs('connect-failed-111-connection-refused')}, with the old address",
         fix=_resolved(location, address),
     )
 
@@ -489,8 +493,7 @@ def _socket_not_shared(target: Target, deployment: Deployment) -> Iterator[Findi
                         f"{name_of(server)} creates its socket in its own container",
                     )
                 ],
-                consequence='every request gets 502; nginx logs "connect() to unix:... failed (2: No such file or '
-                'directory)"',
+                consequence=_no_socket(),
                 fix="Mount one named volume at the socket's directory in both services.",
             )
         private = there is not None and value(there.settings.private_tmp) is True
@@ -499,7 +502,6 @@ def _socket_not_shared(target: Target, deployment: Deployment) -> Iterator[Findi
                 f"{name_of(server)} runs with PrivateTmp=, so its {address} is not the one that nginx sees",
                 peer.origin,
                 related=[(there.origin if there else server.origin, "PrivateTmp=true")],
-                consequence='every request gets 502; nginx logs "connect() to unix:... failed (2: No such file or '
-                'directory)"',
+                consequence=_no_socket(),
                 fix="Set RuntimeDirectory= in the unit and move the socket below /run.",
             )

@@ -11,6 +11,7 @@ from no502.doctor.links import binds_of, links
 from no502.doctor.model import AppServer, Deployment, Location, Source
 from no502.doctor.registry import rule
 from no502.doctor.scopes import line_of
+from no502.messages.quoted import logs
 
 __all__ = []
 
@@ -39,8 +40,7 @@ def _header_buffer_small(location: Location, _: Deployment) -> Iterator[Finding]
         f"proxy_buffer_size {size:g} bytes: the headers of a response must fit into it, and session cookies or "
         "tokens often take more",
         origin,
-        consequence='requests get 502; nginx logs "upstream sent too big header while reading response header from '
-        'upstream"',
+        consequence=f"requests get 502; {logs('upstream-sent-too-big-header')}",
         fix="Set `proxy_buffer_size 16k;` and `proxy_buffers 8 16k;` (nginx refuses to start with the first alone).",
     )
 
@@ -87,8 +87,7 @@ def _connections_run_out(deployment: Deployment) -> Iterator[Finding]:
                 f"worker_connections {connections:g} is more than worker_rlimit_nofile {files:g} lets a worker open",
                 where,
                 related=[(origin_of(nginx.main.worker_rlimit_nofile, nginx.origin), f"worker_rlimit_nofile {files:g}")],
-                consequence='under load requests get 500; nginx logs "socket() failed (24: Too many open files) while '
-                'connecting to upstream"',
+                consequence=f"under load requests get 500; {logs('accept-failed-24-too-many-open-files', 1)}",
                 fix="Set worker_rlimit_nofile to at least twice worker_connections.",
             )
         if connections < _FEW_CONNECTIONS and written(nginx.main.worker_connections):
@@ -96,7 +95,7 @@ def _connections_run_out(deployment: Deployment) -> Iterator[Finding]:
                 f"worker_connections {connections:g}: a proxied request takes two, so a worker serves "
                 f"{int(connections) // 2} at a time",
                 where,
-                consequence='connections are reset; nginx logs "worker_connections are not enough"',
+                consequence=f"connections are reset; {logs('worker-connections-are-not-enough')}",
                 fix="Set `worker_connections 1024;` or more.",
             )
 
@@ -117,8 +116,8 @@ def _backlog_short(server: AppServer, deployment: Deployment) -> Iterator[Findin
         return
     where = origin_of(server.settings.backlog, server.origin)
     effect = (
-        'in a burst, requests get 502 at once; nginx logs "connect() to unix:... failed (11: Resource temporarily '
-        'unavailable)"'
+        "in a burst, requests get 502 at once; "
+        f"{logs('connect-to-unix-socket-failed-11-resource-temporarily-unavailable')}"
         if any(link.server is server and (link.peer.address.value or _NOWHERE).socket for link in links(deployment))
         else "in a burst, connections wait or time out: requests get 504 after proxy_connect_timeout"
     )
@@ -170,7 +169,7 @@ def _workers_by_host_cpus(server: AppServer, deployment: Deployment) -> Iterator
         workers.origin,
         related=[(origin_of(service.settings.fact(which), service.origin), f"limit: {limit}")],
         consequence="on a large host the container runs out of memory: workers are OOM-killed and their requests get "
-        '502; gunicorn logs "was sent SIGKILL! Perhaps out of memory?"',
+        f"502; {logs('worker-was-sent-sigkill-perhaps-out-of-memory')}",
         fix="Set the number of workers with WEB_CONCURRENCY: cpu_count() ignores a container's limits.",
     )
 

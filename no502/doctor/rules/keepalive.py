@@ -27,6 +27,7 @@ from no502.doctor.pooling import Pooling, pooling
 from no502.doctor.registry import rule
 from no502.doctor.scopes import line_of
 from no502.ladder.rungs import computed
+from no502.messages.quoted import logs
 from no502.nginx.versions import HTTP2_TO_UPSTREAM, POOL_BY_DEFAULT, default_seconds
 
 __all__ = ["races"]
@@ -103,8 +104,8 @@ def _race(deployment: Deployment, *, certain: bool) -> Iterator[Finding]:
             _own(server, "keepalive"),
             confidence=link.confidence if certain else Confidence.VERSION,
             related=[(other, f"upstream {link.upstream.name}: keepalive_timeout {seconds(idle)}")],
-            consequence='a POST gets 502 if the connection closes while the request arrives; nginx logs "upstream '
-            'prematurely closed connection" or "recv() failed (104"; nginx silently retries GET',
+            consequence="a POST gets 502 if the connection closes while the request arrives; "
+            f"{logs('recv-failed-104-reading-response-header')}; nginx silently retries GET",
             fix=f"Set the application's keep-alive above nginx's: {_longer(server, idle, value)}. Or lower "
             "`keepalive_timeout` inside upstream{}.",
             edits=set_option(server, "keepalive", flag, str(value)),
@@ -237,7 +238,8 @@ def _connection_upgrade_everywhere(location: Location, _: Deployment) -> Iterato
         f'location {location.path} sends "Connection: upgrade" with every request, not only with WebSockets',
         header.origin,
         related=[(location.origin, f"location {location.path}")],
-        consequence='some servers answer 400 or 426 to ordinary requests; uvicorn logs "Unsupported upgrade request"',
+        consequence="some servers answer 400 or 426 to ordinary requests; "
+        f"{logs('unsupported-upgrade-request-no-websocket-library')}",
         fix='Send the value of a map instead: `map $http_upgrade $connection_upgrade { default upgrade; "" ""; }`.',
     )
 
@@ -350,7 +352,7 @@ def _http2_to_http1_application(link: Link, _: Deployment) -> Iterator[Finding]:
             confidence=link.confidence,
             related=[(link.server.origin, f"{name_of(link.server)} supports HTTP/2")],
             consequence="requests get 502 when a worker is recycled, reloaded or stopped, and nginx counts the peer "
-            'as failed; nginx logs "upstream sent goaway with error 0"',
+            f"as failed; {logs('upstream-sent-goaway-with-error')}",
             fix="Set `proxy_http_version 1.1;`: nginx still reuses connections, and clients can still use HTTP/2.",
         )
         return
@@ -359,7 +361,7 @@ def _http2_to_http1_application(link: Link, _: Deployment) -> Iterator[Finding]:
         version.origin,
         confidence=link.confidence,
         related=[(link.server.origin, f"{name_of(link.server)} supports only HTTP/1.1")],
-        consequence='every request gets 502; nginx logs "upstream sent too large http2 frame: 4740180"',
+        consequence=f"every request gets 502; {logs('upstream-sent-too-large-http2-frame')}",
         fix="Set `proxy_http_version 1.1;` in the location.",
         edits=substitute(version.origin, (r"(proxy_http_version\s+)2(?:\.0)?\s*;", r"\g<1>1.1;")),
     )

@@ -9,6 +9,7 @@ from no502.doctor.facts import CONTAINERS
 from no502.doctor.finding import Confidence, Finding, Severity
 from no502.doctor.model import Address, Deployment, Location, NginxConfig, Origin, Upstream, UpstreamServer
 from no502.doctor.registry import rule
+from no502.messages.quoted import logs
 from no502.nginx.versions import UPSTREAM_RESOLVER
 
 __all__ = []
@@ -84,7 +85,7 @@ def _finding(location: Location, upstream: Upstream, peer: UpstreamServer, deplo
     consequence = (
         'nginx does not start: "no resolver defined to resolve names at run time"'
         if upstream.explicit
-        else f'every request gets 502; nginx logs "no resolver defined to resolve {host}"'
+        else f"every request gets 502; {logs('no-resolver-defined-to-resolve').replace('...', host or 'names')}"
     )
     return _no_resolver_defined.finding(
         message,

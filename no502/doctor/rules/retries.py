@@ -12,6 +12,7 @@ from no502.doctor.model import Deployment, Location, ServiceKind, Upstream, Upst
 from no502.doctor.pooling import pooling
 from no502.doctor.registry import rule
 from no502.doctor.scopes import line_of
+from no502.messages.quoted import logs
 
 __all__ = []
 
@@ -75,8 +76,8 @@ def _one_failure_blocks_all_peers(location: Location, deployment: Deployment) ->
         "marks a peer as unavailable for 10 s",
         counting[0].origin,
         related=[(location.origin, f"location {location.path} proxies to it")],
-        consequence="nginx retries one slow request on every peer, and then all requests get 502 for 10 s; nginx logs "
-        '"no live upstreams while connecting to upstream"',
+        consequence="nginx retries one slow request on every peer, and then all requests get 502 for 10 s; "
+        f"{logs('no-live-upstreams-while-connecting-to-upstream')}",
         fix="Write `max_fails=1 fail_timeout=1s` after each server's address: nginx skips a failed peer for one second "
         "instead of ten.",
         edits=[

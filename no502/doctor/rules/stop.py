@@ -27,6 +27,7 @@ from no502.doctor.model import AppServer, Deployment, NginxConfig, Service, Serv
 from no502.doctor.registry import Rule, rule
 from no502.doctor.scopes import Process, line_of, subjects
 from no502.ladder.rungs import computed
+from no502.messages.quoted import logs
 
 __all__ = []
 
@@ -71,8 +72,8 @@ def _too_short(
         f"requests{plus}",
         where if where.line is not None else service.origin,
         related=[(origin_of(server.settings.graceful_timeout, server.origin), f"graceful_timeout {seconds(graceful)}")],
-        consequence="at every deployment SIGKILL cuts the requests that still run, and they get 502; nginx logs "
-        '"upstream prematurely closed connection"',
+        consequence="at every deployment SIGKILL cuts the requests that still run, and they get 502; "
+        f"{logs('recv-failed-104-reading-response-header', 1)}",
         fix=f"Set {needs.format(_grace(graceful, extra))}, or lower graceful_timeout.",
         edits=edits,
     )
@@ -136,8 +137,8 @@ def _endless(
         "waits for its requests without end (no --timeout-graceful-shutdown)",
         where if meant and where.line is not None else service.origin,
         related=[(server.origin, "no --timeout-graceful-shutdown")],
-        consequence="at every deployment SIGKILL cuts the requests that still run, and they get 502; nginx logs "
-        '"upstream prematurely closed connection"',
+        consequence="at every deployment SIGKILL cuts the requests that still run, and they get 502; "
+        f"{logs('recv-failed-104-reading-response-header', 1)}",
         fix=f"Set --timeout-graceful-shutdown 30 and {needs.format(_grace(_SHORT, extra))}, or values above "
         "the duration of your longest request.",
     )
@@ -512,7 +513,7 @@ def _recycled_without_handover(server: AppServer, _: Deployment) -> Iterator[Fin
     yield _recycled_without_handover.finding(
         f"{name_of(server)} replaces workers after {limit:g} requests; {why}",
         origin_of(server.settings.max_requests, server.origin),
-        consequence="under load some POST requests get 502, with any number of workers and any jitter; nginx logs "
-        '"recv() failed (104" or "upstream prematurely closed connection"',
+        consequence="under load some POST requests get 502, with any number of workers and any jitter; "
+        f"{logs('recv-failed-104-reading-response-header')}",
         fix="Run gunicorn -c python:gunicorn_conf (HandoverWorker with its hooks), or remove max_requests.",
     )

@@ -14,6 +14,7 @@ from no502.doctor.model import AppServer, Deployment, Location, NginxConfig, Ori
 from no502.doctor.registry import rule
 from no502.doctor.scopes import line_of
 from no502.ladder.rungs import computed
+from no502.messages.quoted import logs
 from no502.nginx.versions import default_seconds
 
 __all__ = []
@@ -75,8 +76,7 @@ def _timeout_order(deployment: Deployment) -> Iterator[Finding]:
             severity=Severity.WARNING if bound else Severity.INFO,
             confidence=link.confidence,
             related=[(_wait_at(link.location), f"proxy_read_timeout {seconds(wait)}")],
-            consequence='requests get 504 and nginx logs "upstream timed out (110 ... while reading response header"; '
-            f"{after}",
+            consequence=f"requests get 504; {logs('upstream-timed-out-110-while-reading-response-header')}; {after}",
             fix=f"Set gunicorn --timeout {computed('T', P=wait)}."
             if bound
             else "Limit the duration of requests in the application to less than proxy_read_timeout, or raise "
@@ -106,7 +106,7 @@ def _sync_worker_killed_first(link: Link, _: Deployment) -> Iterator[Finding]:
         _wait_at(link.location),
         confidence=link.confidence,
         related=[(origin_of(link.server.settings.timeout, link.server.origin), f"timeout {seconds(timeout)}")],
-        consequence=f'requests that take longer than {seconds(timeout)} get 500 or 502; gunicorn logs "WORKER TIMEOUT"',
+        consequence=f"requests that take longer than {seconds(timeout)} get 500 or 502; {logs('worker-timeout')}",
         fix=f"Raise gunicorn's timeout to two thirds of nginx's (--timeout {computed('T', P=wait)}), or lower "
         "proxy_read_timeout.",
     )
@@ -174,7 +174,8 @@ def _outdone(prefix: Location, regexes: Iterable[Location]) -> Iterator[Finding]
                 "precedence over a prefix",
                 other.origin,
                 related=[(_wait_at(prefix), f"location {path}: proxy_read_timeout {seconds(wait)}")],
-                consequence='requests get 504 after the shorter time; nginx logs "upstream timed out (110"',
+                consequence="requests get 504 after the shorter time; "
+                f"{logs('upstream-timed-out-110-while-reading-response-header')}",
                 fix=f"Set proxy_read_timeout in {other.path}, too, or write `location ^~ {path}`.",
             )
 
@@ -316,7 +317,7 @@ def _timeout_shorter_than_a_stall(server: AppServer, _: Deployment) -> Iterator[
         f"{seconds(timeout)}, with all of its requests",
         origin_of(server.settings.timeout, server.origin),
         consequence="after a short stall (garbage collection, a slow disk, a busy CPU) every request of the worker "
-        'gets 502; gunicorn logs "WORKER TIMEOUT"',
+        f"gets 502; {logs('worker-timeout')}",
         fix="Set --timeout 40 for nginx's 60 s: it limits only how long the event loop can be blocked, not a request.",
         edits=set_option(server, "timeout", "--timeout", "40"),
     )

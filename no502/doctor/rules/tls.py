@@ -11,6 +11,7 @@ from no502.doctor.links import Link
 from no502.doctor.model import Deployment
 from no502.doctor.registry import rule
 from no502.doctor.scopes import line_of
+from no502.messages.quoted import logs
 
 __all__ = []
 
@@ -40,8 +41,7 @@ def _tls_on_one_side(link: Link, _: Deployment) -> Iterator[Finding]:
             target.origin,
             confidence=link.confidence,
             related=[(origin_of(given, server.origin), f"{name} has a certificate")],
-            consequence='every request gets 502; nginx logs "upstream prematurely closed connection while reading '
-            'response header from upstream"',
+            consequence=f"every request gets 502; {logs('recv-failed-104-reading-response-header', 1)}",
             fix=f"Replace http:// with https:// in proxy_pass, or start {name} without a certificate.",
         )
         return
@@ -50,8 +50,7 @@ def _tls_on_one_side(link: Link, _: Deployment) -> Iterator[Finding]:
         target.origin,
         confidence=link.confidence,
         related=[(server.origin, f"{name} starts without TLS")],
-        consequence='every request gets 502; nginx logs "SSL_do_handshake() failed (SSL: ... wrong version number) '
-        'while SSL handshaking to upstream"',
+        consequence=f"every request gets 502; {logs('ssl-do-handshake-failed-while-ssl-handshaking-to-upstream')}",
         fix="Replace https:// with http:// in proxy_pass.",
         edits=substitute(target.origin, (r"(proxy_pass\s+)https://", r"\g<1>http://")),
     )
