@@ -25,6 +25,7 @@ import importlib.util
 import ipaddress
 import os
 import re
+import shlex
 import socket
 import sys
 from dataclasses import dataclass, field
@@ -620,14 +621,14 @@ class ServerSettings:
             **{rung.symbol: self._values[rung.symbol] for rung in RUNGS},
         }
 
-    def replaced(self, source: str, changed: Mapping[str, tuple[object, str]]) -> ServerSettings:
-        """Return these settings with other values: by field, the value and how the user wrote it.
+    def replaced(self, changed: Mapping[str, tuple[object, str, str]]) -> ServerSettings:
+        """Return these settings with other values: by field, the value, where it was set and how it was written.
 
         Raises:
             LadderError: they break the ladder.
         """
         other = object.__new__(ServerSettings)
-        new = {name: _Given(value, source, written) for name, (value, written) in changed.items()}
+        new = {name: _Given(value, source, written) for name, (value, source, written) in changed.items()}
         other._set({**self._given, **new}, [], self._facts)
         return other
 
@@ -997,20 +998,33 @@ def _take_charge(server: Arbiter) -> None:
 
 def _effective(server: Arbiter) -> ServerSettings:
     """Hold what gunicorn really uses (flags and GUNICORN_CMD_ARGS win over this file) against the ladder."""
-    changed: dict[str, tuple[object, str]] = {}
-    ours = re.search(r"(gunicorn_conf(\.py)?|no502\.gunicorn)$", str(server.cfg.config)) is not None
+    changed: dict[str, tuple[object, str, str]] = {}
     for rung in RUNGS:
         if rung.flag and (used := getattr(server.cfg, rung.name)) != getattr(settings, rung.name):
-            changed[rung.field] = (used, f"{rung.flag} {used}" if ours else f"{rung.name} = {used}")
+            changed[rung.field] = (used, *_written(server, rung.name, rung.flag, used))
     if server.cfg.worker_class_str != settings.worker_class:
         name = server.cfg.worker_class_str
-        changed["worker_class_override"] = (name, f"--worker-class {name}" if ours else f"worker_class = {name!r}")
+        changed["worker_class_override"] = (name, *_written(server, "worker_class", "--worker-class", name))
     try:
-        return settings.replaced("command line" if ours else "your configuration file or the command line", changed)
+        return settings.replaced(changed)
     except LadderError as error:
         for line in error.problems:
             server.log.error("gunicorn_conf: %s", line)  # noqa: TRY400
         raise SystemExit(1) from None
+
+
+def _written(server: Arbiter, name: str, flag: str, used: object) -> tuple[str, str]:
+    """Return where a setting of gunicorn was set, and how: the command line wins over its variable, both over files."""
+    flags = server.cfg.settings[name].cli or ()
+
+    def has(words: Iterable[str]) -> bool:
+        return any(word.partition("=")[0] in flags or (word[1:2] != "-" and word[:2] in flags) for word in words)
+
+    if has(sys.argv[1:]):
+        return "command line", f"{flag} {used}"
+    if has(shlex.split(os.environ.get("GUNICORN_CMD_ARGS", ""))):
+        return "GUNICORN_CMD_ARGS", f"{flag} {used}"
+    return f"{server.cfg.config or 'code'}", f"{name} = {used!r}"
 
 
 def _trust(server: Arbiter) -> None:

@@ -108,19 +108,19 @@ def test_a_bad_line_in_dotenv_is_found_as_well(project: Path, gunicorn: list[str
     )
 
 
-@pytest.mark.parametrize("by", ["flag", "GUNICORN_CMD_ARGS"])
+@pytest.mark.parametrize("by", ["command line", "GUNICORN_CMD_ARGS"])
 def test_a_command_line_that_breaks_the_ladder_is_refused(
     project: Path, gunicorn: list[str], environment: dict[str, str], by: str
 ) -> None:
     """Flags override the file, so they are held against the ladder when gunicorn starts."""
-    command = [*gunicorn, "--timeout", "180"] if by == "flag" else gunicorn
-    variables = environment | ({"GUNICORN_CMD_ARGS": "--timeout=180"} if by != "flag" else {})
+    command = [*gunicorn, "--timeout", "180"] if by == "command line" else gunicorn
+    variables = environment | ({"GUNICORN_CMD_ARGS": "--timeout=180"} if by == "GUNICORN_CMD_ARGS" else {})
 
     done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False, timeout=30)
 
     assert done.returncode == 1
     assert (
-        "gunicorn_conf: --timeout 180 (command line): must be at most 179, or raise PROXY_READ_TIMEOUT to 270, "
+        f"gunicorn_conf: --timeout 180 ({by}): must be at most 179, or raise PROXY_READ_TIMEOUT to 270, "
         "or drop --timeout" in done.stderr
     )
     assert "Traceback" not in done.stderr

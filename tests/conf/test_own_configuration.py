@@ -62,7 +62,7 @@ def test_own_file_that_breaks_the_ladder_is_told_so(project: Path, environment: 
     )
     assert done.returncode == 1
     assert re.search(
-        r"gunicorn_conf: timeout = 300 \(your configuration file or the command line\): must be at most 179, "
+        r"gunicorn_conf: timeout = 300 \(\./gunicorn\.conf\.py\): must be at most 179, "
         r"or raise PROXY_READ_TIMEOUT to 450, or drop timeout",
         done.stderr,
     )
