@@ -22,7 +22,8 @@ def _address(deployment: Deployment) -> str:
     known = [binds_of(server) is not None for server in reached]
     without_port = False
     for _proxy, target, servers in proxied(deployment):
-        port = target.value is not None and target.value.port is not None
+        address = target.address.value
+        port = address is not None and address.port is not None
         without_port = without_port or not port
         reached += servers
         known += [port and binds_of(server) is not None for server in servers]
@@ -60,8 +61,12 @@ def _pools(link: Link) -> str:
 def _keepalive(deployment: Deployment) -> str:
     """Return why no two sides of an idle connection were compared; empty where two were."""
     sides = [(link.server, _pools(link)) for link in links(deployment)]
-    for proxy, _target, servers in proxied(deployment):
-        why = "" if proxy.idle.value is not None else f"how long {proxy.name} reuses an idle connection is unknown"
+    for proxy, target, servers in proxied(deployment):
+        why = (
+            ""
+            if (target.idle or proxy.idle).value is not None
+            else f"how long {proxy.name} reuses an idle connection is unknown"
+        )
         sides += [(server, why) for server in servers]
     if deployment.front is not None and deployment.front.idle is not None:
         sides += [(server, "") for server in deployment.servers]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from no502.doctor.links import links, proxied
-from no502.doctor.model import AppServer, Deployment, Origin
+from no502.doctor.model import AppServer, Deployment, Origin, Source
 
 __all__ = ["Times", "directly_behind"]
 
@@ -35,9 +35,12 @@ def directly_behind(deployment: Deployment) -> Iterator[tuple[AppServer, str, Ti
                 yield server, front.name, times, front.origin, front.note
         return
     seen: set[int] = set()
-    for proxy, _target, servers in proxied(deployment):
+    for proxy, target, servers in proxied(deployment):
         for server in servers:
             if id(server) not in linked and id(server) not in seen:
                 seen.add(id(server))
-                times = Times(read=proxy.read.value, idle=proxy.idle.value)
-                yield server, proxy.name, times, proxy.origin, f"{proxy.name} is in front of it"
+                times = Times(read=(target.read or proxy.read).value, idle=(target.idle or proxy.idle).value)
+                own = target.idle or target.read
+                written = own is not None and own.origin.source is Source.WRITTEN
+                origin = own.origin if own is not None and written else proxy.origin
+                yield server, proxy.name, times, origin, f"{proxy.name} is in front of it"

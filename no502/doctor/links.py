@@ -13,12 +13,12 @@ from no502.doctor.model import (
     Address,
     AppServer,
     Deployment,
-    Fact,
     Gap,
     Location,
     NginxConfig,
     NotChecked,
     Proxy,
+    ProxyTarget,
     Service,
     ServiceKind,
     Source,
@@ -247,12 +247,12 @@ def _published(deployment: Deployment, nginx: NginxConfig, address: Address) -> 
     return found
 
 
-def proxied(deployment: Deployment) -> Iterator[tuple[Proxy, Fact[Address], list[AppServer]]]:
+def proxied(deployment: Deployment) -> Iterator[tuple[Proxy, ProxyTarget, list[AppServer]]]:
     """Yield what each proxy other than nginx connects to, with the servers behind the address's host."""
     for proxy in deployment.proxies:
         for target in proxy.targets:
-            address = target.value
-            if address is None or not target.known or address.host is None:
+            address = target.address.value
+            if address is None or not target.address.known or address.host is None:
                 continue
             services = services_at(deployment, address.host)
             servers = [s for s in deployment.servers if any(deployment.runner(s) is service for service in services)]

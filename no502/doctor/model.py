@@ -28,6 +28,7 @@ __all__ = [
     "Origin",
     "Problem",
     "Proxy",
+    "ProxyTarget",
     "Service",
     "ServiceKind",
     "Source",
@@ -263,6 +264,23 @@ class Front:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProxyTarget:
+    """An address to which a proxy other than nginx connects, and what is said of that one alone."""
+
+    address: Fact[Address]
+    tls: bool | None = None
+    """The proxy speaks TLS to it; None where that is not known."""
+    http2: bool = False
+    """The proxy speaks HTTP/2 to it."""
+    transport: str = ""
+    """The name of times that stand elsewhere: Traefik's ``serversTransport``."""
+    read: Fact[float] | None = None
+    """Seconds that the proxy waits for a response there, where that is not the proxy's own time."""
+    idle: Fact[float] | None = None
+    """Seconds that it reuses an idle connection there, where that is not its own time."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Proxy:
     """A proxy other than nginx that stands in front of the application, as the files tell."""
 
@@ -271,7 +289,7 @@ class Proxy:
     origin: Origin
     service: Service | None
     """What runs it; None where that is not among the files."""
-    targets: Sequence[Fact[Address]]
+    targets: Sequence[ProxyTarget]
     """Where it connects to."""
     read: Fact[float]
     """Seconds that it waits for a response; unknown or without a limit: no value."""

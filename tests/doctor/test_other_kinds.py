@@ -64,12 +64,12 @@ UPSTREAM = "events {}\nhttp { server { location / { %s } } }\n"
         (
             "route.yaml",
             "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: shop}\nspec: {}\n",
-            "HTTPRoute: a gateway stands in front",
+            "a gateway is in front of the application: its timeouts are unknown",
         ),
         (
             "route.yaml",
             "apiVersion: traefik.io/v1alpha1\nkind: IngressRoute\nmetadata: {name: shop}\nspec: {}\n",
-            "IngressRoute: Traefik stands in front",
+            "Traefik is in front of the application: checked with its default timeouts",
         ),
         (
             "live/kustomization.yaml",

@@ -13,19 +13,17 @@ from no502.cli import app
 from no502.ladder.proxies import Numbers, Proxy, to_text
 
 _FILES = {
+    Proxy.APACHE: "site.conf",
     Proxy.CADDY: "Caddyfile",
     Proxy.ENVOY: "envoy.yaml",
     Proxy.HAPROXY: "haproxy.cfg",
     Proxy.TRAEFIK: "traefik.yml",
 }
-"""Apache's is missing: doctor says that it does not read it."""
 _POOLING = sorted(set(_FILES) - {Proxy.HAPROXY})
 
 
-def _report(folder: Path, proxy: Proxy, *, keepalive: int, name: str = "") -> dict[str, Any]:
-    (folder / (name or _FILES[proxy])).write_text(
-        to_text(proxy, Numbers(read=180, idle=15, connect=2)), encoding="utf-8"
-    )
+def _report(folder: Path, proxy: Proxy, *, keepalive: int) -> dict[str, Any]:
+    (folder / _FILES[proxy]).write_text(to_text(proxy, Numbers(read=180, idle=15, connect=2)), encoding="utf-8")
     command = f"web: gunicorn -b 127.0.0.1:8000 -k uvicorn.workers.UvicornWorker --keep-alive {keepalive} app:app\n"
     (folder / "Procfile").write_text(command, encoding="utf-8")
     done = CliRunner().invoke(app, ["doctor", "--format", "json", str(folder)])
@@ -44,9 +42,3 @@ def test_idle_timeout_of_the_lines_is_compared(tmp_path: Path, proxy: Proxy) -> 
     """With a worker that closes after 5 s, doctor finds the 15 s of the lines, not another idle timeout beside them."""
     (finding,) = _report(tmp_path, proxy, keepalive=5)["findings"]
     assert "reuses them for up to 15 s" in finding["message"]
-
-
-def test_apaches_lines_are_named_as_not_read(tmp_path: Path) -> None:
-    """A configuration of Apache is no nginx configuration, and the report says that it was not read."""
-    report = _report(tmp_path, Proxy.APACHE, keepalive=5, name="site.conf")
-    assert "a configuration of Apache" in json.dumps(report)

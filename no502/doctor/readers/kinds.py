@@ -205,7 +205,9 @@ _PIPELINE = re.compile(
 _KUSTOMIZATION = re.compile(r"kustomization\.ya?ml")
 _MANIFEST_KEYS = (re.compile(r"\bapiVersion[\"']?+:"), re.compile(r"\bkind[\"']?+:"))
 _MANIFEST = re.compile(r"\"apiVersion\"[ \t]*+:[ \t]*+\"(?:v1|apps/v1|batch/v1|networking\.k8s\.io/v1)\"")
-_TRAEFIK = re.compile(r"\bloadBalancer\b[^\0]{0,400}?\burl\b")
+_TRAEFIK = re.compile(r"\bloadBalancer\b[^\0]{0,400}?\burl\b|\bserversTransports\b[^\0]{0,400}?\bforwardingTimeouts\b")
+_APACHE = re.compile(r"^[ \t]*+(?:ProxyPass(?:Match)?|BalancerMember)[ \t]", re.MULTILINE)
+_TUNNEL = (re.compile(r"^tunnel:", re.MULTILINE), re.compile(r"^[ \t-]*+service:[ \t]*+(?:https?|unix):", re.MULTILINE))
 
 
 def _deploys(text: str) -> bool:
@@ -278,7 +280,8 @@ _LABELS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
         "a configuration of Apache",
         lambda name, text: (
             name.endswith((".conf", ".htaccess"))
-            and re.search(r"^[ \t]*+(?:ProxyPass|<VirtualHost)", text, re.MULTILINE) is not None
+            and re.search(r"^[ \t]*+<VirtualHost|^[ \t]*+ProxyPass", text, re.MULTILINE) is not None
+            and re.search(r"^[ \t]*+(?:ProxyPass(?:Match)?|BalancerMember)[ \t]", text, re.MULTILINE) is None
         ),
     ),
 )
@@ -381,10 +384,15 @@ def _is_beanstalk(path: PurePath) -> bool:
 
 
 def _is_front(name: str, text: str) -> bool:
-    if name == "Caddyfile" or name.endswith(".caddyfile") or name.startswith("Caddyfile."):
+    if name == "Caddyfile" or name.endswith((".caddyfile", ".vcl")) or name.startswith("Caddyfile."):
         return True
-    if name.endswith((".cfg", ".conf")) and re.search(r"^(?:frontend|backend|listen)[ \t]++\S", text, re.MULTILINE):
-        return re.search(r"^[ \t]++(?:server(?:-template)?|bind|mode|timeout)[ \t]", text, re.MULTILINE) is not None
+    if name.endswith((".cfg", ".conf")):
+        haproxy = re.search(r"^(?:frontend|backend|listen)[ \t]++\S", text, re.MULTILINE) is not None
+        lines = re.search(r"^[ \t]++(?:server(?:-template)?|bind|mode|timeout)[ \t]", text, re.MULTILINE)
+        return (haproxy and lines is not None) or (name.endswith(".conf") and _APACHE.search(text) is not None)
+    if name.endswith(".json"):
+        return '"reverse_proxy"' in text and '"dial"' in text
     if name.endswith((".yml", ".yaml", ".toml")) and (name.startswith("traefik") or _TRAEFIK.search(text)):
         return True
-    return name.endswith((".yml", ".yaml")) and "static_resources:" in text and "clusters:" in text
+    envoy = "static_resources:" in text and "clusters:" in text
+    return name.endswith((".yml", ".yaml")) and (envoy or all(pattern.search(text) for pattern in _TUNNEL))

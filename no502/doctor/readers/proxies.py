@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from no502.doctor.front import FRONTS
-from no502.doctor.model import Address, Fact, NotChecked, Origin, Proxy, Service, Source
+from no502.doctor.model import Fact, NotChecked, Origin, Proxy, ProxyTarget, Service, Source
 from no502.doctor.readers.compose.project import ComposeService
 from no502.doctor.readers.context import Context
 from no502.doctor.readers.kubernetes.manifests import Ingress, read_ingresses
-from no502.doctor.readers.nginx.values import parse_address
+from no502.doctor.readers.proxy_files import kind_of_proxy, read_proxy_file
 from no502.doctor.readers.proxy_labels import labelled
-from no502.doctor.readers.proxy_times import judged_by, times_of_options, times_of_text, with_times
+from no502.doctor.readers.proxy_options import targets_of_options
+from no502.doctor.readers.proxy_times import Times, judged_by, times_of_options, with_times
 from no502.doctor.readers.texts import read_text, shown_path
 
 __all__ = ["TITLES", "read_proxies"]
@@ -28,10 +29,19 @@ _IMAGES = (
     ("nginx-proxy-manager", re.compile(r"(?:^|/)nginx-proxy-manager(?::|@|$)")),
     ("kong", re.compile(r"(?:^|/)kong(?::|@|$)")),
     ("httpd", re.compile(r"(?:^|/)httpd(?::|@|$)")),
+    ("varnish", re.compile(r"(?:^|/)varnish[\w-]*(?::|@|$)")),
     ("cloudflared", re.compile(r"(?:^|/)cloudflared(?::|@|$)")),
 )
 _CLASSES = {"nginx": "ingress-nginx", "alb": "alb", "gce": "gcp", "traefik": "traefik", "haproxy": "haproxy"}
-TITLES = {"caddy": "Caddy", "haproxy": "HAProxy", "traefik": "Traefik", "envoy": "Envoy"}
+TITLES = {
+    "caddy": "Caddy",
+    "haproxy": "HAProxy",
+    "traefik": "Traefik",
+    "envoy": "Envoy",
+    "httpd": "Apache",
+    "varnish": "Varnish",
+    "istio": "Istio",
+}
 """Names as their makers write them."""
 _CADDY_VARIABLE = re.compile(r"\{\$(\w+)(?::([^{}\n]*))?\}")
 _CADDY_IMPORT = re.compile(r"^[ \t]*+import[ \t]++([\w-]++)[ \t]++(\S[^\n]*+)", re.MULTILINE)
@@ -52,20 +62,23 @@ def read_proxies(containers: Sequence[ComposeService], context: Context) -> None
             origin = one.service.settings.image.origin if one.service.settings.image is not None else one.service.origin
             others = [other for other in containers if other is not one]
             proxy = _proxy(name, origin, one.service, tuple(labelled(name, others)))
+            proxy = replace(proxy, targets=(*proxy.targets, *targets_of_options(name, one.argv, one.origin)))
             found.append(with_times(proxy, times_of_options(name, one.argv, one.service.environment, one.origin)))
     found += _elsewhere(found, containers)
+    transports: dict[str, Times] = {}
     for path in context.project.proxies:
-        found += _of_file(path, found, context)
+        found += _of_file(path, found, transports, context)
     for ingress in read_ingresses(
         context.project.manifests, base=context.base, reach=context.options.reach, rendered=context.project.rendered
     ):
         found.append(_of_ingress(ingress))
+    found = [_with_transports(proxy, transports) for proxy in found]
     for proxy in found:
         _say(proxy, context)
     context.deployment.proxies += found
 
 
-def _proxy(name: str, origin: Origin, service: Service | None, targets: Sequence[Fact[Address]]) -> Proxy:
+def _proxy(name: str, origin: Origin, service: Service | None, targets: Sequence[ProxyTarget]) -> Proxy:
     vendor = FRONTS.get(name)
     source = Origin(file=origin.file, line=origin.line, source=Source.DEFAULT, note=f"default of {name}")
     return Proxy(
@@ -83,14 +96,18 @@ def _elsewhere(found: Sequence[Proxy], containers: Sequence[ComposeService]) -> 
     for name in ("traefik", "caddy", "nginx-proxy"):
         targets = tuple(labelled(name, containers)) if all(one.name != name for one in found) else ()
         if targets:
-            yield _proxy(name, targets[0].origin, None, targets)
+            yield _proxy(name, targets[0].address.origin, None, targets)
 
 
 def _say(proxy: Proxy, context: Context) -> None:
     what = f"{TITLES.get(proxy.name, proxy.name)} is in front of the application"
     if proxy.origin.file.rsplit("/", 1)[-1].lower().startswith(("caddyfile", "haproxy", "traefik", "envoy")):
         what = f"{proxy.origin.file}: {what}"
-    why = judged_by(proxy)
+    own = [(one.read or proxy.read, one.idle or proxy.idle) for one in proxy.targets]
+    # What the proxy has by default counts where a target has no time of its own.
+    read = next((fact for fact, _ in own if fact is proxy.read), own[0][0]) if own else proxy.read
+    idle = next((fact for _, fact in own if fact is proxy.idle), own[0][1]) if own else proxy.idle
+    why = judged_by(replace(proxy, read=read, idle=idle))
     if not why:
         return
     gap = NotChecked(what=what, why=why, origin=proxy.origin)
@@ -103,26 +120,43 @@ def _by_image(one: ComposeService) -> str:
     return next((kind for kind, pattern in _IMAGES if pattern.search(name)), "")
 
 
-def _of_file(path: Path, known: list[Proxy], context: Context) -> list[Proxy]:
+def _of_file(path: Path, known: list[Proxy], transports: dict[str, Times], context: Context) -> list[Proxy]:
     """Return the proxy that a configuration file is for; one that has an image already gets what the file says."""
     text = read_text(path, context.base, context.deployment)
     shown = shown_path(path, context.base)
     if text is None:
         return []
-    name = _kind(path.name, text)
-    text = _caddy(text, context.values) if name == "caddy" else _clusters(text) if name == "envoy" else text
-    targets = tuple(_targets(name, text, shown))
-    times = times_of_text(name, text, shown)
+    name = kind_of_proxy(path.name, text)
+    said = read_proxy_file(name, _caddy(text, context.values) if name == "caddy" else text, shown)
+    transports |= said.transports
     service = next((one.service for one in known if one.name == name), None)
-    proxy = with_times(_proxy(name, Origin(file=shown, line=1), service, targets), times)
+    proxy = with_times(_proxy(name, Origin(file=shown, line=1), service, said.targets), said.own)
     for index, one in enumerate(known):
         if one.name == name and not one.targets:
             known[index] = replace(with_times(proxy, _written(one)), service=one.service)
             return []
         if one.name == name == "traefik":  # its static and dynamic configuration are files of one Traefik
-            known[index] = replace(with_times(one, times), targets=(*one.targets, *targets))
+            known[index] = replace(with_times(one, said.own), targets=(*one.targets, *said.targets))
             return []
     return [proxy]
+
+
+def _with_transports(proxy: Proxy, transports: Mapping[str, Times]) -> Proxy:
+    """Return a proxy whose targets have the times of the transports that they name."""
+    return replace(proxy, targets=tuple(_of_transport(one, transports) for one in proxy.targets))
+
+
+def _of_transport(target: ProxyTarget, transports: Mapping[str, Times]) -> ProxyTarget:
+    if not target.transport:
+        return target
+    at = target.address.origin
+    note = f"serversTransport {target.transport} is not among the files"
+    unknown: Fact[float] = Fact(None, Origin(file=at.file, line=at.line, source=Source.UNKNOWN, note=note))
+    if target.transport not in transports:
+        return replace(target, read=unknown, idle=unknown)
+    read, idle = transports[target.transport]
+    default = Origin(file=at.file, line=at.line, source=Source.DEFAULT, note="default of traefik")
+    return replace(target, read=read, idle=idle or Fact(FRONTS["traefik"].idle, default))
 
 
 def _written(proxy: Proxy) -> tuple[Fact[float] | None, Fact[float] | None]:
@@ -146,40 +180,7 @@ def _caddy(text: str, values: Mapping[str, str]) -> str:
     return text
 
 
-def _clusters(text: str) -> str:
-    """Return Envoy's file with its clusters only, at their lines: listeners have addresses and idle times, too."""
-    head = re.search(r"^([ \t]*+)clusters:", text, re.MULTILINE)
-    if head is None:
-        return text
-    after = re.compile(rf"^{head[1]}(?![ \t#-])\S", re.MULTILINE).search(text, head.end())
-    return "\n" * text.count("\n", 0, head.start()) + text[head.start() : after.start() if after else None]
-
-
-def _kind(name: str, text: str) -> str:
-    if "caddy" in name.lower():
-        return "caddy"
-    if name.startswith("traefik") or "loadBalancer" in text:
-        return "traefik"
-    return "envoy" if "static_resources:" in text else "haproxy"
-
-
-def _targets(name: str, text: str, shown: str) -> Iterator[Fact[Address]]:
-    patterns = {
-        "caddy": r"^[ \t]*+(?:reverse_proxy|to)[ \t]++([^#{\n]++)",
-        "haproxy": r"^[ \t]++server(?:-template[ \t]++\S++)?[ \t]++\S++[ \t]++(\S++)",
-        "traefik": r"\burl[ \t]*+[:=][ \t]*+[\"']?([^\s\"'{}\[\],]++)",
-        "envoy": r"\baddress:[ \t]*+([\w.-]++)\s*+,?[ \t]*+port_value:[ \t]*+(\d++)",
-    }
-    for found in re.finditer(patterns[name], text, re.MULTILINE):
-        origin = Origin(file=shown, line=text.count("\n", 0, found.start()) + 1)
-        words = [f"{found[1]}:{found[2]}"] if name == "envoy" else found[1].split()
-        for word in words:
-            plain = re.sub(r"^(?:https?|h2c)://", "", word.strip("\"'")).rstrip("/")
-            address = parse_address(plain) if re.search(r":\d+$", plain) or plain.startswith("unix:") else None
-            if address is not None and not plain.startswith(("*", "@", "/")):
-                yield Fact(address, origin)
-
-
 def _of_ingress(ingress: Ingress) -> Proxy:
-    name = _CLASSES.get(ingress.class_name, ingress.class_name or "an Ingress controller")
+    name = ingress.class_name.removesuffix("-internal")
+    name = _CLASSES.get(name, name or "an Ingress controller")
     return with_times(_proxy(name, ingress.origin, None, ingress.targets), (ingress.read, ingress.idle))

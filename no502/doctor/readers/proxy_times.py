@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from no502.doctor.model import Fact, Origin, Proxy, Source
 from no502.doctor.readers.durations import docker_seconds
 
-__all__ = ["judged_by", "times_of_options", "times_of_text", "with_times"]
+__all__ = ["Times", "judged_by", "seconds_of", "times_of_options", "with_times"]
 
 Times = tuple[Fact[float] | None, Fact[float] | None]
 """Seconds for a response, seconds of an idle connection; None where nothing sets one."""
 
-_PATTERNS = {
-    "caddy": (r"response_header_timeout[ \t]++(\S++)", r"^[ \t]*+keepalive[ \t]++(\S++)"),
-    "haproxy": (r"^[ \t]*+timeout[ \t]++server[ \t]++(\S++)", r"(?!)"),
-    "traefik": (
-        r"responseHeaderTimeout[\"']?[ \t]*+[:=][ \t]*+[\"']?(\w++)",
-        r"idleConnTimeout[\"']?[ \t]*+[:=][ \t]*+[\"']?(\w++)",
-    ),
-    "envoy": (r"(?!)", r"\bidle_timeout:[ \t]*+[\"']?([^\s,}\"']++)"),
-}
 _TRANSPORT = "serverstransport.forwardingtimeouts."
 _FIELDS = ("responseheadertimeout", "idleconntimeout")
 _VARIABLE = "TRAEFIK_SERVERSTRANSPORT_FORWARDINGTIMEOUTS_"
-
-
-def times_of_text(name: str, text: str, shown: str) -> Times:
-    """Return what a proxy's configuration file sets."""
-    times: list[Fact[float] | None] = []
-    for pattern in _PATTERNS[name]:
-        found = re.search(pattern, text, re.MULTILINE | re.IGNORECASE)
-        origin = Origin(file=shown, line=text.count("\n", 0, found.start()) + 1) if found is not None else None
-        times.append(_seconds(name, found[1], origin) if found is not None and origin is not None else None)
-    return times[0], times[1]
 
 
 def times_of_options(name: str, words: Sequence[str], environment: Mapping[str, Fact[str]], origin: Origin) -> Times:
@@ -51,7 +31,7 @@ def times_of_options(name: str, words: Sequence[str], environment: Mapping[str, 
         if key.upper().startswith(_VARIABLE) and fact.value
     }
     given |= {key: (value, origin) for key, value in _options(words)}
-    read, idle = (_seconds(name, *given[field]) if field in given else None for field in _FIELDS)
+    read, idle = (seconds_of(name, *given[field]) if field in given else None for field in _FIELDS)
     return read, idle
 
 
@@ -64,8 +44,14 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield key.removeprefix(_TRANSPORT), value if equals else following
 
 
-def _seconds(name: str, text: str, origin: Origin) -> Fact[float]:
-    """Return a written time; unknown where it is no time, or Go's 0 for "no limit"."""
+def seconds_of(name: str, text: str, origin: Origin) -> Fact[float]:
+    """Return a written time; unknown where it is no time, or Go's 0 for "no limit".
+
+    Args:
+        name: The proxy.
+        text: The time as it is written.
+        origin: Where.
+    """
     text = text.strip("\"'")
     number: float | None
     if name == "caddy" and text == "off":

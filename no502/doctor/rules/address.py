@@ -171,7 +171,7 @@ def _could_be(deployment: Deployment, location: Location, address: Address, serv
 def _behind_proxies(deployment: Deployment) -> Iterator[Finding]:
     """Yield where a proxy other than nginx connects to a port on which the application does not listen."""
     for proxy, target, servers in proxied(deployment):
-        address = target.value
+        address = target.address.value
         if address is None or address.port is None or not servers:
             continue
         binds = [bind for server in servers for bind in binds_of(server) or ()]
@@ -183,7 +183,7 @@ def _behind_proxies(deployment: Deployment) -> Iterator[Finding]:
         server = servers[0]
         yield _wrong_address.finding(
             f"{proxy.name} passes requests to {address}, but {name_of(server)} listens on {_listening(servers)}",
-            target.origin,
+            target.address.origin,
             related=[(bind_at(server), f"{name_of(server)} listens on {_listening(servers)}")],
             consequence=f"every request gets 502 from {proxy.name}",
             fix=f"Change the port in {proxy.name}'s configuration or the one that {name_of(server)} binds, so that "
@@ -257,13 +257,13 @@ def _loopback_in_container(deployment: Deployment) -> Iterator[Finding]:
     for proxy, target, servers in proxied(deployment):
         for server in servers:
             service, binds = deployment.runner(server), binds_of(server)
-            address = target.value
+            address = target.address.value
             if service is None or not binds or not in_container(service) or address is None:
                 continue
             if proxy.service is service or is_loopback(address.host) or _another_container(deployment, server, address):
                 continue
             if all(bind.socket is None and is_loopback(bind.host) and bind.host != "0.0.0.0" for bind in binds):  # noqa: S104
-                yield _loopback(server, target.origin, address, binds[0], proxy.name)
+                yield _loopback(server, target.address.origin, address, binds[0], proxy.name)
 
 
 def _by_nginx(deployment: Deployment) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from no502.doctor.facts import (
 )
 from no502.doctor.facts import value as value_of
 from no502.doctor.finding import Confidence, Finding, Severity
-from no502.doctor.links import Link, links
+from no502.doctor.links import Link, links, proxied
 from no502.doctor.model import AppServer, Deployment, Fact, Location, Origin, Source
 from no502.doctor.pooling import Pooling, pooling
 from no502.doctor.registry import rule
@@ -320,21 +320,35 @@ def _http2(server: AppServer, *, secure: bool) -> bool | None:
     return secure or str(value_of(server.settings.http2_cleartext) or "off") in {"prior-knowledge", "both"}
 
 
-def _version_and_server(link: Link) -> tuple[object, int]:
-    version = link.location.settings.proxy_http_version
-    return line_of(version.origin) if version is not None else None, id(link.server)
-
-
 @rule(
     "K207",
     "http2-to-http1-application",
     Severity.ERROR,
     "nginx uses HTTP/2 towards an application server that supports only HTTP/1.1",
     source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_http_version",
-    per=Link,
-    once=_version_and_server,
 )
-def _http2_to_http1_application(link: Link, _: Deployment) -> Iterator[Finding]:
+def _http2_to_http1_application(deployment: Deployment) -> Iterator[Finding]:
+    seen: set[tuple[object, int]] = set()
+    for link in links(deployment):
+        version = link.location.settings.proxy_http_version
+        key = (line_of(version.origin) if version is not None else None, id(link.server))
+        for finding in _nginx_http2(link) if key not in seen else ():
+            seen.add(key)
+            yield finding
+    for proxy, target, servers in proxied(deployment):
+        for server in servers if target.http2 else ():
+            if _http2(server, secure=target.tls is True) is False:
+                yield _http2_to_http1_application.finding(
+                    f"{proxy.name} uses HTTP/2 to {target.address.value}, but {name_of(server)} supports only HTTP/1.1",
+                    target.address.origin,
+                    confidence=Confidence.LIKELY if server.likely else Confidence.CERTAIN,
+                    related=[(server.origin, f"{name_of(server)} supports only HTTP/1.1")],
+                    consequence=f"every request gets 502 from {proxy.name}",
+                    fix=f"Use http instead of h2c (or HTTP/1.1 instead of h2) in {proxy.name}'s configuration.",
+                )
+
+
+def _nginx_http2(link: Link) -> Iterator[Finding]:
     version = link.location.settings.proxy_http_version
     if version is None or not version.known or str(version.value) != "2":
         return

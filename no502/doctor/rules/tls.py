@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from no502.doctor.edits import substitute
 from no502.doctor.facts import kind_of, name_of, origin_of, speaks_tls, value
-from no502.doctor.finding import Finding, Severity
-from no502.doctor.links import Link
-from no502.doctor.model import Deployment
+from no502.doctor.finding import Confidence, Finding, Severity
+from no502.doctor.links import Link, links, proxied
+from no502.doctor.model import AppServer, Deployment, Proxy, ProxyTarget
 from no502.doctor.registry import rule
 from no502.doctor.scopes import line_of
 from no502.messages.quoted import logs
@@ -22,10 +22,37 @@ __all__ = []
     Severity.ERROR,
     "proxy_pass says https:// to a server without TLS, or http:// to a server with TLS",
     source="https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
-    per=Link,
-    once=lambda link: (line_of(link.location.proxy_pass.origin), id(link.server)),
 )
-def _tls_on_one_side(link: Link, _: Deployment) -> Iterator[Finding]:
+def _tls_on_one_side(deployment: Deployment) -> Iterator[Finding]:
+    seen: set[Hashable] = set()
+    for link in links(deployment):
+        key = (line_of(link.location.proxy_pass.origin), id(link.server))
+        for finding in _of_nginx(link) if key not in seen else ():
+            seen.add(key)
+            yield finding
+    for proxy, target, servers in proxied(deployment):
+        for server in servers if len(servers) == 1 else ():
+            yield from _of_proxy(proxy, target, server)
+
+
+def _of_proxy(proxy: Proxy, target: ProxyTarget, server: AppServer) -> Iterator[Finding]:
+    secure = speaks_tls(server)
+    if target.tls is None or secure in {None, target.tls} or not server.starts or kind_of(server) in {None, "other"}:
+        return
+    name = name_of(server)
+    speaks = "speaks TLS" if secure else "speaks plain HTTP: it has no certificate"
+    way = f"{proxy.name} connects to {target.address.value} {'with' if target.tls else 'without'} TLS"
+    yield _tls_on_one_side.finding(
+        f"{way}, but {name} {speaks}",
+        target.address.origin,
+        confidence=Confidence.LIKELY if server.likely else Confidence.CERTAIN,
+        related=[(server.origin, f"{name} {speaks}")],
+        consequence=f"every request gets 502 from {proxy.name}",
+        fix=f"Use {'https' if secure else 'http'} as the scheme in {proxy.name}'s configuration.",
+    )
+
+
+def _of_nginx(link: Link) -> Iterator[Finding]:
     target, server = link.location.proxy_pass, link.server
     scheme, _slashes, _rest = str(target.value or "").partition("://")
     secure = speaks_tls(server)

@@ -9,7 +9,7 @@ from no502.doctor.model import Fact, Origin
 from no502.doctor.readers.durations import docker_seconds
 from no502.doctor.readers.yaml_nodes import Node
 
-__all__ = ["class_of", "times_of"]
+__all__ = ["class_of", "protocol_of", "times_of"]
 
 _PREFIXES = {
     "alb.ingress.kubernetes.io/": "alb",
@@ -20,6 +20,11 @@ _PREFIXES = {
 }
 _ATTRIBUTES = "alb.ingress.kubernetes.io/load-balancer-attributes"
 _IDLE = re.compile(r"(?:^|,)\s*idle_timeout\.timeout_seconds\s*=\s*(\d+)\s*(?:,|$)")
+_PROTOCOL = (
+    "nginx.ingress.kubernetes.io/backend-protocol",
+    "alb.ingress.kubernetes.io/backend-protocol",
+    "haproxy-ingress.github.io/backend-protocol",
+)
 _READ = (
     "nginx.ingress.kubernetes.io/proxy-read-timeout",
     "nginx.org/proxy-read-timeout",
@@ -35,6 +40,20 @@ def class_of(annotations: Mapping[str, Node]) -> str:
         return called.text
     found = {name for key in annotations for prefix, name in _PREFIXES.items() if key.startswith(prefix)}
     return found.pop() if len(found) == 1 else ""
+
+
+def protocol_of(annotations: Mapping[str, Node]) -> tuple[bool | None, bool]:
+    """Return whether a controller speaks TLS to the Services, None where no annotation says it, and whether HTTP/2.
+
+    Args:
+        annotations: By name.
+    """
+    for name in _PROTOCOL:
+        node = annotations.get(name)
+        spoken = (node.text or "").upper() if node is not None else ""
+        if spoken:
+            return spoken in {"HTTPS", "GRPCS"}, spoken in {"GRPC", "H2C"}
+    return None, False
 
 
 def times_of(annotations: Mapping[str, Node], shown: str) -> tuple[Fact[float] | None, Fact[float] | None]:

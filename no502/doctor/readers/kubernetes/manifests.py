@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from no502.doctor.model import (
     NotChecked,
     Origin,
     Problem,
+    ProxyTarget,
     Service,
     ServiceKind,
     Source,
@@ -24,7 +25,8 @@ from no502.doctor.model import (
 from no502.doctor.reach import Reach
 from no502.doctor.readers.durations import docker_seconds, memory_bytes
 from no502.doctor.readers.inline import Inline
-from no502.doctor.readers.kubernetes.annotations import class_of, times_of
+from no502.doctor.readers.kubernetes.annotations import class_of, protocol_of, times_of
+from no502.doctor.readers.kubernetes.routes import Manifests, port_called, read_routes, timeout_of_backend
 from no502.doctor.readers.server_words import unknown
 from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_text, shown_path
@@ -33,7 +35,11 @@ from no502.doctor.settings import ServiceFacts
 
 __all__ = ["Container", "Ingress", "read_config_maps", "read_ingresses", "read_manifests"]
 
-_WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"}
+_WORKLOADS = {
+    *("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"),
+    *("ReplicationController", "DeploymentConfig", "Rollout"),
+}
+"""Kinds with a template of pods, those of OpenShift and of Argo Rollouts included."""
 _HELM = re.compile(r"\{\{-?\s*(?:\.(?:Values|Release|Chart|Files)|include|template|toYaml|range|if|with|define)")
 _CHANGES = (
     "patches",
@@ -46,9 +52,7 @@ _CHANGES = (
 )
 """What in a kustomization makes other manifests of those that it names."""
 _ROUTES = {
-    **dict.fromkeys(("HTTPRoute", "GRPCRoute"), "a gateway"),
-    **dict.fromkeys(("IngressRoute", "IngressRouteTCP"), "Traefik"),
-    "VirtualService": "Istio",
+    "IngressRouteTCP": "Traefik",
     "HTTPProxy": "Contour",
     "Mapping": "Emissary",
     "ApisixRoute": "APISIX",
@@ -76,7 +80,7 @@ class Ingress:
 
     class_name: str
     origin: Origin
-    targets: Sequence[Fact[Address]]
+    targets: Sequence[ProxyTarget]
     read: Fact[float] | None
     """Seconds that it waits for a response, where an annotation or the controller's ConfigMap sets it."""
     idle: Fact[float] | None
@@ -90,7 +94,9 @@ Documents = Sequence[tuple[Node, str]]
 def read_ingresses(paths: Sequence[Path], *, base: Path, reach: Reach, rendered: Documents = ()) -> Iterator[Ingress]:
     """Yield the Ingresses of manifests; what cannot be read was reported when their workloads were read."""
     documents = [*_documents(paths, base, Deployment(reach=reach)), *rendered]
-    services = {_name(node): node for node, _ in documents if _kind(node) == "Service"}
+    manifests = _by_kind(documents)
+    for route in read_routes(manifests):
+        yield Ingress(class_name=route.proxy, origin=route.origin, targets=route.targets, read=None, idle=None)
     for node, shown in documents:
         if _kind(node) != "Ingress":
             continue
@@ -99,13 +105,31 @@ def read_ingresses(paths: Sequence[Path], *, base: Path, reach: Reach, rendered:
         called = node.get("spec", "ingressClassName")
         name = (called.text if called is not None else None) or class_of(annotations)
         read, idle = times_of(annotations, shown)
+        secure, http2 = protocol_of(annotations)
+        targets = [
+            replace(one, tls=secure, http2=http2, read=_wait_of(name, one, manifests))
+            for one in _backends(node, manifests, shown)
+        ]
         yield Ingress(
             class_name=name,
             origin=Origin(file=shown, line=node.line),
-            targets=tuple(_backends(node, services, shown)),
+            targets=targets,
             read=read or (_of_controller(documents, "proxy-read-timeout") if name == "nginx" else None),
             idle=idle or (_of_controller(documents, "upstream-keepalive-timeout") if name == "nginx" else None),
         )
+
+
+def _by_kind(documents: Documents) -> Manifests:
+    found: dict[str, list[tuple[Node, str]]] = {}
+    for node, shown in documents:
+        found.setdefault(_kind(node), []).append((node, shown))
+    return Manifests(documents=found)
+
+
+def _wait_of(class_name: str, target: ProxyTarget, manifests: Manifests) -> Fact[float] | None:
+    """Return how long Google's load balancer waits for a Service, where its BackendConfig says it."""
+    address = target.address.value
+    return timeout_of_backend(manifests, address) if class_name.startswith("gce") and address is not None else None
 
 
 def _of_controller(documents: Documents, key: str) -> Fact[float] | None:
@@ -121,7 +145,7 @@ def _of_controller(documents: Documents, key: str) -> Fact[float] | None:
     return None
 
 
-def _backends(node: Node, services: Mapping[str, Node], shown: str) -> Iterator[Fact[Address]]:
+def _backends(node: Node, manifests: Manifests, shown: str) -> Iterator[ProxyTarget]:
     """Yield the Services that an Ingress names, in every form of its API."""
     entries: list[Node | None] = [node.get("spec", "defaultBackend"), node.get("spec", "backend")]
     rules = node.get("spec", "rules")
@@ -132,19 +156,13 @@ def _backends(node: Node, services: Mapping[str, Node], shown: str) -> Iterator[
         if entry is None:
             continue
         name = entry.get("service", "name") or entry.get("serviceName")
-        number = entry.get("service", "port", "number") or entry.get("servicePort")
-        label = entry.get("service", "port", "name")
-        called = label.text if label is not None else None
-        if name is None or not name.text:
-            continue
-        port = (number.text or "") if number is not None else ""
-        ports = services[name.text].get("spec", "ports") if name.text in services else None
-        for one in ports.elements() if ports is not None and called is not None else ():
-            known, value = one.get("name"), one.get("port")
-            if known is not None and known.text == called and value is not None:
-                port = value.text or ""
-        if port.isdecimal():
-            yield Fact(Address(host=name.text.lower(), port=int(port)), Origin(file=shown, line=name.line))
+        written = (
+            entry.get("service", "port", "number") or entry.get("servicePort") or entry.get("service", "port", "name")
+        )
+        port = port_called(manifests, name, written)
+        if name is not None and name.text and port is not None and (port.text or "").isdecimal():
+            address = Address(host=name.text.lower(), port=int(port.text or 0))
+            yield ProxyTarget(address=Fact(address, Origin(file=shown, line=name.line)))
 
 
 def read_manifests(
@@ -374,27 +392,54 @@ def _expanded(text: str, environment: Mapping[str, Fact[str]]) -> str:
 
 def _mounted(container: Node, template: Node, maps: Mapping[str, Node], shown: str) -> dict[str, Inline]:
     """Return the files that ConfigMaps give a container: path inside -> text."""
-    volumes: dict[str, Node] = {}
+    volumes: dict[str, list[tuple[str, Node]]] = {}
     entries = template.get("volumes")
     for entry in entries.elements() if entries is not None else ():
-        name, called = entry.get("name"), entry.get("configMap", "name")
-        if name is not None and called is not None and (called.text or "") in maps:
-            volumes[name.text or ""] = maps[called.text or ""]
+        name = entry.get("name")
+        if name is not None:
+            volumes[name.text or ""] = [
+                file for source in _config_map_sources(entry) for file in _files_of(source, maps)
+            ]
     found: dict[str, Inline] = {}
     mounts = container.get("volumeMounts")
     for mount in mounts.elements() if mounts is not None else ():
         name, path, sub_path = (mount.get(key) for key in ("name", "mountPath", "subPath"))
-        source = volumes.get(name.text or "") if name is not None else None
-        data = source.get("data") if source is not None else None
-        for key, value in data.items() if data is not None and path is not None and path.text else ():
-            if value.text is None:
+        files = volumes.get(name.text or "", ()) if name is not None else ()
+        for file, value in files if path is not None and path.text else ():
+            if value.text is None or path is None:
                 continue
             inline = Inline(value.text, value.file or shown, value.line)
             if sub_path is None:
-                found[f"{(path.text or '') if path is not None else ''}".rstrip("/") + f"/{key}"] = inline
-            elif sub_path.text == key and path is not None and path.text:
+                found[f"{path.text or ''}".rstrip("/") + f"/{file}"] = inline
+            elif sub_path.text == file and path.text:
                 found[path.text] = inline
     return found
+
+
+def _config_map_sources(volume: Node) -> Iterator[Node]:
+    """Yield the ConfigMaps of a volume: its own, or those that it puts together."""
+    own = volume.get("configMap")
+    if own is not None:
+        yield own
+    several = volume.get("projected", "sources")
+    for source in several.elements() if several is not None else ():
+        one = source.get("configMap")
+        if one is not None:
+            yield one
+
+
+def _files_of(source: Node, maps: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
+    """Yield path and text of the files that a ConfigMap gives a volume: all of its keys, or its ``items``."""
+    called = source.get("name")
+    map_ = maps.get(called.text or "") if called is not None else None
+    data = map_.get("data") if map_ is not None else None
+    items = source.get("items")
+    yield from data.items() if data is not None and items is None else ()
+    for item in items.elements() if items is not None else ():
+        key_, path = item.get("key"), item.get("path")
+        found = data.get(key_.text or "") if data is not None and key_ is not None else None
+        if found is not None and path is not None and path.text:
+            yield path.text, found
 
 
 def _settings(container: Node, workload: Node, template: Node, shown: str) -> dict[str, Fact[Any]]:
@@ -407,7 +452,11 @@ def _settings(container: Node, workload: Node, template: Node, shown: str) -> di
     if image is not None and image.text:
         found["image"] = Fact(image.text, Origin(file=shown, line=image.line))
     volumes = template.get("volumes")
-    maps = [one.get("configMap", "name") for one in (volumes.elements() if volumes is not None else ())]
+    maps = [
+        source.get("name")
+        for one in (volumes.elements() if volumes is not None else ())
+        for source in _config_map_sources(one)
+    ]
     found["config_maps"] = Fact(tuple(name.text for name in maps if name is not None), origin)
     grace = template.get("terminationGracePeriodSeconds")
     if grace is not None and grace.text:
