@@ -55,6 +55,13 @@ UPSTREAM = "events {}\nhttp { server { location / { %s } } }\n"
             "services: {shop: {image: a, command: granian shop:app}}\n",
             "granian (an application server)",
         ),
+        (
+            "init.d/shop",
+            '#!/sbin/openrc-run\ncommand=/srv/venv/bin/gunicorn\ncommand_args="-b :80 shop:app"\n',
+            "is a service of OpenRC",
+        ),
+        ("shop.conf", "respawn\nexec gunicorn -b :80 shop:app\n", "is a job of Upstart"),
+        ("shop.plist", "<array><string>/v/bin/gunicorn</string></array>\n", "is a job of launchd"),
         ("shop.kube", "[Kube]\nYaml=shop.yaml\n", "is a Quadlet of Podman"),
         (
             "run.yaml",

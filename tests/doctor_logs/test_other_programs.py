@@ -33,6 +33,14 @@ LINES = {
     _JOURNAL.format(text="systemd[1]: app.service: start operation timed out. Terminating."): "L817",
     "2026-11-30T10:00:00+00:00 web1 systemd[1]: app.service: Failed with result 'oom-kill'.": "L812",
     "app-1 exited with code 137": "L821",
+    'shop_app.1  acme/app:1  node1  Shutdown  Failed 5 seconds ago  "task: non-zero exit (137)"': "L821",
+    _JOURNAL.format(
+        text="systemd-oomd[400]: Killed /system.slice/shop.service due to memory pressure for /system.slice being 80%"
+    ): "L812",
+    "exec ./entrypoint.sh: no such file or directory": "L824",
+    "RuntimeError: /dev/shm doesn't exist. Can't create workertmp.": "L968",
+    "Already running on PID 12 (or pid file '/run/gunicorn.pid' is stale)": "L968",
+    "Failed to read config file: /app/gunicorn.conf.py": "L968",
     "app-1  | app-1 exited with code 139": "L822",
     "app-1 exited with code 3": "L823",
     'exec: "gunicorn": executable file not found in $PATH: unknown': "L824",

@@ -258,6 +258,28 @@ _LABELS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
         "a list of recipes of just",
         lambda name, text: name.lower() in {"justfile", ".justfile"} and _STARTS.search(text) is not None,
     ),
+    (
+        "a service of OpenRC",
+        lambda _, text: (
+            text.startswith("#!/sbin/openrc-run")
+            and re.search(r"^command=[^\n]*\b(?:gunicorn|uvicorn)\b", text, re.MULTILINE) is not None
+        ),
+    ),
+    (
+        "a job of Upstart",
+        lambda name, text: (
+            name.endswith(".conf")
+            and re.search(r"^(?:start on|respawn)\b", text, re.MULTILINE) is not None
+            and _STARTS.search(text) is not None
+        ),
+    ),
+    (
+        "a job of launchd",
+        lambda name, text: (
+            name.endswith(".plist")
+            and re.search(r"<string>(?:[^<\n]*/)?(?:gunicorn|uvicorn)</string>", text) is not None
+        ),
+    ),
     ("a script of Windows", lambda name, text: name.endswith(_WINDOWS) and _STARTS.search(text) is not None),
     ("a configuration of Vagrant", lambda name, text: name == "Vagrantfile" and _STARTS.search(text) is not None),
     (

@@ -18,6 +18,9 @@ from no502.nginx.versions import UPSTREAM_RESOLVER, dotted
 
 __all__ = []
 
+_UNAVAILABLE = {"haproxy", "httpd", "envoy", "istio", "varnish"}
+"""Proxies that answer 503, not 502, where the connection is refused."""
+
 
 def _refused() -> str:
     return f"every request gets 502; {logs('connect-failed-111-connection-refused')}"
@@ -168,6 +171,11 @@ def _could_be(deployment: Deployment, location: Location, address: Address, serv
     return candidates(deployment, location.config, address) is None and not known_place and "." not in str(address.host)
 
 
+def _code(proxy: str) -> int:
+    """Return the status with which a proxy answers where it cannot connect."""
+    return 503 if proxy in _UNAVAILABLE else 502
+
+
 def _behind_proxies(deployment: Deployment) -> Iterator[Finding]:
     """Yield where a proxy other than nginx connects to a port on which the application does not listen."""
     for proxy, target, servers in proxied(deployment):
@@ -185,7 +193,7 @@ def _behind_proxies(deployment: Deployment) -> Iterator[Finding]:
             f"{proxy.name} passes requests to {address}, but {name_of(server)} listens on {_listening(servers)}",
             target.address.origin,
             related=[(bind_at(server), f"{name_of(server)} listens on {_listening(servers)}")],
-            consequence=f"every request gets 502 from {proxy.name}",
+            consequence=f"every request gets {_code(proxy.name)} from {proxy.name}",
             fix=f"Change the port in {proxy.name}'s configuration or the one that {name_of(server)} binds, so that "
             "both are equal.",
         )
@@ -312,7 +320,7 @@ def _loopback(server: AppServer, peer: Origin, address: Address, bind: Address, 
         f"containers; {proxy} connects to {address}",
         origin if origin.line is not None else server.origin,
         related=[(peer, f"{proxy} passes requests to {address}")],
-        consequence=_refused() if proxy == "nginx" else f"every request gets 502 from {proxy}",
+        consequence=_refused() if proxy == "nginx" else f"every request gets {_code(proxy)} from {proxy}",
         fix="Bind 0.0.0.0 (or [::]) inside the container; the published ports decide which clients can connect from "
         "outside.",
         edits=edits,

@@ -343,7 +343,7 @@ def _http2_to_http1_application(deployment: Deployment) -> Iterator[Finding]:
                     target.address.origin,
                     confidence=Confidence.LIKELY if server.likely else Confidence.CERTAIN,
                     related=[(server.origin, f"{name_of(server)} supports only HTTP/1.1")],
-                    consequence=f"every request gets 502 from {proxy.name}",
+                    consequence=f"every request gets 502 or 503 from {proxy.name}",
                     fix=f"Use http instead of h2c (or HTTP/1.1 instead of h2) in {proxy.name}'s configuration.",
                 )
 

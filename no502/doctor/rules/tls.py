@@ -47,7 +47,7 @@ def _of_proxy(proxy: Proxy, target: ProxyTarget, server: AppServer) -> Iterator[
         target.address.origin,
         confidence=Confidence.LIKELY if server.likely else Confidence.CERTAIN,
         related=[(server.origin, f"{name} {speaks}")],
-        consequence=f"every request gets 502 from {proxy.name}",
+        consequence=f"every request gets 502 or 503 from {proxy.name}",
         fix=f"Use {'https' if secure else 'http'} as the scheme in {proxy.name}'s configuration.",
     )
 
