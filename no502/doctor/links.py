@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 _NAMED = {ServiceKind.COMPOSE, ServiceKind.DOCKERFILE}
+_APART = {ServiceKind.COMPOSE, ServiceKind.KUBERNETES}
 _LOOPBACK = {"localhost", "::1", "0.0.0.0"}  # noqa: S104 nginx connects to itself there
 
 
@@ -90,21 +91,28 @@ def candidates(deployment: Deployment, nginx: NginxConfig, address: Address) -> 
         return [s for s in deployment.servers if any(same_socket(deployment, nginx, s, address, b) for b in _known(s))]
     if is_loopback(address.host):
         return [s for s in deployment.servers if _same_network(here, deployment.runner(s))]
-    services = services_at(deployment, address.host or "")
+    services = services_at(deployment, address.host or "", here.kind if here is not None else None)
     if services:
         return [s for s in deployment.servers if any(deployment.runner(s) is service for service in services)]
     return None
 
 
-def services_at(deployment: Deployment, host: str) -> list[Service]:
+def services_at(deployment: Deployment, host: str, near: ServiceKind | None = None) -> list[Service]:
     """Return the containers that a host name reaches: those of that name, else those of that alias.
 
     A unit of systemd has no name in DNS, and a container of a pod only that of its Service. ``tasks.NAME`` are the
     tasks of Swarm's service NAME.
+
+    Args:
+        deployment: All containers.
+        host: The name, in lower case.
+        near: What runs the program that looks the name up: a pod does not reach Compose's containers by their
+            names, nor the other way round. None if that is unknown.
     """
     host = host.removeprefix("tasks.")
-    named = [s for s in deployment.services if s.kind in _NAMED and s.name.lower() == host]
-    return named or [s for s in deployment.services if s.kind in CONTAINERS and host in {a.lower() for a in s.aliases}]
+    services = [s for s in deployment.services if near not in _APART or s.kind is near or s.kind not in _APART]
+    named = [s for s in services if s.kind in _NAMED and s.name.lower() == host]
+    return named or [s for s in services if s.kind in CONTAINERS and host in {a.lower() for a in s.aliases}]
 
 
 def _known(server: AppServer) -> Sequence[Address]:
@@ -219,6 +227,8 @@ def _likely(deployment: Deployment, nginx: NginxConfig, address: Address, *, res
         service = deployment.runner(server)
         apart = in_container(deployment.runner(nginx))
         elsewhere = service is not None and service.kind is not ServiceKind.DOCKERFILE
+        if _in_the_image(deployment.runner(nginx), service) and is_loopback(address.host):
+            elsewhere = apart = False
         if address.socket is not None:
             return (
                 [server]
@@ -230,12 +240,19 @@ def _likely(deployment: Deployment, nginx: NginxConfig, address: Address, *, res
             )
         if not elsewhere and not (apart and is_loopback(address.host)):
             return [server] if any(bind.port == address.port is not None for bind in _known(server)) else []
-    return _published(deployment, nginx, address)
+    return _published(deployment, deployment.runner(nginx), address)
 
 
-def _published(deployment: Deployment, nginx: NginxConfig, address: Address) -> list[AppServer]:
-    """Return the servers whose container publishes the port of an nginx that runs on the host."""
-    if not is_loopback(address.host) or in_container(deployment.runner(nginx)):
+def _in_the_image(nginx: Service | None, program: Service | None) -> bool:
+    """Whether a program of supervisord, which no container is seen to start, runs in the image of nginx."""
+    if nginx is None or program is None:
+        return False
+    return nginx.kind is ServiceKind.DOCKERFILE and program.kind is ServiceKind.SUPERVISOR
+
+
+def _published(deployment: Deployment, here: Service | None, address: Address) -> list[AppServer]:
+    """Return the servers whose container publishes the port to which a proxy on the host connects."""
+    if not is_loopback(address.host) or in_container(here):
         return []
     found = []
     for server in deployment.servers:
@@ -254,10 +271,11 @@ def proxied(deployment: Deployment) -> Iterator[tuple[Proxy, ProxyTarget, list[A
             address = target.address.value
             if address is None or not target.address.known or address.host is None:
                 continue
-            services = services_at(deployment, address.host)
+            services = services_at(deployment, address.host, proxy.kind)
             servers = [s for s in deployment.servers if any(deployment.runner(s) is service for service in services)]
             if is_loopback(address.host):
                 servers = [s for s in deployment.servers if _same_network(proxy.service, deployment.runner(s))]
+                servers = servers or _published(deployment, proxy.service, address)
             yield proxy, target, servers
 
 

@@ -137,6 +137,8 @@ class AppServer:
     """It is started with ``&``."""
     beside: bool = False
     """Something else that keeps running is started with it."""
+    piped: bool = False
+    """Its output goes through a pipe of the shell."""
     note: str = ""
     """What a reader should know about how it was found."""
     runner: Service | None = None
@@ -295,6 +297,8 @@ class Proxy:
     """Seconds that it waits for a response; unknown or without a limit: no value."""
     idle: Fact[float]
     """Seconds that it reuses an idle connection."""
+    kind: ServiceKind | None = None
+    """Whose names it knows: a cluster's or Compose's; None if that is unknown."""
 
 
 @dataclass(kw_only=True, eq=False)

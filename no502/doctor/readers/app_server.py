@@ -74,6 +74,7 @@ def add_server(command: Command, place: Place, deployment: Deployment) -> AppSer
         starts=starts,
         background=command.background,
         beside=command.beside,
+        piped=command.piped,
         manager=place.manager,
     )
     deployment.servers.append(server)

@@ -34,7 +34,7 @@ from no502.doctor.readers.discovery import Project, find_projects
 from no502.doctor.readers.dockerfile import Image, argv_of, read_dockerfile
 from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.kinds import label_of
-from no502.doctor.readers.known_images import image_start
+from no502.doctor.readers.known_images import image_start, is_other_program
 from no502.doctor.readers.kubernetes.helm import render
 from no502.doctor.readers.kubernetes.manifests import Container, read_manifests
 from no502.doctor.readers.nginx.services import is_nginx, is_nginx_image
@@ -509,7 +509,8 @@ class _Project:
                 directory=one.workdir,
                 inline=one.files,
             )
-            if not one.overrides and not is_nginx_image(one.service) and len(images) == 1:
+            other = is_nginx_image(one.service) or is_other_program(one.service)
+            if not one.overrides and not other and len(images) == 1:
                 self._from_image(one, images[0], where)
             else:
                 self._serve(self._argv(one.argv, one.origin, where), where)

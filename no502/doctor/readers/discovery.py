@@ -25,8 +25,9 @@ _SKIPPED = {
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".terraform", ".eggs", ".cache", ".direnv"),
 }
 _OTHERS_CODE = {"vendor", "third_party", "bower_components"}
-_TESTS = {"tests", "test", "testdata", "fixtures", "__tests__", "spec"}
-_MOST_FILES, _DEEPEST = 20_000, 24
+_TESTS = {"tests", "test", "testdata", "fixtures", "__tests__", "e2e", "playwright", "cypress", "integration-tests"}
+_TESTS_AT_TOP = {*_TESTS, "spec"}
+_MOST_FILES, _DEEPEST, _NAMED = 20_000, 24, 6
 _SMALL = 65_536
 _MAIN = re.compile(r"(?:docker-)?compose(?:\.override)?\.ya?ml")
 _ALWAYS_SMALL = {".csv", ".tsv", ".log", ".sql", ".txt", ".dat"}
@@ -98,10 +99,10 @@ def _in_directory(folder: Path, reach: Reach) -> list[Project]:
     whole = _sorted_out([path for path in walked.files if not _is_test(path, folder)], folder, folder, reach)
     passed = _sorted_out(tests, folder, folder, reach)
     if passed.compose or passed.nginx or passed.units or passed.manifests:
-        top = sorted({path.relative_to(folder).parts[0] for path in tests})
-        whole.skipped.append(
-            (", ".join(f"{name}/" for name in top), "test files are not judged: give the folder to do it")
-        )
+        homes_of_tests = sorted({_test_folder(path, folder) for path in tests})
+        more = f" and {len(homes_of_tests) - _NAMED} more" if len(homes_of_tests) > _NAMED else ""
+        named = ", ".join(f"{name}/" for name in homes_of_tests[:_NAMED]) + more
+        whole.skipped.append((named, "test files are not judged: give the folder to do it"))
     whole.skipped += walked.skipped
     # What a Compose file includes is a part of it, not a project of its own.
     parts = {
@@ -131,8 +132,16 @@ def _in_directory(folder: Path, reach: Reach) -> list[Project]:
 
 def _is_test(path: Path, folder: Path) -> bool:
     """Whether a file belongs to the tests of a project: they hold deployments that are not meant to run."""
-    parts = path.relative_to(folder).parts
-    return len(parts) > 1 and parts[0] in _TESTS
+    return bool(_test_folder(path, folder))
+
+
+def _test_folder(path: Path, folder: Path) -> str:
+    """Return the folder of tests in which a file is, from the project's on; empty if it is in none."""
+    parts = path.relative_to(folder).parts[:-1]
+    for number, part in enumerate(parts):
+        if part in (_TESTS if number else _TESTS_AT_TOP):
+            return "/".join(parts[: number + 1])
+    return ""
 
 
 _CONFIGURATIONS = {".conf", ".cfg", ".yaml", ".yml", ".toml", ".service", ".py", ".template", ".j2", ".ini"}

@@ -67,7 +67,7 @@ def read_proxies(containers: Sequence[ComposeService], context: Context) -> None
     found += _elsewhere(found, containers)
     transports: dict[str, Times] = {}
     for path in context.project.proxies:
-        found += _of_file(path, found, transports, context)
+        found += _of_file(path, found, containers, transports, context)
     for ingress in read_ingresses(
         context.project.manifests, base=context.base, reach=context.options.reach, rendered=context.project.rendered
     ):
@@ -86,6 +86,7 @@ def _proxy(name: str, origin: Origin, service: Service | None, targets: Sequence
         origin=origin,
         service=service,
         targets=tuple(targets),
+        kind=service.kind if service is not None else None,
         read=Fact(vendor.read if vendor is not None else None, source),
         idle=Fact(vendor.idle if vendor is not None else None, source),
     )
@@ -107,7 +108,9 @@ def _say(proxy: Proxy, context: Context) -> None:
     # What the proxy has by default counts where a target has no time of its own.
     read = next((fact for fact, _ in own if fact is proxy.read), own[0][0]) if own else proxy.read
     idle = next((fact for _, fact in own if fact is proxy.idle), own[0][1]) if own else proxy.idle
-    why = judged_by(replace(proxy, read=read, idle=idle))
+    why = "no gunicorn or uvicorn in these files is behind it"
+    if context.deployment.servers:
+        why = judged_by(replace(proxy, read=read, idle=idle))
     if not why:
         return
     gap = NotChecked(what=what, why=why, origin=proxy.origin)
@@ -120,7 +123,13 @@ def _by_image(one: ComposeService) -> str:
     return next((kind for kind, pattern in _IMAGES if pattern.search(name)), "")
 
 
-def _of_file(path: Path, known: list[Proxy], transports: dict[str, Times], context: Context) -> list[Proxy]:
+def _of_file(
+    path: Path,
+    known: list[Proxy],
+    containers: Sequence[ComposeService],
+    transports: dict[str, Times],
+    context: Context,
+) -> list[Proxy]:
     """Return the proxy that a configuration file is for; one that has an image already gets what the file says."""
     text = read_text(path, context.base, context.deployment)
     shown = shown_path(path, context.base)
@@ -129,7 +138,8 @@ def _of_file(path: Path, known: list[Proxy], transports: dict[str, Times], conte
     name = kind_of_proxy(path.name, text)
     said = read_proxy_file(name, _caddy(text, context.values) if name == "caddy" else text, shown)
     transports |= said.transports
-    service = next((one.service for one in known if one.name == name), None)
+    holders = [one.service for one in containers if path.resolve() in one.mounts.values()]
+    service = next((one.service for one in known if one.name == name), holders[0] if len(holders) == 1 else None)
     proxy = with_times(_proxy(name, Origin(file=shown, line=1), service, said.targets), said.own)
     for index, one in enumerate(known):
         if one.name == name and not one.targets:

@@ -64,6 +64,8 @@ def _wrong_address(deployment: Deployment) -> Iterator[Finding]:
             if any(_another_container(deployment, server, address) for server in found):
                 continue
             yield _not_there(deployment, peer, address, found, Confidence.CERTAIN)
+        elif mistaken := _itself(deployment, location, address):
+            yield _not_there(deployment, peer, address, mistaken, Confidence.CERTAIN)
         elif elsewhere := _in_another_container(deployment, location, address, found or []):
             yield _not_there(deployment, peer, address, elsewhere, Confidence.CERTAIN)
         elif not by_name:
@@ -118,6 +120,23 @@ def _only_pairs(deployment: Deployment, targets_left: list[Target], servers: lis
         same = [1 for other, one in pairs if other.peer is target.peer or one is server]
         if len(same) == 1 and len(servers) == len(stated):
             yield _not_there(deployment, target.peer, target.address, [server], Confidence.LIKELY)
+
+
+def _itself(deployment: Deployment, location: Location, address: Address) -> list[AppServer]:
+    """Return the only server that listens on that port, where nginx names its own container instead of the server's."""
+    own = deployment.runner(location.config)
+    if own is None or own.kind is not ServiceKind.COMPOSE or address.host is None or is_loopback(address.host):
+        return []
+    if services_at(deployment, address.host, own.kind) != [own]:
+        return []
+    found = [
+        server
+        for server in deployment.servers
+        if (service := deployment.runner(server)) is not None
+        and service.kind is ServiceKind.COMPOSE
+        and any(bind.port is not None and bind.port == address.port for bind in binds_of(server) or ())
+    ]
+    return found if len(found) == 1 else []
 
 
 def _in_another_container(
@@ -178,10 +197,18 @@ def _code(proxy: str) -> int:
 
 def _behind_proxies(deployment: Deployment) -> Iterator[Finding]:
     """Yield where a proxy other than nginx connects to a port on which the application does not listen."""
+    reaching = {
+        id(proxy)
+        for proxy, target, servers in proxied(deployment)
+        for server in servers
+        if target.value is not None and any(b.port == target.value.port for b in binds_of(server) or ())
+    }
     for proxy, target, servers in proxied(deployment):
         address = target.address.value
         if address is None or address.port is None or not servers:
             continue
+        if is_loopback(address.host) and id(proxy) in reaching:
+            continue  # it reaches the application elsewhere: another program listens here
         binds = [bind for server in servers for bind in binds_of(server) or ()]
         ports = {inside_port(deployment, server, address) for server in servers}
         if any(binds_of(server) is None for server in servers) or any(bind.port in ports for bind in binds):
@@ -238,7 +265,8 @@ def _not_there(
 ) -> Finding:
     where = _listening(servers)
     server = servers[0]
-    apart = is_loopback(address.host) and in_container(deployment.runner(server)) and confidence is Confidence.CERTAIN
+    apart = in_container(deployment.runner(server)) and confidence is Confidence.CERTAIN
+    apart = apart and any(bind.port == address.port is not None for bind in binds_of(server) or ())
     where = f"{where} in a container of its own" if apart else where
     confidence = Confidence.LIKELY if server.likely else confidence
     socket = address.socket is not None
@@ -340,12 +368,12 @@ def _name_resolved_once(target: Target, deployment: Deployment) -> Iterator[Find
     host = address.host
     if host is None or is_loopback(host) or _is_ip(host) or "resolve" in peer.parameters:
         return
-    service = next(iter(services_at(deployment, host)), None)
+    here = deployment.runner(location.config)
+    service = next(iter(services_at(deployment, host, here.kind if here is not None else None)), None)
     if service is None or service.kind is not ServiceKind.COMPOSE:
         return
     if value(service.settings.virtual_ip) and not host.startswith("tasks."):
         return  # Swarm's address of a service stays
-    here = deployment.runner(location.config)
     if here is not None and (here.name == service.name or service.settings.ipv4_address is not None):
         return
     if here is not None and str(value(service.settings.network_mode)).startswith("service:"):
@@ -368,12 +396,25 @@ def _resolved(location: Location, address: Address) -> str:
         f"set `zone app 64k;` and `server {address} resolve;` in upstream{{}} and {resolver} in http{{}} or "
         f"upstream{{}}, and keep proxy_pass to the upstream's name as it is now"
     )
+    if location.upstream is not None and not location.upstream.explicit:
+        new = (
+            f"add `upstream {address.host} {{ zone {address.host} 64k; {resolver.strip('`')} server {address} resolve; "
+            f"}}` to http{{}}, and pass every request for it to that name, without the port: "
+            f"{_named_pass(location, address.host or '')}"
+        )
     old = f"set {resolver}, `set $app {address};` and {_variable_pass(location)}"
     if all(version >= UPSTREAM_RESOLVER for version in versions):
         return f"nginx >= {dotted(UPSTREAM_RESOLVER)}: {new}."
     if all(version < UPSTREAM_RESOLVER for version in versions):
         return f"{old[0].upper()}{old[1:]}." if not old.startswith("`") else f"{old}."
     return f"nginx >= {dotted(UPSTREAM_RESOLVER)}: {new}. Older versions: {old}."
+
+
+def _named_pass(location: Location, name: str) -> str:
+    """Return ``proxy_pass`` with the name of an upstream in the place of the address, its path kept."""
+    scheme, _, rest = str(location.proxy_pass.value or "").rpartition("://")
+    _, slash, uri = rest.partition("/")
+    return f"`proxy_pass {scheme or 'http'}://{name}{slash}{uri};`"
 
 
 def _variable_pass(location: Location) -> str:
@@ -408,13 +449,18 @@ def _variable_replaces_path(location: Location, _: Deployment) -> Iterator[Findi
         return
     path = location.path.removeprefix("^~ ")
     path = path if path.startswith("/") else "/"
+    itself = path == uri and not path.endswith("/")
     where = f"`proxy_pass {written}`" if own else f"the value of the variable in `proxy_pass {written}`"
     rewrite = f"Add `rewrite ^{path}(.*)$ {uri}$1 break;` and remove {uri} from {where}."
     yield _variable_replaces_path.finding(
         f"every request of location {location.path} becomes {uri}: with a variable in proxy_pass, nginx sends the "
         "URI of proxy_pass unchanged, whatever path was requested",
         origin,
-        consequence=f"every path below {location.path} gets the wrong response (often 404); nginx logs no error",
+        severity=Severity.WARNING if itself else None,
+        consequence=f"{path} itself works, but every path below it gets the response of {path}, and the query string "
+        "is lost; nginx logs no error"
+        if itself
+        else f"every path below {location.path} gets the wrong response (often 404); nginx logs no error",
         fix=f"Remove {uri} from {where}: then the location's rewrite makes the path." if location.rewrites else rewrite,
     )
 

@@ -170,9 +170,10 @@ def _shell_swallows_sigterm(process: Process, _: Deployment) -> Iterator[Finding
         (rf"{before}{server.program}\b", rf"\g<1>exec {server.program}"),
         within=1 if in_script else 12,
     )
-    if server.background:
+    left = "with &" if server.background else _daemon(server)
+    if left:
         yield _shell_swallows_sigterm.finding(
-            f"a shell is process 1 and does not pass SIGTERM on to {name_of(server)}, which it starts with &",
+            f"a shell is process 1 and does not pass SIGTERM on to {name_of(server)}, which it starts {left}",
             server.origin,
             consequence="every stop takes the full grace period; then SIGKILL cuts the in-flight requests, and "
             "they get 502",
@@ -185,9 +186,18 @@ def _shell_swallows_sigterm(process: Process, _: Deployment) -> Iterator[Finding
         server.origin,
         consequence="every stop takes the full grace period; then SIGKILL cuts the in-flight requests, and they "
         "get 502",
-        fix=f"Write `exec {server.program} ...`, or use the JSON form of CMD.",
-        edits=edits,
+        fix="Replace the pipe: a shell with `exec` cannot be a part of one. Write "
+        f"`exec {server.program} ... --access-logfile -`, and let the container's log driver keep the lines."
+        if server.piped
+        else f"Write `exec {server.program} ...`, or use the JSON form of CMD.",
+        edits=() if server.piped else edits,
     )
+
+
+def _daemon(server: AppServer) -> str:
+    """Return the option with which gunicorn leaves what started it; empty if there is none."""
+    words = value(server.command) or ()
+    return next((f"with {word}" for word in words if server.program == "gunicorn" and word in {"-D", "--daemon"}), "")
 
 
 @rule(
@@ -366,7 +376,7 @@ def _workers_recycled_together(server: AppServer, _: Deployment) -> Iterator[Fin
 def _proxy_before_application(deployment: Deployment) -> Iterator[Finding]:
     seen: set[tuple[str, str]] = set()
     served = {id(link.peer): link.server for link in links(deployment)}
-    for location, _upstream, peer, _address in targets(deployment):
+    for location, _upstream, peer, address in targets(deployment):
         nginx = deployment.runner(location.config)
         server = served.get(id(peer))
         app = deployment.runner(server) if server is not None else None
@@ -388,7 +398,7 @@ def _proxy_before_application(deployment: Deployment) -> Iterator[Finding]:
             consequence="after `docker compose up`, requests get 502 until the application has loaded"
             + (
                 ""
-                if condition
+                if condition or address.socket is not None
                 else '; nginx does not start while it cannot resolve the name ("host not found in upstream")'
             ),
             fix=f"Add `depends_on: {{{app.name}: {{condition: service_healthy}}}}` to {nginx.name} and a healthcheck "

@@ -195,9 +195,13 @@ class _Walk:
         return None, text
 
 
+_PATH_VARIABLE = r"\$\{?(?:request_uri|uri|document_uri)\b"
+"""What begins with a slash in every request: the host ends before it."""
+
+
 def _parts(text: str) -> tuple[str, str, str]:
     """Return scheme, host with port, and the rest of where ``proxy_pass`` goes."""
-    found = re.match(r"(https?://)?([^/?]*)(.*)$", text, re.DOTALL)
+    found = re.match(rf"(https?://)?((?:(?!{_PATH_VARIABLE})[^/?])*)(.*)$", text, re.DOTALL)
     return (found[1] or "", found[2], found[3]) if found else ("", text, "")
 
 

@@ -18,7 +18,10 @@ _MOST_MATCHES = 5000
 _MOST_WILD = 2
 _MOST_UP = 2
 _UPSTREAM = re.compile(r"^[ \t]*+upstream[ \t]++([^\s{]++)", re.MULTILINE)
+_SERVER = re.compile(r"^[ \t]*+(?:server|upstream[ \t]++\S++)\s*+\{", re.MULTILINE)
 _TEMPLATES = "/etc/nginx/templates/"
+_OF_THE_MAIN_FILE = {"", "nginx", "conf", "conf.d", "http.d", "sites-enabled", "sites-available", "vhosts.d"}
+"""Folders whose files may stand beside the main file here; those of another folder are parts of a server."""
 _WELL_KNOWN = ("/etc/nginx/", "/usr/local/nginx/conf/", "/opt/nginx/conf/", "/usr/local/etc/nginx/")
 
 
@@ -58,6 +61,8 @@ def find_included(wanted: str, *, root: Path, folder: Path, path_map: Mapping[st
                 if candidate == root / PurePosixPath(wanted).name and glob.has_magic(wanted):
                     # A guess: whole configurations beside the main file are not what its conf.d holds.
                     files = [path for path in files if not _is_main(path, reach)]
+                    if PurePosixPath(wanted).parent.name not in _OF_THE_MAIN_FILE:
+                        files = [path for path in files if not _has_server(path, reach)]
             except (OSError, ValueError):
                 continue
             if files:
@@ -135,6 +140,10 @@ def _relative(wanted: str, root: Path, folder: Path) -> Iterator[Path]:
         yield root / "templates" / wanted.removeprefix("conf.d/")
         if root.name == "templates":
             yield root / wanted.removeprefix("conf.d/")
+
+
+def _has_server(path: Path, reach: Reach) -> bool:
+    return _SERVER.search(load(path, reach)[0] or "") is not None
 
 
 def _is_main(path: Path, reach: Reach) -> bool:

@@ -26,6 +26,7 @@ _TOKEN = re.compile(
 )
 _MOST_CONTROLS = 5000
 _QUOTE = {"'", '"'}
+_PLACEHOLDER = re.compile(r"(?<![$\\{])\{[A-Za-z_]\w*\}(?!\})")
 _ALONE = re.compile(r"^[ \t]*(\$\{[A-Z][A-Z0-9_]*\})[ \t]*$", re.MULTILINE)
 
 
@@ -48,6 +49,8 @@ def mask(text: str) -> Masked:
     result = Masked(text.replace("\r\n", "\n").replace("\r", "\n"))
     if "{{" in text or "{%" in text or "<%" in text:
         _mask_template(result)
+    if "}" in result.text:
+        result.text = _mask_placeholders(result.text)
     if "${" in result.text:
         _mask_variables(result)
     if "_by_lua_block" in result.text:
@@ -55,6 +58,17 @@ def mask(text: str) -> Masked:
     if _REPEAT.search(result.text):
         _mask_repeats(result)
     return result
+
+
+def _mask_placeholders(text: str) -> str:
+    """Replace names in braces, as in ``www.{name}.com``: no block of nginx has a bare word and nothing else."""
+
+    def replace(found: re.Match[str]) -> str:
+        begin = text.rfind("\n", 0, found.start()) + 1
+        comment, quoted = _scan(text[begin : found.start()], found.start() - begin)
+        return found[0] if comment is not None or quoted else TEMPLATE_MARK
+
+    return _PLACEHOLDER.sub(replace, text)
 
 
 def _mask_variables(result: Masked) -> None:

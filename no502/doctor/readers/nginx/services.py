@@ -10,7 +10,7 @@ from no502.doctor.readers.compose.project import ComposeService
 from no502.doctor.readers.dockerfile import installs_nginx
 from no502.doctor.readers.nginx.configuration import find_versions
 
-__all__ = ["is_nginx", "is_nginx_image", "nginx_versions"]
+__all__ = ["is_nginx", "is_nginx_image", "is_stock", "nginx_versions"]
 
 _NGINX_IMAGE = re.compile(
     r"(?:^|/)(?P<name>[\w.-]*(?:(?<![a-z])nginx(?![a-z])|openresty)[\w.-]*)(?::(?P<tag>[^@]+))?(?:@.*)?$", re.IGNORECASE
@@ -43,6 +43,22 @@ def is_nginx(one: ComposeService) -> bool:
         return False
     inside = any(target.startswith(("/etc/nginx", "/usr/local/openresty/nginx/conf")) for target in one.mounts)
     return inside or any(word.rsplit("/", 1)[-1] in {"nginx", "openresty"} for word in one.argv[:1])
+
+
+def is_stock(one: ComposeService) -> bool:
+    """Whether a service is the official image as it is: its files are all here, and none of them is nginx's.
+
+    Another image, and one that is built, may bring a configuration along.
+    """
+    image = one.service.settings.image
+    official = one.image is None and image is not None and _OWN_TAGS.search(str(image.value or "")) is not None
+    inside = [target for _, target in one.service.volumes] + list(one.mounts)
+    return official and bool(inside) and not one.inline and not any("nginx" in _folder(target) for target in inside)
+
+
+def _folder(inside: str) -> str:
+    """Return a path in a container, without the folder of nginx's pages."""
+    return inside.replace("/usr/share/nginx/html", "")
 
 
 def nginx_versions(

@@ -15,7 +15,7 @@ from no502.doctor.readers.inline import Inline
 from no502.doctor.readers.kinds import kind_of_file, looks_like_nginx
 from no502.doctor.readers.kubernetes.manifests import read_config_maps
 from no502.doctor.readers.nginx.configuration import read_nginx
-from no502.doctor.readers.nginx.services import is_nginx, is_nginx_image, nginx_versions
+from no502.doctor.readers.nginx.services import is_nginx, is_nginx_image, is_stock, nginx_versions
 from no502.doctor.readers.texts import shown_path
 
 __all__ = ["read_config_map_nginx", "read_project_nginx"]
@@ -66,14 +66,16 @@ def read_project_nginx(
     for path in others if not served else [path for path in others if _of_host(path, context)]:
         if path.resolve() in read or not _is_whole(path, context):
             continue
-        front = fronts[0] if len(fronts) == 1 and not served else None
+        front = fronts[0] if len(fronts) == 1 and not served and not is_stock(fronts[0]) else None
         pods = [one for one in context.deployment.services if is_nginx_image(one) and not _config_maps(one)]
         alone = not containers and len(pods) == 1
         service = front.service if front else pods[0] if alone else None
+        seen, reported = len(context.deployment.looked_at), len(context.deployment.problems)
         files_of = _read(path, front, service, served, fronts, context, read)
-        if served and _leads_into(context.deployment.nginx, path, compose, context):
+        if (served or (fronts and front is None)) and _leads_into(context.deployment.nginx, path, compose, context):
             # Another one for the container: on the host, no name of Compose leads anywhere.
             context.deployment.nginx.pop()
+            del context.deployment.looked_at[seen:], context.deployment.problems[reported:]
             continue
         read |= files_of
         guessed |= files_of if front is not None else set()

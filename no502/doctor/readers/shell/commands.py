@@ -48,6 +48,8 @@ class Command:
     """No shell expands its words: a ``$`` in them is a dollar sign."""
     background: bool = False
     """It is started with ``&``."""
+    piped: bool = False
+    """Its output goes through a pipe."""
     beside: bool = False
     """The same shell starts something else that keeps running."""
     directory: str = ""
@@ -103,6 +105,7 @@ class _Way:
     shell: str = ""
     likely: bool = False
     background: bool = False
+    piped: bool = False
     beside: bool = False
     directory: str = ""
     depth: int = 0
@@ -208,6 +211,7 @@ def _command(program: Program, way: _Way) -> Command:
         literal=way.literal,
         background=way.background,
         beside=way.beside,
+        piped=way.piped,
         directory=way.directory,
     )
 
@@ -255,6 +259,7 @@ def _inside(ran: Ran, way: _Way, inside: str, script: str) -> _Way:
         environment=ran.environment,
         shell=shell,
         background=ran.background or way.background,
+        piped=ran.piped or way.piped,
         directory=_joined(way.directory, ran.directory),
         depth=way.depth + 1,
         literal=False,

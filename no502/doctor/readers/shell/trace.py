@@ -32,6 +32,8 @@ class Ran:
     """Where ``cd`` led to; empty for where the shell began."""
     exec: bool = False
     background: bool = False
+    piped: bool = False
+    """Its output goes into another command."""
     last: bool = False
     """Nothing follows it, and nothing is around it: bash and busybox replace themselves by it in ``-c``."""
 
@@ -184,6 +186,7 @@ class _Shell:
                     directory=self.directory,
                     exec=execs,
                     background=after == "&",
+                    piped=after == "|",
                     last=last,
                 )
             )
