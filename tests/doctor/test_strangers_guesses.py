@@ -171,10 +171,13 @@ def test_a_location_that_becomes_itself_is_a_warning(
     assert found.severity("A105") == severity
 
 
+WITH_CADDY = "FROM python:3.13\nCOPY Caddyfile /etc/caddy/Caddyfile\nCMD gunicorn -k gthread -b :8000 shop:app\n"
+
+
 def test_a_proxy_with_two_programs_reaches_one_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Caddy beside gunicorn in one image: the other port is that of another program."""
     files = {
-        "Dockerfile": "FROM python:3.13\nCOPY Caddyfile /etc/caddy/Caddyfile\nCMD gunicorn -k gthread -b :8000 shop:app\n",
+        "Dockerfile": WITH_CADDY,
         "compose.yaml": "services: {shop: {build: .}}\n",
         "Caddyfile": ":80 {\n  reverse_proxy /api/* localhost:8000\n  reverse_proxy localhost:3000\n}\n",
     }
@@ -186,7 +189,7 @@ def test_a_proxy_with_two_programs_reaches_one_of_them(tmp_path: Path, monkeypat
 def test_a_proxy_with_one_program_has_its_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no address of Caddy is gunicorn's, the port is wrong."""
     files = {
-        "Dockerfile": "FROM python:3.13\nCOPY Caddyfile /etc/caddy/Caddyfile\nCMD gunicorn -k gthread -b :8000 shop:app\n",
+        "Dockerfile": WITH_CADDY,
         "compose.yaml": "services: {shop: {build: .}}\n",
         "Caddyfile": ":80 {\n  reverse_proxy localhost:8001\n}\n",
     }
