@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from no502.doctor.front import FRONTS
-from no502.doctor.model import Fact, NotChecked, Origin, Proxy, ProxyTarget, Service, Source
+from no502.doctor.model import Fact, NotChecked, Origin, Proxy, ProxyTarget, Service, ServiceKind, Source
 from no502.doctor.readers.compose.project import ComposeService
 from no502.doctor.readers.context import Context
 from no502.doctor.readers.kubernetes.manifests import Ingress, read_ingresses
@@ -193,4 +193,5 @@ def _caddy(text: str, values: Mapping[str, str]) -> str:
 def _of_ingress(ingress: Ingress) -> Proxy:
     name = ingress.class_name.removesuffix("-internal")
     name = _CLASSES.get(name, name or "an Ingress controller")
-    return with_times(_proxy(name, ingress.origin, None, ingress.targets), (ingress.read, ingress.idle))
+    proxy = replace(_proxy(name, ingress.origin, None, ingress.targets), kind=ServiceKind.KUBERNETES)
+    return with_times(proxy, (ingress.read, ingress.idle))

@@ -201,7 +201,7 @@ def _behind_proxies(deployment: Deployment) -> Iterator[Finding]:
         id(proxy)
         for proxy, target, servers in proxied(deployment)
         for server in servers
-        if target.value is not None and any(b.port == target.value.port for b in binds_of(server) or ())
+        if (at := target.address.value) is not None and any(b.port == at.port for b in binds_of(server) or ())
     }
     for proxy, target, servers in proxied(deployment):
         address = target.address.value
