@@ -57,6 +57,7 @@ _HELD = 16
 """Slow requests, so many that each of two workers has one but for one time in 30,000."""
 _BY_LIMIT = {"max_requests", "max_memory", "fork"}
 _POSTS = 4
+_SAYS = "Lost requests, streams and messages by server, way in which a worker leaves, and kind of request"
 
 
 @dataclass(frozen=True)
@@ -346,16 +347,19 @@ def _shown(cell: dict[str, Any] | None) -> str:
         return ""
     if "error" in cell:
         return f"not measured: {cell['error']}"
+    after = f", old gone after {cell['gone_seconds']} s" if cell["gone_seconds"] else ""
+    if not cell["total"]:
+        return f"none ended{after}"
     bound = cell["upper"]
     limit = f"{bound * 100:.2g} %" if bound < 0.1 else f"{bound * 100:.0f} %"
     lost = f"**{cell['lost']:,}**" if cell["lost"] else "0"
-    after = f", old gone after {cell['gone_seconds']} s" if cell["gone_seconds"] else ""
     slowest = f", slowest {cell['slowest_seconds']} s" if cell["slowest_seconds"] else ""
     return f"{lost} of {cell['total']:,} (< {limit}){slowest}{after}"
 
 
 def _table(cells: dict[str, Any]) -> str:
     parts = ["# Loss matrix", (__doc__ or "").split("\n\n", 1)[1].strip().replace("``", "`")]
+    parts += ["## Kinds of request that lost nothing", _summary(cells), "## Every cell", f"![{_SAYS}](matrix.svg)"]
     for name, way in WAYS.items():
         rows = ["| server | " + " | ".join(KINDS) + " |", "|---" * (len(KINDS) + 1) + "|"]
         for server in way.servers:
@@ -371,6 +375,19 @@ def _table(cells: dict[str, Any]) -> str:
         "is never sent a second time."
     )
     return "\n\n".join([*parts, "## Measured on", _conditions(cells)]) + "\n"
+
+
+def _summary(cells: dict[str, Any]) -> str:
+    """Return a table: for each server and way, of how many kinds nothing was lost, of how many that were measured."""
+    rows = ["| server | " + " | ".join(WAYS) + " |", "|---" * (len(WAYS) + 1) + "|"]
+    for server in _SERVERS:
+        shown = []
+        for name in WAYS:
+            found = [cells.get(f"{server}/{name}/{kind}", {}) for kind in KINDS]
+            measured = [cell for cell in found if cell.get("total")]
+            shown.append(f"{sum(not cell['lost'] for cell in measured)} of {len(measured)}" if measured else "")
+        rows.append(f"| {server} | " + " | ".join(shown) + " |")
+    return "\n".join(rows)
 
 
 def _conditions(cells: dict[str, Any]) -> str:
@@ -394,12 +411,13 @@ def _picture(cells: dict[str, Any]) -> str:
                 continue
             rate = cell["lost"] / cell["total"] if cell.get("total") else None
             colour = "#d0d7de" if rate is None else "#2da44e" if not rate else "#fb8f44" if rate < 0.01 else "#cf222e"
-            text = "not measured" if rate is None else f"{cell['lost']:,} of {cell['total']:,}"
+            text = f"{cell['lost']:,} of {cell['total']:,}" if rate is not None else "none ended"
+            text = "not measured" if "error" in cell else text
             place = {"x": left + width * x, "y": top + height * y, "width": width - 2, "height": height - 2}
             lines.append(element("rect", **place, fill=colour, fill_opacity=".35"))
             lines.append(label(text, x=left + width * x + 6, y=top + height * y + 15))
     across, down = left + width * len(KINDS) + 10, top + height * len(rows) + 10
-    return picture(*lines, width=across, height=down, role="img", aria_label="lost by server, way and kind")
+    return picture(*lines, width=across, height=down, role="img", aria_label=_SAYS)
 
 
 if __name__ == "__main__":
