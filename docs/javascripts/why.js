@@ -11,6 +11,7 @@
   const FIELD_START = pattern("fieldStart");
   const ERRNO = pattern("errno");
   const PHASE = pattern("phase");
+  const LOGFMT = pattern("logfmt");
   const COLOURS = pattern("colours", "gu");
   const PREFIXES = pattern("prefixes", "yu");
   const LEVEL = pattern("level");
@@ -43,8 +44,16 @@
     return words.some((word) => Object.hasOwn(byWord, word) && byWord[word].some((text) => raw.includes(text)));
   }
 
-  /* The text inside a JSON line (Docker's json-file, a JSON formatter); anything else as it is. */
+  /* The text inside a line of JSON (Docker's json-file, a JSON formatter) or logfmt; else the line itself. */
   function unwrap(raw) {
+    const logfmt = raw.includes('="') ? LOGFMT.exec(firstBytes(raw, data.maxLine)) : null;
+    if (logfmt) {
+      try {
+        return JSON.parse(logfmt[1] || logfmt[2]);
+      } catch {
+        return raw;
+      }
+    }
     const start = raw.indexOf("{");
     if (start < 0) return raw;
     const before = raw.slice(0, start);

@@ -422,6 +422,25 @@ def test_docker_json_is_unwrapped() -> None:
     assert findings.seen["L911"].uris.top(1) == [("POST /orders", 1)]
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('time="2026-12-01T04:00:00Z" level=critical msg="WORKER TIMEOUT (pid:31)" logger=gunicorn.error', {"L951"}),
+        ('ts=2026-12-01T04:00:01Z msg="WORKER TIMEOUT (pid:31)" severity=critical', {"L951"}),
+        ('lvl=error event="Error loading ASGI app. Could not import module \\"main\\"."', {"L962"}),
+        ('2026-12-01T04:00:02Z app-1 level=error message="Exception in ASGI application"', {"L963"}),
+        ('level=info msg="started" note="WORKER TIMEOUT (pid:31)"', set()),
+        ('level=critical msg="WORKER TIMEOUT (pid:31)', set()),
+        ('msg="WORKER TIMEOUT (pid:31)"', set()),
+    ],
+)
+def test_the_message_of_a_logfmt_line_is_read(line: str, found: set[str]) -> None:
+    """Beside a level, the quoted message counts; another field, an open quotation or a message alone does not."""
+    findings = Findings()
+    findings.read([line.encode()])
+    assert set(findings.seen) == found
+
+
 def test_unknown_errors_are_listed_not_guessed() -> None:
     """What is not in the table is shown as it is."""
     findings = Findings()

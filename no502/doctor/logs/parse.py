@@ -91,6 +91,10 @@ _RECORD = re.compile(
     rb"|\[ *\d+\.\d{6}\] "
 )
 """What a line of any log may have: a time of day, a level, a JSON object, or the seconds of dmesg."""
+_LOGFMT = re.compile(
+    rb"(?:^|[ \t])(?:level|lvl|severity|levelname)=[^\n]*?[ \t](?:msg|message|event)=(\"(?:[^\"\\]|\\.)*\")"
+    rb"|(?:^|[ \t])(?:msg|message|event)=(\"(?:[^\"\\]|\\.)*\")[^\n]*?[ \t](?:level|lvl|severity|levelname)="
+)
 _JSON_MESSAGES = ("log", "message", "MESSAGE", "msg", "event", "error", "textPayload")
 
 
@@ -279,6 +283,7 @@ def tables() -> dict[str, Any]:
             "fieldStart": _FIELD_START,
             "errno": _ERRNO,
             "phase": _PHASE,
+            "logfmt": _LOGFMT,
             "colours": _COLOURS,
             "prefixes": _PREFIXES,
             "level": _LEVEL,
@@ -323,7 +328,9 @@ def _nginx_line(raw: bytes, match: re.Match[bytes], *, terminal: bool = False) -
 
 
 def _unwrap(raw: bytes) -> bytes:
-    """Return the text inside a JSON line (Docker's json-file, a JSON formatter); anything else as it is."""
+    """Return the text inside a line of JSON (Docker's json-file, a JSON formatter) or logfmt; else the line itself."""
+    if b'="' in raw and (match := _LOGFMT.search(raw, 0, MAX_LINE)):
+        return _unquoted(match[1] or match[2], raw)
     start = raw.find(b"{")
     if start < 0 or (start and raw[:start].strip()[-1:] not in (b"|", b"F", b"P", b"]")):
         return raw
@@ -340,6 +347,13 @@ def _unwrap(raw: bytes) -> bytes:
             if isinstance(value, str):
                 return value.encode("utf-8", "replace")
     return raw
+
+
+def _unquoted(quoted: bytes, raw: bytes) -> bytes:
+    try:
+        return str(json.loads(quoted)).encode("utf-8", "replace")
+    except ValueError:
+        return raw
 
 
 def _server_line(raw: bytes, *, record: bool) -> Line:
