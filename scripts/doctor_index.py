@@ -1,6 +1,7 @@
-"""Write what follows from the declarations of the doctor's rules: the index, the navigation and the head of each page.
+"""Write what follows from the declarations of the doctor's rules: index, navigation, and two parts of each page.
 
-The title of a page is the rule's id and summary. ``--check`` writes nothing and exits with 1 if a file is not what the
+The title of a page is the rule's id and summary; how to verify a repair follows from the messages of the catalogue that
+name the rule. ``--check`` writes nothing and exits with 1 if a file is not what the
 rules give, or a rule has no page.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from no502.doctor.registry import AREAS, Rule, rules
+from no502.messages.catalogue import messages
 
 ROOT = Path(__file__).resolve().parent.parent
 INDEX = ROOT / "docs" / "doctor" / "index.md"
@@ -25,6 +27,8 @@ page with an example that fails and one that passes; the tests run both. `no502 
 - Warning: requests fail under load or at a deployment, or the application receives wrong data.
 - Info: a risk that depends on more than the files.
 """
+_VERIFY = "## How to verify"
+_MOST_LINES = 3
 _BEGIN = "      - All rules: doctor/index.md\n"
 
 
@@ -60,6 +64,31 @@ def with_head(rule: Rule, page: str) -> str:
     return f"{head(rule)}\n{rest}" if rest else head(rule)
 
 
+def verify(rule: Rule) -> str:
+    """Return the section that says how to see that a repair works."""
+    named = [message for message in messages() if rule.id in message.rules]
+    again = f"`no502 doctor --select {rule.id} .` reports nothing and exits with 0."
+    if rule.id[0] == "E":
+        again = f"The same command as before, with `--live` or `--docker`, no longer reports {rule.id}."
+    steps = [again]
+    if named:
+        links = ", ".join(f"[{one.id}](../errors/{one.slug}.md)" for one in named[:_MOST_LINES])
+        steps.append(f"After the deployment `no502 doctor logs` with the new log no longer lists {links}.")
+    if scenarios := sorted({name for one in named for name in one.scenarios}):
+        shown = " ".join(scenarios[:_MOST_LINES])
+        steps.append(f"`no502 lab {shown}` shows the failure and its cure on your own machine.")
+    return "\n".join([_VERIFY, "", *(f"{number}. {step}" for number, step in enumerate(steps, 1))]) + "\n"
+
+
+def with_verify(rule: Rule, page: str) -> str:
+    """Return a rule's page with that section, before the examples or at the end."""
+    before, mark, old = page.partition(f"{_VERIFY}\n")
+    rest = f"\n## {old.partition(chr(10) + '## ')[2]}" if mark and "\n## " in old else ""
+    text = (before.rstrip("\n") + "\n" + rest) if mark else page
+    above, examples, below = text.partition("\n## Fails\n")
+    return above.rstrip("\n") + "\n\n" + verify(rule) + examples + below
+
+
 def navigation(text: str) -> str:
     """Return mkdocs.yml with the rules' part of the navigation as the rules give it."""
     before, _, after = text.partition(_BEGIN)
@@ -85,7 +114,7 @@ def main() -> int:
     for one in rules().values():
         path = INDEX.with_name(f"{one.id}.md")
         if path.is_file():
-            made[path] = with_head(one, path.read_text(encoding="utf-8"))
+            made[path] = with_verify(one, with_head(one, path.read_text(encoding="utf-8")))
         else:
             wrong.append(f"docs/doctor/{one.id}.md is missing")
     for path, text in made.items():

@@ -1,5 +1,6 @@
 """The examples on the rules' pages: the failing one is found, the passing one is not."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from no502.doctor.options import Options
 from no502.doctor.readers.deployment import read_deployments
 from no502.doctor.registry import rules
 from tests.doctor.page_examples import examples
+from tests.support.commands import ROOT
 
 _LIVE = "E"
 
@@ -56,3 +58,13 @@ def test_live_rules_are_tried_on_servers(rule: str) -> None:
     """Their examples are answers of servers or of an engine, so one of those two tests has to name each of them."""
     texts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("test_live.py", "test_docker.py")]
     assert any(f'"{rule}"' in text for text in texts)
+
+
+_HEADINGS = ["What users see", "What to do", "How to verify", "Fails", "Passes"]
+
+
+@pytest.mark.parametrize("rule", list(rules()))
+def test_each_page_has_the_same_headings(rule: str) -> None:
+    """A reader finds the effect, the repair, its proof and the examples in the same order on every page."""
+    page = (ROOT / "docs" / "doctor" / f"{rule}.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.+)$", page, re.MULTILINE) == _HEADINGS
