@@ -128,6 +128,7 @@ docs: $(INSTALLED) ## write the generated pages and pictures, build the site int
 	$(BIN)/python scripts/readme_results.py
 	$(BIN)/python scripts/result_tables.py
 	$(BIN)/python scripts/settings_tables.py
+	$(BIN)/python scripts/fact_table.py
 	$(BIN)/python scripts/dashboard.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 

@@ -22,7 +22,7 @@ TAB = "Errors"
 _HIDDEN = {"info", "notice", "warn", "debug"}
 """Levels of nginx that a log at its default level, error, does not contain."""
 _ID = re.compile(r"(?<![`\w/])L[6-9]\d\d\b")
-_FILE = re.compile(r"\]\((?:\.\./)+no502/messages/[a-z]+/([a-z0-9-]+)\.md(#[^)]*)?\)")
+_FILE = re.compile(r"\]\((?:\.\./)+no502/messages/[a-z]+/([a-z0-9.-]+)\.md(#[^)]*)?\)")
 """A link from a page's source to a file of the catalogue."""
 _HEADINGS = {
     "Causes": "Causes, the most likely first",

@@ -1,13 +1,13 @@
 """The front proxy: how long it waits for a response and how long it reuses an idle connection.
 
-Numbers of the vendors' documentation as of 2026-11; each is the default, which an account may have changed. ``--front``
-takes a number of seconds instead.
+Numbers of the vendors' documentation as of ``fronts.AS_OF``; each is the default, which an account may have changed.
+``--front`` takes a number of seconds instead.
 """
 
 from __future__ import annotations
 
 from no502.doctor.model import Front, Origin
-from no502.ladder.fronts import FRONTS, WITHOUT_DEFAULTS
+from no502.ladder.fronts import AS_OF, FRONTS, WITHOUT_DEFAULTS
 from no502.near import did_you_mean
 
 __all__ = ["FRONTS", "front_of"]
@@ -21,7 +21,7 @@ def front_of(word: str) -> Front:
     """
     vendor = FRONTS.get(word.lower())
     if vendor is not None:
-        note = f"default of {word.lower()} as documented 2026-11, {vendor.source}"
+        note = f"default of {word.lower()} as documented {AS_OF}, {vendor.source}"
         return Front(
             name=word.lower(),
             read=vendor.read,

@@ -1,13 +1,16 @@
 """Load balancers and CDNs in front of nginx: how long each waits for a response and reuses an idle connection.
 
-Numbers of the vendors' documentation as of 2026-11; each is the default, which an account may have changed.
+Numbers of the vendors' documentation as of ``AS_OF``; each is the default, which an account may have changed.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["CLIENT_IDLE", "FRONTS", "WITHOUT_DEFAULTS", "Vendor", "client_keepalive"]
+__all__ = ["AS_OF", "CLIENT_IDLE", "FRONTS", "WITHOUT_DEFAULTS", "Vendor", "client_keepalive"]
+
+AS_OF = "2026-11"
+"""When the vendors' documentation was read: year and month."""
 
 CLIENT_IDLE = 75
 """nginx's default for the ``keepalive_timeout`` of its clients, in seconds."""

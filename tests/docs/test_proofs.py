@@ -10,7 +10,7 @@ import pytest
 from no502.lab.scenarios import SCENARIOS
 from tests.support.commands import ROOT
 
-_PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if "reference" not in page.parts)
+_PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if "reference" not in page.relative_to(ROOT).parts)
 _EXPLANATIONS = sorted((ROOT / "docs" / "explanation").glob("*.md"))
 _NAMED = re.compile(r"(?<![\w/.-])(?:tests|benchmarks|docs|scripts)/[\w/.-]*\w")
 _SCENARIOS = re.compile(r"`no502 lab ((?:[a-z-]+ ?)+)`")

@@ -56,7 +56,7 @@ UVICORN: Mapping[str, tuple[str, Any]] = {
     "--limit-max-requests-jitter": ("max_requests_jitter", 0),
     "--limit-concurrency": ("limit_concurrency", None),
     "--backlog": ("backlog", 2048),
-    "--forwarded-allow-ips": ("forwarded_allow_ips", "127.0.0.1"),
+    "--forwarded-allow-ips": ("forwarded_allow_ips", "127.0.0.1,::1"),
     "--ssl-certfile": ("certfile", ""),
     "--ssl-keyfile": ("keyfile", ""),
 }

@@ -17,12 +17,12 @@ from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.settings import ServiceFacts
 
-__all__ = ["Program", "read_supervisor"]
+__all__ = ["STOP_SECONDS", "Program", "read_supervisor"]
 
 _SECTION = re.compile(r"\[(program|fcgi-program):([^\]\n]+)\]")
 _ENTRY = re.compile(r"([A-Za-z_]+)\s*[=:]\s*(.*)$")
 _MOST_PROCESSES, _WIDEST = 16, 9
-_STOP_SECONDS = 10.0
+STOP_SECONDS = 10.0
 """stopwaitsecs by default."""
 
 
@@ -149,7 +149,7 @@ def _socket(entry: Fact[str] | None, environment: Mapping[str, str]) -> Fact[tup
 
 def _settings(entries: Mapping[str, Fact[str]], origin: Origin, environment: Mapping[str, str]) -> dict[str, Fact[Any]]:
     default = Origin(file=origin.file, line=origin.line, source=Source.DEFAULT, note="supervisord's default")
-    found: dict[str, Fact[Any]] = {"stop_grace": Fact(_STOP_SECONDS, default)}
+    found: dict[str, Fact[Any]] = {"stop_grace": Fact(STOP_SECONDS, default)}
     for name, key in (("stop_grace", "stopwaitsecs"), ("stop_signal", "stopsignal"), ("user", "user")):
         if key not in entries:
             continue

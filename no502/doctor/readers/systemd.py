@@ -18,9 +18,9 @@ from no502.doctor.readers.shell.expansion import OPEN
 from no502.doctor.readers.texts import read_environment, read_text, shown_path
 from no502.doctor.settings import ServiceFacts
 
-__all__ = ["Unit", "read_socket", "read_unit"]
+__all__ = ["STOP_SECONDS", "Unit", "read_socket", "read_unit"]
 
-_STOP = 90.0  # DefaultTimeoutStopSec, systemd-system.conf(5)
+STOP_SECONDS = 90.0  # DefaultTimeoutStopSec, systemd-system.conf(5)
 _SPECIFIER = re.compile(r"%(%|[a-zA-Z])")
 _DIRECTORIES = {
     "t": "/run",
@@ -198,7 +198,7 @@ def _environment(
 
 def _settings(entries: Mapping[str, Sequence[tuple[str, Origin]]], shown: str) -> dict[str, Fact[Any]]:
     default = Origin(file=shown, line=1, source=Source.DEFAULT, note="systemd's default")
-    found: dict[str, Fact[Any]] = {"stop_grace": Fact(_STOP, default)}
+    found: dict[str, Fact[Any]] = {"stop_grace": Fact(STOP_SECONDS, default)}
     for key in ("TimeoutSec", "TimeoutStopSec"):
         for text, origin in entries.get(key, ()):
             seconds = systemd_seconds(text)

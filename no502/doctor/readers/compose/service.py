@@ -22,12 +22,12 @@ from no502.doctor.readers.texts import read_environment, read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node
 from no502.doctor.settings import ServiceFacts
 
-__all__ = ["ComposeService", "ServiceReader", "copied_files", "note_start"]
+__all__ = ["STOP_SECONDS", "ComposeService", "ServiceReader", "copied_files", "note_start"]
 
 _MOST_COPIES, _MOST_WILD = 500, 2
 _FOLDERS = re.compile(r"^/etc/nginx/(?:[\w-]+\.d|templates|sites-[a-z]+|snippets|includes|conf)$|^/etc/nginx$")
 """Folders that nginx's image has already: COPY FILE FOLDER puts the file into them."""
-_GRACE = 10.0  # https://docs.docker.com/reference/compose-file/services/#stop_grace_period
+STOP_SECONDS = 10.0  # https://docs.docker.com/reference/compose-file/services/#stop_grace_period
 
 
 @dataclass(kw_only=True)
@@ -182,7 +182,7 @@ class ServiceReader:
         default = Origin(file=origin.file, line=origin.line, source=Source.DEFAULT, note="Docker's default")
         grace = self._text("stop_grace_period")
         if grace is None:
-            self._settings["stop_grace"] = Fact(_GRACE, default)
+            self._settings["stop_grace"] = Fact(STOP_SECONDS, default)
         else:
             seconds = docker_seconds(grace.value or "") if grace.known else None
             self._settings["stop_grace"] = (

@@ -33,7 +33,7 @@ from no502.doctor.readers.texts import read_text, shown_path
 from no502.doctor.readers.yaml_nodes import Node, YamlProblem, load_all
 from no502.doctor.settings import ServiceFacts
 
-__all__ = ["Container", "Ingress", "read_config_maps", "read_ingresses", "read_manifests"]
+__all__ = ["STOP_SECONDS", "Container", "Ingress", "read_config_maps", "read_ingresses", "read_manifests"]
 
 _WORKLOADS = {
     *("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"),
@@ -57,7 +57,7 @@ _ROUTES = {
     "Mapping": "Emissary",
     "ApisixRoute": "APISIX",
 }
-_GRACE = 30.0  # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
+STOP_SECONDS = 30.0  # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
 
 
 @dataclass(kw_only=True)
@@ -444,7 +444,7 @@ def _files_of(source: Node, maps: Mapping[str, Node]) -> Iterator[tuple[str, Nod
 
 def _settings(container: Node, workload: Node, template: Node, shown: str) -> dict[str, Fact[Any]]:
     default = Origin(file=shown, line=container.line, source=Source.DEFAULT, note="Kubernetes' default")
-    found: dict[str, Fact[Any]] = {"stop_grace": Fact(_GRACE, default)}
+    found: dict[str, Fact[Any]] = {"stop_grace": Fact(STOP_SECONDS, default)}
     origin = Origin(file=shown, line=container.line)
     found["pod"] = Fact(f"{shown}:{_name(workload)}", origin)
     found["controller"] = Fact(_kind(workload), Origin(file=shown, line=workload.line))
