@@ -72,7 +72,10 @@ def verify(rule: Rule) -> str:
         again = f"The same command as before, with `--live` or `--docker`, no longer reports {rule.id}."
     steps = [again]
     if named:
-        links = ", ".join(f"[{one.id}](../errors/{one.slug}.md)" for one in named[:_MOST_LINES])
+        links = ", ".join(
+            f"[{one.id}](../../no502/messages/{Path(one.file).parent.name}/{one.slug}.md)"
+            for one in named[:_MOST_LINES]
+        )
         steps.append(f"After the deployment `no502 doctor logs` with the new log no longer lists {links}.")
     if scenarios := sorted({name for one in named for name in one.scenarios}):
         shown = " ".join(scenarios[:_MOST_LINES])
