@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["on_post_build"]
 
+# What a pasted line of nginx has of its own: level and pids, fields from the client on, addresses in quotes, a place.
+_OWN_VALUES = (
+    r'.replace(/^.*\[(?:emerg|alert|crit|error|warn|notice|info)\] \d+#\d+: (?:\*\d+ )?/,"")'
+    r'.replace(/, (?:client|server|request|upstream|host|referrer): .*$/,"")'
+    r'.replace(/"[^"]*[:\/][^"]*"/g," ").replace(/ in \/\S+:\d+$/,"")'
+)
 _CHANGES = {
     # lunr joins parts of words that it takes for the same, and tells them apart by a text: the edge "1" to 23 and the
     # edge "12" to 3 look alike. Then the index has words that no page has, and a query that meets one finds nothing.
@@ -23,7 +29,8 @@ _CHANGES = {
     # The query as words, divided as the pages are. A whole word counts four times as much as the beginning of one:
     # 13 is not 137. The separator in mkdocs.yml contains every character that is an operator.
     "e=ce(e),!e": (
-        'e=e.toLowerCase().split(lunr.tokenizer.separator).filter(Boolean).map(s=>s+"^4 "+s+"*").join(" "),!e'
+        f"e=e{_OWN_VALUES}.toLowerCase().split(lunr.tokenizer.separator).filter(Boolean)"
+        '.map(s=>s+"^4 "+s+"*").join(" "),!e'
     ),
     # A page with all words of the query goes before one that has some of them often. The theme squares this number.
     "score:a*(1+K(g,2))": "score:a*(1+K(g,4))",

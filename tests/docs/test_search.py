@@ -75,6 +75,17 @@ _RIGHT: dict[str, str | tuple[str, ...]] = {
     "rewrite or internal redirection cycle": "errors/rewrite-or-internal-redirection-cycle",
     "address already in use": ("errors/connection-in-use", "errors/bind-failed-98"),
     "WORKER TIMEOUT": "errors/worker-timeout",
+    # lines as they are pasted: their own pids, addresses, paths and requests must not decide
+    '2026/12/01 03:14:07 [emerg] 1#1: host not found in upstream "web:8000" in /etc/nginx/conf.d/default.conf:5': (
+        "errors/host-not-found-in-upstream"
+    ),
+    '2026/12/01 03:14:07 [error] 31#31: *1741 connect() failed (111: Connection refused) while connecting to upstream, '
+    'client: 172.18.0.1, server: shop.example, request: "POST /api/orders HTTP/1.1", '
+    'upstream: "http://172.18.0.3:8000/api/orders", host: "shop.example"': "errors/connect-failed-111",
+    '2026/12/01 03:14:07 [error] 31#31: *9 upstream sent "Content-Length" and "Transfer-Encoding" headers at the same '
+    "time while reading response header from upstream, client: 10.0.0.7": "errors/upstream-sent-content-length-and",
+    "[2026-12-01 03:14:07 +0000] [7] [CRITICAL] WORKER TIMEOUT (pid:31)": "errors/worker-timeout",
+    "limit_req 503": "errors/limiting-requests",
     "Perhaps out of memory": ("errors/worker-was-sent-sigkill", "runbooks/oom"),
     "Worker failed to boot": "errors/application-startup-failed",
     "Failed to find attribute": "errors/failed-to-find-attribute",
