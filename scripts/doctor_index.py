@@ -66,7 +66,7 @@ def with_head(rule: Rule, page: str) -> str:
 
 def verify(rule: Rule) -> str:
     """Return the section that says how to see that a repair works."""
-    named = [message for message in messages() if rule.id in message.rules]
+    named = sorted((one for one in messages() if rule.id in one.rules), key=lambda one: (not one.nginx, one.id))
     again = f"`no502 doctor --select {rule.id} .` reports nothing and exits with 0."
     if rule.id[0] == "E":
         again = f"The same command as before, with `--live` or `--docker`, no longer reports {rule.id}."

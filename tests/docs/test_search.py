@@ -79,7 +79,7 @@ _RIGHT: dict[str, str | tuple[str, ...]] = {
     '2026/12/01 03:14:07 [emerg] 1#1: host not found in upstream "web:8000" in /etc/nginx/conf.d/default.conf:5': (
         "errors/host-not-found-in-upstream"
     ),
-    '2026/12/01 03:14:07 [error] 31#31: *1741 connect() failed (111: Connection refused) while connecting to upstream, '
+    "2026/12/01 03:14:07 [error] 31#31: *1741 connect() failed (111: Connection refused) while connecting to upstream, "
     'client: 172.18.0.1, server: shop.example, request: "POST /api/orders HTTP/1.1", '
     'upstream: "http://172.18.0.3:8000/api/orders", host: "shop.example"': "errors/connect-failed-111",
     '2026/12/01 03:14:07 [error] 31#31: *9 upstream sent "Content-Length" and "Transfer-Encoding" headers at the same '
