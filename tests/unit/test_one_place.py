@@ -90,3 +90,15 @@ def test_a_message_is_quoted_with_the_program_that_writes_it() -> None:
     assert logs("worker-timeout") == 'gunicorn logs "WORKER TIMEOUT (pid:N)"'
     with pytest.raises(LookupError, match="no such message"):
         logs("worker-timeot")
+
+
+def test_the_template_computes_in_one_file() -> None:
+    """Numbers of the template follow from its private variables: no other file of it does arithmetic."""
+    tree = ROOT / "template" / "{{cookiecutter.__project_slug}}"
+    computing = [
+        file.relative_to(tree).as_posix()
+        for file in sorted(tree.rglob("*"))
+        if file.is_file() and re.search(r"\{\{[^}]*\| *int\b", file.read_text(encoding="utf-8", errors="replace"))
+    ]
+    assert computing == []
+    assert "| int)" in (ROOT / "template" / "cookiecutter.json").read_text(encoding="utf-8")
