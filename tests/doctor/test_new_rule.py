@@ -68,7 +68,7 @@ def test_a_rule_is_one_module_and_one_page(project: Path) -> None:
     assert "[B799](B799.md) `many-workers`" in (project / "docs/doctor/index.md").read_text(encoding="utf-8")
     page = (project / "docs/doctor/B799.md").read_text(encoding="utf-8")
     assert page.startswith("# B799: a server has a great many workers\n\n- Severity: warning\n")
-    assert page.endswith("or `many-workers`\n\nEach worker takes memory.\n")
+    assert "or `many-workers`\n\nEach worker takes memory.\n\n## How to verify\n" in page
     assert "doctor/B708.md\n          - doctor/B799.md\n" in (project / "mkdocs.yml").read_text(encoding="utf-8")
     (project / "x").mkdir()
     (project / "x/Procfile").write_text("web: gunicorn -w 97 a:b\nmore: gunicorn -w 97 c:d\n", encoding="utf-8")
