@@ -123,3 +123,19 @@ def test_write_nginx(tmp_path: Path, networks: str) -> None:
     file = out / project.name / "conf.d" / "app" / "trusted-proxies.conf"
     lines = re.findall(r"^set_real_ip_from (.+);$", file.read_text("utf-8") if file.exists() else "", re.MULTILINE)
     assert lines == [network for network in networks.split(",") if network]
+
+
+@pytest.mark.parametrize("tls", ["none", "files", "acme"])
+def test_docker_can_make_each_mount(tmp_path: Path, tls: str) -> None:
+    """What is mounted below a read-only directory is already in it: Docker can create no place for it there."""
+    project = bake(tmp_path, tls=tls)
+    for service in yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))["services"].values():
+        mounts = [volume.split(":") for volume in service.get("volumes", ()) if volume.startswith("./")]
+        read_only = {target: project / source for source, target, *mode in mounts if "ro" in mode}
+        missing = [
+            target
+            for _, target, *_ in mounts
+            for above, source in read_only.items()
+            if target.startswith(f"{above}/") and not (source / target.removeprefix(f"{above}/")).exists()
+        ]
+        assert missing == []
